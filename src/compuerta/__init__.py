@@ -1,0 +1,69 @@
+"""compuerta: LSTMs with the gates open. Train them, run them, save them and see every gate at every step.
+
+>>> import numpy as np, compuerta
+>>> layer = compuerta.LSTM(input_size=8, hidden_size=16, rng=0)
+>>> y, (h, c) = layer(np.zeros((32, 100, 8)))
+>>> y.shape
+(32, 100, 16)
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+# Names are imported when they are first used, so that `import compuerta` costs next to nothing.
+_WHERE = {
+    "LSTM": "layers",
+    "GRU": "layers",
+    "Dense": "layers",
+    "Embedding": "layers",
+    "Dropout": "layers",
+    "Last": "layers",
+    "Sequential": "layers",
+    "Trainer": "training",
+    "LanguageModel": "tasks",
+    "Forecaster": "tasks",
+    "save": "interop",
+    "load": "interop",
+    "engine": "recurrence",
+    "use_engine": "recurrence",
+}
+_MODULES = (
+    "activations", "checks", "data", "errors", "files", "gates", "initializers", "interop", "layers", "recurrence",
+    "see", "tasks", "textbook", "texts", "training",
+)  # fmt: skip
+
+__all__ = [*_WHERE, *_MODULES, "__version__"]  # noqa: PLE0604
+
+if TYPE_CHECKING:
+    from .interop import load as load
+    from .interop import save as save
+    from .layers import GRU as GRU
+    from .layers import LSTM as LSTM
+    from .layers import Dense as Dense
+    from .layers import Dropout as Dropout
+    from .layers import Embedding as Embedding
+    from .layers import Last as Last
+    from .layers import Sequential as Sequential
+    from .recurrence import engine as engine
+    from .recurrence import use_engine as use_engine
+    from .tasks import Forecaster as Forecaster
+    from .tasks import LanguageModel as LanguageModel
+    from .training import Trainer as Trainer
+
+
+def __getattr__(name: str) -> Any:
+    if name in _WHERE:
+        value = getattr(import_module(f".{_WHERE[name]}", __name__), name)
+        globals()[name] = value
+        return value
+    if name in _MODULES:
+        return import_module(f".{name}", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,161 @@
+"""Checks at the public boundary. Each stands once, runs before any work is done and raises a typed error.
+
+What comes in is converted, never changed: integers, booleans, float16 and foreign byte orders are cast to the dtype of
+the layer; strided, Fortran-ordered and read-only arrays are read as they are.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .errors import DTypeError, NonFiniteError, SettingError, ShapeError
+
+Array = NDArray[Any]
+
+#: No array may need more bytes than an address can name.
+_MOST_BYTES = 2**63 - 1
+
+
+def size(value: object, name: str, argument: str) -> int:
+    """Return ``value`` as a positive int; ``True``, 2.5 and 0 are refused."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < 1:
+        raise ShapeError(f"error.{argument}", name=name, got=repr(value))
+    return int(value)
+
+
+def fits(name: str, shape: Sequence[int], itemsize: int) -> None:
+    """Refuse a shape whose bytes overflow an address, before anything is allocated."""
+    if math.prod(shape) * itemsize > _MOST_BYTES:
+        raise ShapeError("error.too_large", name=name, shape=tuple(shape))
+
+
+def float_dtype(dtype: Any, name: str) -> np.dtype[Any]:
+    """Return float32 or float64 as a native dtype; anything else is refused."""
+    try:
+        result = np.dtype(dtype)
+    except TypeError:
+        result = np.dtype(object)
+    if result not in (np.float32, np.float64):
+        raise DTypeError("error.dtype", name=name, got=repr(dtype))
+    return result.newbyteorder("=")
+
+
+def generator(rng: Any, name: str) -> np.random.Generator:
+    """Return a Generator: the one given, or a new one from a seed (or from the system's entropy for ``None``)."""
+    if rng is None or isinstance(rng, np.random.Generator):
+        return np.random.default_rng(rng)
+    if isinstance(rng, bool) or not isinstance(rng, Integral) or rng < 0:
+        raise SettingError("error.rng", name=name, got=repr(rng))
+    return np.random.default_rng(int(rng))
+
+
+def number(
+    value: object, name: str, *, low: float = -math.inf, high: float = math.inf, open_low: bool = False
+) -> float:
+    """Return ``value`` as a finite float in ``[low, high]`` (``(low, high]`` if ``open_low``)."""
+    ok = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+    if not ok or not (low <= value <= high) or (open_low and value == low):  # type: ignore[operator]
+        raise SettingError(
+            "error.number", name=name, low=f"{'>' if open_low else '>='} {low:g}",
+            high="" if high == math.inf else f" <= {high:g}", got=repr(value),
+        )  # fmt: skip
+    return float(value)  # type: ignore[arg-type]
+
+
+def count(value: object, name: str, *, low: int = 1) -> int:
+    """Return ``value`` as an int that is at least ``low``."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < low:
+        raise SettingError("error.count", name=name, low=low, got=repr(value))
+    return int(value)
+
+
+def as_array(value: ArrayLike, name: str, argument: str, dtype: np.dtype[Any]) -> Array:
+    """Return ``value`` as an array of ``dtype``; a ragged list, objects, text and complex numbers are refused."""
+    try:
+        array = np.asarray(value)
+    except ValueError:  # NumPy's word for lists of unequal lengths
+        raise ShapeError("error.ragged", name=name, argument=argument) from None
+    if array.dtype.kind not in "fiub":
+        raise DTypeError("error.kind", name=name, argument=argument, got=array.dtype.name)
+    if array.dtype == dtype:
+        return array
+    with np.errstate(over="ignore"):  # a float64 beyond float32's range becomes infinity, which saturates
+        return array.astype(dtype)
+
+
+def sequences(x: ArrayLike, name: str, features: int, dtype: np.dtype[Any]) -> tuple[Array, bool]:
+    """Return ``x`` as (N, T, F) and whether it came as one sequence (T, F)."""
+    array = as_array(x, name, "inputs", dtype)
+    if array.ndim not in (2, 3) or array.shape[-1] != features:
+        raise ShapeError("error.inputs", name=name, features=features, got=array.shape)
+    return (array[None], True) if array.ndim == 2 else (array, False)
+
+
+def tokens(x: ArrayLike, name: str, vocabulary: int) -> tuple[Array, bool]:
+    """Return token ids ``x`` as (N, T) and whether they came as one sequence (T,)."""
+    try:
+        array = np.asarray(x)
+    except ValueError:
+        raise ShapeError("error.ragged", name=name, argument="tokens") from None
+    if array.size == 0 and array.dtype.kind == "f":  # np.asarray([]) is float
+        array = array.astype(np.intp)
+    if array.dtype.kind not in "iu":
+        raise DTypeError("error.tokens_kind", name=name, got=array.dtype.name)
+    if array.ndim not in (1, 2):
+        raise ShapeError("error.tokens_shape", name=name, got=array.shape)
+    if array.size and not (0 <= array.min() and array.max() < vocabulary):
+        bad = array[(array < 0) | (array >= vocabulary)][0]
+        raise ShapeError("error.tokens_range", name=name, vocabulary=vocabulary, got=int(bad))
+    array = array.astype(np.intp, copy=False)
+    return (array[None], True) if array.ndim == 1 else (array, False)
+
+
+def lengths(value: ArrayLike | None, name: str, n: int, t: int) -> NDArray[np.intp] | None:
+    """Return the lengths as (N,) ints in [0, T], or None for a batch without padding."""
+    if value is None:
+        return None
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        array = np.empty(0, dtype=object)
+    if array.size == 0 and n == 0:
+        return np.zeros(0, dtype=np.intp)
+    if array.dtype.kind not in "iu" or array.shape != (n,):
+        got = f"{array.dtype.name} {array.shape}"
+        raise ShapeError("error.lengths_shape", name=name, n=n, got=got)
+    if array.min() < 0 or array.max() > t:
+        bad = array[(array < 0) | (array > t)][0]
+        raise ShapeError("error.lengths_range", name=name, t=t, got=int(bad))
+    return array.astype(np.intp)
+
+
+def state(value: ArrayLike, name: str, part: str, shape: tuple[int, int, int], dtype: np.dtype[Any]) -> Array:
+    """Return one part of a state (``h`` or ``c``) as (L·D, N, H); for one sequence (L·D, H) will do."""
+    array = as_array(value, name, f"state {part}", dtype)
+    if shape[1] == 1 and array.shape == (shape[0], shape[2]):
+        array = array[:, None]
+    if array.shape != shape:
+        raise ShapeError("error.state", name=name, part=part, expected=shape, got=array.shape)
+    return array
+
+
+def gradient(value: ArrayLike, name: str, argument: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """Return a gradient that must have the shape of what it belongs to."""
+    array = as_array(value, name, argument, dtype)
+    if array.shape != shape:
+        raise ShapeError("error.gradient", name=name, argument=argument, expected=shape, got=array.shape)
+    return array
+
+
+def finite(array: Array, name: str, argument: str) -> None:
+    """Refuse NaN and infinity, naming the first place where one stands."""
+    ok = np.isfinite(array)
+    if not ok.all():
+        where = tuple(int(k) for k in np.argwhere(~ok)[0])
+        raise NonFiniteError("error.not_finite", name=name, argument=argument, where=where, got=array[where])

@@ -1,0 +1,77 @@
+"""Typed errors: each is a subclass of the natural builtin and says in one sentence what was expected and what came.
+
+An error is raised with a key of the catalogue (:mod:`compuerta.texts`) and the values for its sentence. ``str(error)``
+is that sentence in English; :meth:`CompuertaError.told` tells it in Spanish too, as the command does.
+
+>>> error = ShapeError("error.hidden_size", name="LSTM", got=0)
+>>> print(error)
+LSTM: hidden_size must be a positive integer; got 0.
+>>> print(error.told("es"))
+LSTM: hidden_size debe ser un entero positivo; se recibió 0.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .texts import say
+
+
+class CompuertaError(Exception):
+    """Base of every error that compuerta raises on purpose."""
+
+    def __init__(self, key: str, **values: object) -> None:
+        super().__init__(key, values)
+        self.key = key
+        self.values = values
+
+    def told(self, lang: str | None = None) -> str:
+        """Return the sentence in ``lang``; a value that is itself an error is told in that language too."""
+        values = {name: v.told(lang) if isinstance(v, CompuertaError) else v for name, v in self.values.items()}
+        return say(self.key, lang, **values)
+
+    def __str__(self) -> str:
+        return self.told("en")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.key, self.values)
+
+
+def _rebuild(kind: type[CompuertaError], key: str, values: dict[str, object]) -> CompuertaError:
+    return kind(key, **values)
+
+
+class ShapeError(CompuertaError, ValueError):
+    """An array or a size has the wrong shape."""
+
+
+class DTypeError(CompuertaError, TypeError):
+    """An array holds something that a network cannot read: objects, text, complex numbers."""
+
+
+class SettingError(CompuertaError, ValueError):
+    """An option is outside its range."""
+
+
+class NonFiniteError(CompuertaError, ValueError):
+    """An input holds NaN or infinity where it was asked not to."""
+
+
+class DivergedError(CompuertaError, ArithmeticError):
+    """Training produced a loss or a gradient that is not finite. The parameters are those before that update."""
+
+
+class DataError(CompuertaError, ValueError):
+    """A text, a series or a table cannot serve: too short, not numbers, not UTF-8."""
+
+
+class FileFormatError(CompuertaError, ValueError):
+    """A file is not what its name promises, or is damaged."""
+
+
+class NotFittedError(CompuertaError, ValueError, AttributeError):
+    """A task was asked to predict before it was fitted."""
+
+
+class MissingExtraError(CompuertaError, ImportError):
+    """An optional dependency is not installed; the sentence names the extra that brings it."""

@@ -1,0 +1,28 @@
+"""Layers: what holds parameters, runs forward and walks back."""
+
+from .base import Gradients, Layer, Record
+from .feedforward import Dense, Dropout, Embedding, Last
+from .parameters import Parameters
+from .recurrent import GRU, LSTM, Recurrent
+from .sequential import Sequential
+from .stream import Stream
+
+#: The layers that a model file may name.
+LAYERS: dict[str, type[Layer]] = {cls.__name__: cls for cls in (LSTM, GRU, Dense, Embedding, Dropout, Last, Sequential)}
+
+__all__ = [
+    "GRU",
+    "LAYERS",
+    "LSTM",
+    "Dense",
+    "Dropout",
+    "Embedding",
+    "Gradients",
+    "Last",
+    "Layer",
+    "Parameters",
+    "Record",
+    "Recurrent",
+    "Sequential",
+    "Stream",
+]

@@ -1,0 +1,167 @@
+"""What every layer is: parameters, a forward pass that can record, and an exact backward pass over the record."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .. import checks
+from ..errors import SettingError, ShapeError
+from .parameters import Parameters
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Gradients:
+    """What :meth:`Layer.backward` returns.
+
+    ``gradients["w_x_l0"]`` is the gradient of that parameter.
+
+    Attributes:
+        flat: all of them in one buffer, laid out as ``layer.parameters``.
+        parameters: named views into it.
+        x: gradient of the inputs, shaped as they came; None for token ids.
+        state: gradient of the initial state, shaped as the state; None for layers without one.
+    """
+
+    flat: Array
+    parameters: Mapping[str, Array]
+    x: Array | None
+    state: Any
+
+    def __getitem__(self, name: str) -> Array:
+        return self.parameters[name]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Record:
+    """A tape with what the boundary needs to know about it: the output's shape, and whether one sequence came."""
+
+    tape: Any
+    shape: tuple[int, ...]
+    single: bool
+
+
+class Layer(ABC):
+    """Base of the layers. Data is batch first: N rows, T steps, F features; one sequence may come without N.
+
+    A subclass gives ``_check`` (what comes in), ``_run`` (forward, on checked arrays) and ``_back`` (backward); the
+    public methods here convert and check once, and models call the inner ones.
+    """
+
+    parameters: Parameters
+    #: Whether ``_run`` takes and returns a state.
+    recurrent = False
+
+    @property
+    def name(self) -> str:
+        """The name of the layer's class, as messages and summaries print it."""
+        return type(self).__name__
+
+    @abstractmethod
+    def config(self) -> dict[str, Any]:
+        """Return the arguments that make the same layer again, as plain JSON values."""
+
+    @abstractmethod
+    def _check(self, x: ArrayLike) -> tuple[Array, bool]:
+        """Return ``x`` as a batch of the right dtype, and whether it came as one sequence."""
+
+    @abstractmethod
+    def _run(
+        self, x: Array, state: Any, lengths: NDArray[np.intp] | None, record: bool, rng: np.random.Generator | None
+    ) -> tuple[Array, Any, Any]:
+        """Return ``(y, state, tape)`` for checked arrays; the tape is None unless ``record``."""
+
+    @abstractmethod
+    def _back(self, tape: Any, dy: Array, dstate: Any, out: Array) -> tuple[Array | None, Any]:
+        """Write the parameters' gradients into ``out`` (flat) and return ``(dx, dstate)``."""
+
+    def _check_state(self, state: Any, n: int) -> Any:
+        if state is not None:
+            raise SettingError("error.no_state", name=self.name)
+        return None
+
+    def forward(
+        self,
+        x: ArrayLike,
+        state: Any = None,
+        lengths: ArrayLike | None = None,
+        *,
+        record: bool = False,
+        rng: np.random.Generator | int | None = None,
+        check_finite: bool = False,
+    ) -> tuple[Array, Any, Record | None]:
+        """Run the layer over a batch.
+
+        Args:
+            x: (N, T, F) or (T, F); token ids (N, T) or (T,) where the layer reads those. Integers and float16 are
+                converted to the layer's dtype, float64 too.
+            state: the initial state, zeros if None; layers without state take None.
+            lengths: (N,) ints in [0, T] for padded batches. Past its length a row's output is zero and its state
+                stands still; with length 0 the state comes back as it was.
+            record: keep a tape for :meth:`backward`.
+            rng: a Generator or seed for dropout in training; None switches dropout off.
+            check_finite: raise on NaN or infinity in ``x`` instead of letting it run through its own row.
+
+        Returns:
+            ``(y, state, tape)``: the outputs, (N, T, ...) or (T, ...) as ``x`` came; the final state; the tape, or
+            None.
+
+        Raises:
+            ShapeError, DTypeError: what came does not fit, with both shapes in the message.
+            NonFiniteError: with ``check_finite``.
+        """
+        batch, single = self._check(x)
+        if check_finite and batch.dtype.kind == "f":
+            checks.finite(batch, self.name, "inputs")
+        n = batch.shape[0]
+        valid = checks.lengths(lengths, self.name, n, batch.shape[1]) if lengths is not None else None
+        if rng is not None:
+            rng = checks.generator(rng, self.name)
+        y, state, tape = self._run(batch, self._check_state(state, n), valid, record, rng)
+        made = Record(tape, y.shape, single) if record else None
+        return (y[0] if single else y), state, made
+
+    def __call__(self, x: ArrayLike, state: Any = None, lengths: ArrayLike | None = None) -> Any:
+        """Run the layer: ``y, state`` for layers with a state, ``y`` alone for the others. See :meth:`forward`."""
+        y, state, _ = self.forward(x, state, lengths)
+        return (y, state) if self.recurrent else y
+
+    def backward(self, tape: Record, dy: ArrayLike, dstate: Any = None, *, out: Array | None = None) -> Gradients:
+        """Walk a recorded forward pass in reverse.
+
+        Args:
+            tape: what :meth:`forward` returned with ``record=True``; it may be walked more than once.
+            dy: gradient of the loss with respect to ``y``, of its shape.
+            dstate: gradient with respect to the final state, of its shape; zeros if None.
+            out: a flat array of ``parameters.size`` to write the gradients into; a new one if None.
+
+        Raises:
+            ShapeError: a gradient has not the shape of what it belongs to.
+        """
+        shape = tape.shape[1:] if tape.single else tape.shape
+        array = checks.gradient(dy, self.name, "dy", shape, self.parameters.dtype)
+        if tape.single:
+            array = array[None]
+        if out is None:
+            out = np.empty(self.parameters.size, self.parameters.dtype)
+        elif out.shape != (self.parameters.size,):
+            raise ShapeError("error.gradient", name=self.name, argument="out",
+                             expected=(self.parameters.size,), got=out.shape)  # fmt: skip
+        dx, dinitial = self._back(tape.tape, array, self._check_dstate(dstate, tape.shape[0]), out)
+        if dx is not None and tape.single:
+            dx = dx[0]
+        return Gradients(out, self.parameters.named(out), dx, dinitial)
+
+    def _check_dstate(self, dstate: Any, n: int) -> Any:
+        return self._check_state(dstate, n)
+
+    def __repr__(self) -> str:
+        arguments = ", ".join(f"{k}={v!r}" for k, v in self.config().items())
+        return f"{self.name}({arguments})"

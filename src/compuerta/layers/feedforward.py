@@ -1,0 +1,189 @@
+"""Layers without memory: Dense, Embedding, Dropout, Last."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .. import checks, initializers
+from ..recurrence.tokens import sum_by_token
+from .base import Array, Layer
+from .parameters import Parameters
+from .recurrent import dropout_mask
+
+_Rng = np.random.Generator | None
+_Lengths = NDArray[np.intp] | None
+
+
+class Dense(Layer):
+    r"""A linear map of the last axis: :math:`y = x W^T + b`, in logits or any units.
+
+    Parameters: ``w`` (outputs, inputs), ``b`` (outputs,).
+
+    Args:
+        input_size, output_size: features in and out.
+        dtype: "float32" or "float64".
+        rng: a seed or Generator for the initial weights (Glorot).
+        zero: start with zero weights, so that the layer's first word is 0.
+
+    >>> Dense(3, 2, rng=0)(np.ones((4, 5, 3))).shape
+    (4, 5, 2)
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        output_size: int,
+        *,
+        dtype: Any = "float32",
+        rng: np.random.Generator | int | None = None,
+        zero: bool = False,
+    ) -> None:
+        self.input_size = checks.size(input_size, self.name, "input_size")
+        self.output_size = checks.size(output_size, self.name, "output_size")
+        self.dtype = checks.float_dtype(dtype, self.name)
+        self.zero = bool(zero)
+        shapes = {"w": (self.output_size, self.input_size), "b": (self.output_size,)}
+        self.parameters = Parameters(shapes, self.dtype, self.name)
+        if not self.zero:
+            self.parameters["w"] = initializers.glorot_uniform(
+                checks.generator(rng, self.name),
+                shapes["w"],
+                self.dtype,  # type: ignore[arg-type]
+            )
+
+    def config(self) -> dict[str, Any]:
+        """Return the arguments that make a layer of the same shape."""
+        return {"input_size": self.input_size, "output_size": self.output_size, "dtype": self.dtype.name,
+                "zero": self.zero}  # fmt: skip
+
+    def _check(self, x: ArrayLike) -> tuple[Array, bool]:
+        return checks.sequences(x, self.name, self.input_size, self.dtype)
+
+    def _run(self, x: Array, state: Any, lengths: _Lengths, record: bool, rng: _Rng) -> tuple[Array, Any, Any]:
+        y = x.reshape(-1, self.input_size) @ self.parameters["w"].T
+        y += self.parameters["b"]
+        return y.reshape(*x.shape[:-1], self.output_size), None, x if record else None
+
+    def _back(self, tape: Any, dy: Array, dstate: Any, out: Array) -> tuple[Array, Any]:
+        d = self.parameters.named(out)
+        rows = dy.reshape(-1, self.output_size)
+        np.matmul(rows.T, tape.reshape(-1, self.input_size), out=d["w"])
+        np.sum(rows, axis=0, out=d["b"])
+        return (rows @ self.parameters["w"]).reshape(tape.shape), None
+
+
+class Embedding(Layer):
+    """A row of numbers for each token: ids (N, T) are gathered into (N, T, K).
+
+    Parameter: ``w`` (vocabulary, K), drawn from N(0, 1).
+
+    Args:
+        vocabulary_size: number of tokens; ids lie in [0, vocabulary_size).
+        embedding_size: K.
+        dtype, rng: as in :class:`Dense`.
+
+    >>> Embedding(10, 4, rng=0)([[1, 2, 3]]).shape
+    (1, 3, 4)
+    """
+
+    def __init__(
+        self,
+        vocabulary_size: int,
+        embedding_size: int,
+        *,
+        dtype: Any = "float32",
+        rng: np.random.Generator | int | None = None,
+    ) -> None:
+        self.vocabulary_size = checks.size(vocabulary_size, self.name, "vocabulary_size")
+        self.embedding_size = checks.size(embedding_size, self.name, "embedding_size")
+        self.dtype = checks.float_dtype(dtype, self.name)
+        shape = (self.vocabulary_size, self.embedding_size)
+        self.parameters = Parameters({"w": shape}, self.dtype, self.name)
+        self.parameters["w"] = initializers.normal(checks.generator(rng, self.name), shape, 1.0, self.dtype)
+
+    def config(self) -> dict[str, Any]:
+        """Return the arguments that make a layer of the same shape."""
+        return {"vocabulary_size": self.vocabulary_size, "embedding_size": self.embedding_size,
+                "dtype": self.dtype.name}  # fmt: skip
+
+    def _check(self, x: ArrayLike) -> tuple[Array, bool]:
+        return checks.tokens(x, self.name, self.vocabulary_size)
+
+    def _run(self, x: Array, state: Any, lengths: _Lengths, record: bool, rng: _Rng) -> tuple[Array, Any, Any]:
+        return self.parameters["w"][x], None, x if record else None
+
+    def _back(self, tape: Any, dy: Array, dstate: Any, out: Array) -> tuple[None, Any]:
+        rows = dy.reshape(-1, self.embedding_size)
+        self.parameters.named(out)["w"][...] = sum_by_token(rows, tape.ravel(), self.vocabulary_size)
+        return None, None
+
+
+class Dropout(Layer):
+    """Zero a share ``p`` of the values in training and scale the rest by 1/(1 − p); otherwise hand x through.
+
+    It acts where a Generator is passed to ``forward(..., rng=...)``, and nowhere else.
+
+    Source: Srivastava et al. 2014.
+
+    >>> Dropout(0.5)(np.ones((1, 2, 3)))
+    array([[[1., 1., 1.], [1., 1., 1.]]], dtype=float32)
+    """
+
+    def __init__(self, p: float = 0.5, *, dtype: Any = "float32") -> None:
+        self.p = checks.number(p, "p", low=0.0, high=0.999)
+        self.dtype = checks.float_dtype(dtype, self.name)
+        self.parameters = Parameters({}, self.dtype)
+
+    def config(self) -> dict[str, Any]:
+        """Return the arguments that make the same layer."""
+        return {"p": self.p, "dtype": self.dtype.name}
+
+    def _check(self, x: ArrayLike) -> tuple[Array, bool]:
+        array = checks.as_array(x, self.name, "inputs", self.dtype)
+        return checks.sequences(array, self.name, array.shape[-1] if array.ndim else 0, self.dtype)
+
+    def _run(self, x: Array, state: Any, lengths: _Lengths, record: bool, rng: _Rng) -> tuple[Array, Any, Any]:
+        if rng is None or not self.p:
+            return x, None, None
+        mask = dropout_mask(rng, x.shape, self.p, self.dtype)
+        return x * mask, None, mask
+
+    def _back(self, tape: Any, dy: Array, dstate: Any, out: Array) -> tuple[Array, Any]:
+        return (dy if tape is None else dy * tape), None
+
+
+class Last(Layer):
+    """Keep each row's last valid step: (N, T, F) to (N, 1, F). A row of length 0 gives zeros.
+
+    >>> Last()(np.arange(6.0).reshape(1, 3, 2))
+    array([[[4., 5.]]], dtype=float32)
+    """
+
+    def __init__(self, *, dtype: Any = "float32") -> None:
+        self.dtype = checks.float_dtype(dtype, self.name)
+        self.parameters = Parameters({}, self.dtype)
+
+    def config(self) -> dict[str, Any]:
+        """Return the arguments that make the same layer."""
+        return {"dtype": self.dtype.name}
+
+    def _check(self, x: ArrayLike) -> tuple[Array, bool]:
+        array = checks.as_array(x, self.name, "inputs", self.dtype)
+        return checks.sequences(array, self.name, array.shape[-1] if array.ndim else 0, self.dtype)
+
+    def _run(self, x: Array, state: Any, lengths: _Lengths, record: bool, rng: _Rng) -> tuple[Array, Any, Any]:
+        n, t = x.shape[:2]
+        at = np.full(n, t) if lengths is None else lengths
+        rows = np.flatnonzero(at > 0)
+        y = np.zeros((n, 1, x.shape[2]), x.dtype)
+        y[rows, 0] = x[rows, at[rows] - 1]
+        return y, None, (x.shape, rows, at[rows] - 1)
+
+    def _back(self, tape: Any, dy: Array, dstate: Any, out: Array) -> tuple[Array, Any]:
+        shape, rows, at = tape
+        dx = np.zeros(shape, dy.dtype)
+        dx[rows, at] = dy[rows, 0]
+        return dx, None

@@ -1,0 +1,115 @@
+"""All parameters of a model in one flat buffer, each a named view into it.
+
+An optimizer, a clip, a checkpoint or a sum over machines is then one operation on one array. A layer is born with a
+buffer of its own; a model that takes it in (:meth:`Parameters.join`) makes one buffer for all, and the layer's views
+point into that one from then on.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .. import checks
+from ..errors import SettingError, ShapeError
+
+Array = NDArray[Any]
+Shape = tuple[int, ...]
+
+
+class Parameters(Mapping[str, Array]):
+    """Named arrays in one flat buffer; reading gives read-only views, writing goes through this object.
+
+    That every change passes here (``parameters[name] = value``, :meth:`writable`) lets engines keep weights packed for
+    speed and notice when they must pack again: see :attr:`version`.
+
+    >>> p = Parameters({"w": (2, 3), "b": (2,)}, np.dtype("float32"))
+    >>> p["b"] = [1, 2]
+    >>> p.flat
+    array([0., 0., 0., 0., 0., 0., 1., 2.], dtype=float32)
+    >>> p["w"].shape, p.size
+    ((2, 3), 8)
+    """
+
+    def __init__(self, shapes: Mapping[str, Shape], dtype: np.dtype[Any], name: str = "Parameters") -> None:
+        self.shapes = dict(shapes)
+        self.size = sum(math.prod(shape) for shape in self.shapes.values())
+        checks.fits(name, (self.size,), dtype.itemsize)
+        self._clock = [0]
+        self._joined = False
+        self._bind(np.zeros(self.size, dtype))
+
+    def _bind(self, flat: Array) -> None:
+        self._flat = flat
+        self.flat = flat.view()
+        self.flat.flags.writeable = False
+        self._views = self.named(self.flat)
+
+    def named(self, flat: Array) -> dict[str, Array]:
+        """Return named views into any flat array of this layout, such as a gradient."""
+        views, at = {}, 0
+        for name, shape in self.shapes.items():
+            views[name] = flat[at : at + math.prod(shape)].reshape(shape)
+            at += math.prod(shape)
+        return views
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The dtype of every parameter."""
+        return self._flat.dtype
+
+    @property
+    def version(self) -> int:
+        """A number that changes whenever a parameter may have changed."""
+        return self._clock[0]
+
+    def writable(self) -> Array:
+        """Return the flat buffer for writing, at once: what is written after a later read may go unnoticed."""
+        self._clock[0] += 1
+        return self._flat
+
+    def __getitem__(self, name: str) -> Array:
+        return self._views[name]
+
+    def __setitem__(self, name: str, value: ArrayLike) -> None:
+        shape = self.shapes[name]
+        array = np.asarray(value, self.dtype)
+        if array.shape != shape:
+            raise ShapeError("error.parameter", name=name, expected=shape, got=array.shape)
+        self.named(self.writable())[name][...] = array
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.shapes)
+
+    def __len__(self) -> int:
+        return len(self.shapes)
+
+    @classmethod
+    def join(cls, parts: Mapping[str, Parameters]) -> Parameters:
+        """Return one buffer that holds all parts, named ``part.name``, and point the parts into it.
+
+        Raises:
+            SettingError: the parts differ in dtype, or one belongs to another model already.
+        """
+        dtypes = {part.dtype for part in parts.values() if part.size}
+        if len(dtypes) > 1:
+            raise SettingError("error.mixed_dtypes", got=", ".join(sorted(d.name for d in dtypes)))
+        if any(part._joined for part in parts.values()):
+            raise SettingError("error.layer_taken")
+        shapes = {f"{prefix}.{name}": s for prefix, part in parts.items() for name, s in part.shapes.items()}
+        whole = cls(shapes, dtypes.pop() if dtypes else np.dtype(np.float32))
+        at = 0
+        for part in parts.values():
+            mine = whole._flat[at : at + part.size]
+            mine[...] = part.flat
+            part._adopt(mine, whole._clock)
+            at += part.size
+        return whole
+
+    def _adopt(self, flat: Array, clock: list[int]) -> None:
+        self._clock, self._joined = clock, True
+        self._bind(flat)

@@ -1,0 +1,118 @@
+"""Layers one after another, as one model with one buffer of parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..errors import SettingError, ShapeError
+from ..texts import say
+from .base import Array, Layer
+from .parameters import Parameters
+
+
+class Sequential(Layer):
+    """Layers one after another; itself a layer.
+
+    The parameters of all layers stand in one flat buffer, named ``"<place>.<name>"`` (``"1.w_h_l0"``). The state is a
+    tuple with one entry for each layer that has a state, in order.
+
+    Raises:
+        SettingError: there is no layer, the dtypes differ, or a layer already belongs to a model.
+
+    >>> from compuerta.layers import LSTM, Dense, Embedding
+    >>> model = Sequential(Embedding(20, 8, rng=0), LSTM(8, 16, rng=1), Dense(16, 20, rng=2))
+    >>> y, state = model([[3, 1, 4], [1, 5, 9]])
+    >>> y.shape
+    (2, 3, 20)
+    >>> print(model.summary("en"))
+       layer             output      parameters
+    0  Embedding(20, 8)  N × T × 8          160
+    1  LSTM(8, 16)       N × T × 16       1,600
+    2  Dense(16, 20)     N × T × 20         340
+       total                              2,100  (8.2 KiB, float32)
+    """
+
+    recurrent = True
+
+    def __init__(self, *layers: Layer) -> None:
+        if not layers or any(not isinstance(layer, Layer) for layer in layers):
+            raise SettingError("error.sequential", got=", ".join(type(layer).__name__ for layer in layers) or "()")
+        self.layers: Sequence[Layer] = tuple(layers)
+        self.parameters = Parameters.join({str(k): layer.parameters for k, layer in enumerate(layers)})
+
+    def config(self) -> dict[str, Any]:
+        """Return ``{"layers": [[class name, its config], ...]}``."""
+        return {"layers": [[layer.name, layer.config()] for layer in self.layers]}
+
+    def _check(self, x: ArrayLike) -> tuple[Array, bool]:
+        return self.layers[0]._check(x)
+
+    def _check_state(self, state: Any, n: int) -> list[Any]:
+        stateful = sum(layer.recurrent for layer in self.layers)
+        if state is not None and (not isinstance(state, (tuple, list)) or len(state) != stateful):
+            raise ShapeError("error.state_layers", name=self.name, expected=stateful)
+        given = iter(state if state is not None else [None] * stateful)
+        return [layer._check_state(next(given) if layer.recurrent else None, n) for layer in self.layers]
+
+    def _run(
+        self, x: Array, state: Any, lengths: NDArray[np.intp] | None, record: bool, rng: np.random.Generator | None
+    ) -> tuple[Array, tuple[Any, ...], list[Any] | None]:
+        final, tapes = [], []
+        for layer, initial in zip(self.layers, state, strict=True):
+            x, last, tape = layer._run(x, initial, lengths, record, rng)
+            tapes.append(tape)
+            if layer.recurrent:
+                final.append(last)
+        return x, tuple(final), tapes if record else None
+
+    def _back(self, tape: Any, dy: Array, dstate: Any, out: Array) -> tuple[Array | None, tuple[Any, ...]]:
+        dx: Array | None = dy
+        dinitial: list[Any] = []
+        stop = len(out)
+        for layer, part, d in zip(reversed(self.layers), reversed(tape), reversed(dstate), strict=True):
+            start = stop - layer.parameters.size
+            assert dx is not None
+            dx, first = layer._back(part, dx, d, out[start:stop])
+            if layer.recurrent:
+                dinitial.append(first)
+            stop = start
+        return dx, tuple(reversed(dinitial))
+
+    def summary(self, lang: str | None = None) -> str:
+        """Return a table of the layers, their outputs and their parameters, in ``lang``."""
+        rows = [("", say("summary.layer", lang), say("summary.output", lang), say("summary.parameters", lang), "")]
+        shape = ["N", "T", ""]
+        for k, layer in enumerate(self.layers):
+            config = layer.config()
+            if layer.name == "Last":
+                shape[1] = "1"
+            sizes = [config[key] for key in _SIZES if key in config]
+            if sizes:
+                shape[2] = str(sizes[-1] * (2 if config.get("bidirectional") else 1))
+            rows.append((str(k), _short(layer), " × ".join(shape), f"{layer.parameters.size:,}", ""))
+        size = f"  ({self.parameters.flat.nbytes / 1024:,.1f} KiB, {self.parameters.dtype})"
+        rows.append(("", say("summary.total", lang), "", f"{self.parameters.size:,}", size))
+        widths = [max(len(row[k]) for row in rows) for k in range(4)]
+        return "\n".join(
+            f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:<{widths[2]}}  {d:>{widths[3]}}{e}".rstrip()
+            for a, b, c, d, e in rows
+        )
+
+
+_SIZES = ("vocabulary_size", "input_size", "embedding_size", "hidden_size", "output_size")
+
+
+def _short(layer: Layer) -> str:
+    """Return the layer as one would write it: sizes bare, other arguments only where they differ from the default."""
+    config = layer.config()
+    parts = [str(config[key]) for key in _SIZES if key in config]
+    for key in ("num_layers", "bidirectional", "dropout", "p", "tokens"):
+        if config.get(key) not in (None, False, 0.0) and not (key == "num_layers" and config[key] == 1):
+            parts.append(f"{key}={config[key]}")
+    if config.get("reset_after") is False:
+        parts.append("reset_after=False")
+    return f"{layer.name}({', '.join(parts)})"

@@ -1,0 +1,94 @@
+"""One step at a time: a stream keeps the state of a stack and every buffer it needs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .. import checks
+from ..errors import SettingError, ShapeError
+
+if TYPE_CHECKING:
+    from .recurrent import Recurrent
+
+Array = NDArray[Any]
+
+
+class Stream:
+    """Steps of a recurrent layer with the state kept between them. Made by ``layer.stream(batch_size)``."""
+
+    def __init__(self, layer: Recurrent, batch_size: int) -> None:
+        self._layer = layer
+        self._n = batch_size
+        self._shape = (batch_size,) if layer.tokens else (batch_size, layer.input_size)
+        shape = (layer.num_layers, batch_size, layer.hidden_size)
+        self._state = [np.zeros(shape, layer.dtype) for _ in layer.parts]
+        self._rebuild()
+
+    def _rebuild(self) -> None:
+        cell = self._layer._cell()
+        self._version = self._layer.parameters.version
+        self._steppers = [
+            cell.stepper(weights, tuple(part[k] for part in self._state))
+            for k, weights in enumerate(self._layer._weights(cell))
+        ]
+
+    def __call__(self, x_t: ArrayLike, out: Array | None = None) -> Array:
+        """Take one step.
+
+        Args:
+            x_t: (N, F), or (F,) for a stream of one row; token ids (N,), or one integer.
+            out: (N, H), or (H,), to write the output into; nothing is allocated then.
+
+        Returns:
+            ``out``, or a new array of its shape.
+
+        Raises:
+            ShapeError: ``x_t`` or ``out`` does not fit.
+            SettingError: ``out`` overlaps ``x_t``.
+        """
+        layer = self._layer
+        if layer.parameters.version != self._version:
+            self._rebuild()
+        if layer.tokens:
+            x, _ = checks.tokens(np.atleast_1d(np.asarray(x_t)), layer.name, layer.input_size)
+            x, one = x[0], np.ndim(x_t) == 0
+        else:
+            x = checks.as_array(x_t, layer.name, "inputs", layer.dtype)
+            one = x.ndim == 1
+            if one:
+                x = x[None]
+        if x.shape != self._shape:
+            raise ShapeError("error.stream_inputs", name=layer.name, expected=self._shape, got=np.shape(x_t))
+        if out is not None:
+            expected = (layer.hidden_size,) if one else (self._n, layer.hidden_size)
+            if out.shape != expected or out.dtype != layer.dtype:
+                raise ShapeError("error.gradient", name=layer.name, argument="out", expected=expected, got=out.shape)
+            if np.may_share_memory(out, x):
+                raise SettingError("error.aliased", name=layer.name)
+        with np.errstate(all="ignore"):
+            for step in self._steppers:
+                x = step(x)
+        y = x[0] if one else x
+        if out is None:
+            return y.copy()
+        out[...] = y
+        return out
+
+    @property
+    def state(self) -> Any:
+        """The state now, copied: ``(h, c)`` for an LSTM, ``h`` for a GRU, each (L, N, H). May be set."""
+        return self._layer._public([part.copy() for part in self._state])
+
+    @state.setter
+    def state(self, value: Any) -> None:
+        given = self._layer._check_state(value, self._n)
+        for part, new in zip(self._state, given, strict=True):
+            part[...] = new
+
+    def reset(self) -> None:
+        """Set the state to zeros."""
+        for part in self._state:
+            part[...] = 0
