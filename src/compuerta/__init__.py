@@ -36,7 +36,7 @@ _MODULES = (
     "see", "tasks", "textbook", "texts", "training",
 )  # fmt: skip
 
-__all__ = [*_WHERE, *_MODULES, "__version__"]  # noqa: PLE0604
+__all__ = [*_WHERE, *_MODULES, "__version__"]
 
 if TYPE_CHECKING:
     from .interop import load as load

@@ -109,7 +109,7 @@ def tokens(x: ArrayLike, name: str, vocabulary: int) -> tuple[Array, bool]:
         raise DTypeError("error.tokens_kind", name=name, got=array.dtype.name)
     if array.ndim not in (1, 2):
         raise ShapeError("error.tokens_shape", name=name, got=array.shape)
-    if array.size and not (0 <= array.min() and array.max() < vocabulary):
+    if array.size and (array.min() < 0 or array.max() >= vocabulary):
         bad = array[(array < 0) | (array >= vocabulary)][0]
         raise ShapeError("error.tokens_range", name=name, vocabulary=vocabulary, got=int(bad))
     array = array.astype(np.intp, copy=False)

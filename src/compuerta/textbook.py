@@ -125,8 +125,10 @@ class LSTM:
         o = sigmoid(zo)
         tanh_C = tanh(C)
         h = o * tanh_C
-        return dict(x=x, h_prev=h_prev, C_prev=C_prev, concat=concat, zf=zf, f=f, zi=zi, i=i, zC=zC, C_tilde=C_tilde,
-                    C=C, zo=zo, o=o, tanh_C=tanh_C, h=h)  # fmt: skip
+        return {
+            "x": x, "h_prev": h_prev, "C_prev": C_prev, "concat": concat, "zf": zf, "f": f, "zi": zi, "i": i,
+            "zC": zC, "C_tilde": C_tilde, "C": C, "zo": zo, "o": o, "tanh_C": tanh_C, "h": h,
+        }  # fmt: skip
 
     def step_backward(self, s: dict[str, Array], dh: Array, dC: Array) -> dict[str, Array]:
         """Walk one step in reverse: from dL/dh_t and dL/dC_t to everything that came in.
@@ -170,7 +172,7 @@ class LSTM:
     # ---- a sequence -------------------------------------------------------------------------------------------------
 
     def trace(self, X: Array, h0: Array | None = None, C0: Array | None = None) -> list[dict[str, Array]]:
-        """Run over ``X`` (T, I) from the state ``h0, C0`` (zeros if not given) and return every step's intermediates."""
+        """Run over ``X`` (T, I) from ``h0, C0`` (zeros if not given) and return every step's intermediates."""
         zeros = np.zeros((self.hidden_size, 1))
         h = zeros if h0 is None else h0
         C = zeros if C0 is None else C0

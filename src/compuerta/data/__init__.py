@@ -1,0 +1,21 @@
+"""Data: texts, series, unequal sequences and synthetic tasks, read or made as arrays."""
+
+from .numbers import corpus, from_words, in_words
+from .padding import pad
+from .series import Series, looks_like_series, read_series
+from .synthetic import adding_problem, seasonal_series
+from .text import Vocabulary, read_text
+
+__all__ = [
+    "Series",
+    "Vocabulary",
+    "adding_problem",
+    "corpus",
+    "from_words",
+    "in_words",
+    "looks_like_series",
+    "pad",
+    "read_series",
+    "read_text",
+    "seasonal_series",
+]

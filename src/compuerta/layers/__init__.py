@@ -6,6 +6,7 @@ from .parameters import Parameters
 from .recurrent import GRU, LSTM, Recurrent
 from .sequential import Sequential
 from .stream import Stream
+from .trace import Trace
 
 #: The layers that a model file may name.
 LAYERS: dict[str, type[Layer]] = {cls.__name__: cls for cls in (LSTM, GRU, Dense, Embedding, Dropout, Last, Sequential)}
@@ -25,4 +26,5 @@ __all__ = [
     "Recurrent",
     "Sequential",
     "Stream",
+    "Trace",
 ]

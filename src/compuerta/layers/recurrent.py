@@ -18,6 +18,7 @@ from ..recurrence import Tape
 from .base import Array, Layer
 from .parameters import Parameters
 from .stream import Stream
+from .trace import Trace
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -60,7 +61,7 @@ class Recurrent(Layer):
         self.dropout = checks.number(dropout, "dropout", low=0.0, high=0.999)
         self.dtype = checks.float_dtype(dtype, self.name)
         self.tokens = bool(tokens)
-        shapes = {}
+        shapes: dict[str, tuple[int, ...]] = {}
         for k, d in self._places():
             inputs = self.input_size if k == 0 else self.hidden_size * self.directions
             shapes.update(zip(self.names(k, reverse=d == 1), self._shapes(inputs), strict=True))
@@ -187,6 +188,18 @@ class Recurrent(Layer):
             mask = tape.masks[k]
             dx = total if mask is None or total is None else total * mask
         return dx, self._public(initial)
+
+    def trace(self, x: ArrayLike, state: Any = None, lengths: ArrayLike | None = None) -> tuple[Array, Trace]:
+        """Run over ``x`` and return ``(y, trace)``: the outputs, the very bits of ``layer(x)``, and every gate.
+
+        Args:
+            x, state, lengths: as in :meth:`forward`. A single sequence (T, F) is traced as a batch of one.
+
+        See :class:`~compuerta.layers.trace.Trace`.
+        """
+        y, _, record = self.forward(x, state, lengths, record=True)
+        assert record is not None
+        return y, Trace(record.tape.tapes)
 
     def stream(self, batch_size: int = 1) -> Stream:
         """Return a stream that takes one step at a time and keeps the state.

@@ -94,10 +94,7 @@ def forward(
     packing = Packing(x.shape[0], x.shape[1], lengths, reverse)
     n, hidden = packing.n, weights.w_h.shape[1]
     xs = packing.pack(x)
-    if xs.ndim == 1:
-        gates = np.take(weights.w_x, xs, axis=1)
-    else:
-        gates = np.matmul(xs, weights.w_x)
+    gates = np.take(weights.w_x, xs, axis=1) if xs.ndim == 1 else np.matmul(xs, weights.w_x)
     gates += weights.b
 
     h = np.empty((n + packing.rows, hidden), gates.dtype)

@@ -58,7 +58,8 @@ class Packing:
     def pack(self, x: Array) -> Array:
         """(N, T, ...) to (P, ...)."""
         if self._order is not None:
-            return x[self._at, self._step]
+            rows: Array = x[self._at, self._step]
+            return rows
         if self.reverse:
             x = x[:, ::-1]
         return x.swapaxes(0, 1).reshape(self.rows, *x.shape[2:])

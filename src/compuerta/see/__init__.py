@@ -1,0 +1,1 @@
+"""Seeing inside: explanations in words, and charts in text."""

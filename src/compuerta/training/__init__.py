@@ -1,0 +1,33 @@
+"""Training: losses, optimizers, schedules, batches, the loop and what is told of it."""
+
+from .batches import Batch, Shuffled, Source, TextStreams
+from .callbacks import Callback, Checkpoint, EarlyStopping, Progress, load_checkpoint
+from .losses import absolute_error, cross_entropy, quantile_loss, squared_error
+from .optimizers import SGD, Adam, AdamW, Optimizer, clip_by_global_norm
+from .schedules import Constant, Cosine, Steps
+from .trainer import Trainer
+
+__all__ = [
+    "SGD",
+    "Adam",
+    "AdamW",
+    "Batch",
+    "Callback",
+    "Checkpoint",
+    "Constant",
+    "Cosine",
+    "EarlyStopping",
+    "Optimizer",
+    "Progress",
+    "Shuffled",
+    "Source",
+    "Steps",
+    "TextStreams",
+    "Trainer",
+    "absolute_error",
+    "clip_by_global_norm",
+    "cross_entropy",
+    "load_checkpoint",
+    "quantile_loss",
+    "squared_error",
+]

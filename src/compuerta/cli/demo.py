@@ -1,0 +1,100 @@
+"""``compuerta demo``: the whole road in under a minute. Train, write, judge, save, look at a gate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .base import FILE, IntRange, Texts, clean, command, flag, log, option, out, out_json, painter
+
+#: The numbers the model may learn from, how many of them it sees, and how it learns: some 20 s on two cores.
+LIMIT, SEEN = 10_000, 3_000
+SETTINGS: dict[str, Any] = {
+    "hidden_size": 128, "embedding_size": 24, "batch_size": 16, "steps": 48, "learning_rate": 6e-3,
+    "schedule": "cosine", "validation": 0.02,
+}  # fmt: skip
+
+
+def make(t: Texts) -> click.Command:
+    """Return the command ``demo``."""
+
+    @command(
+        t,
+        "demo",
+        option("-o", "--output", type=FILE, default="numbers.safetensors"),
+        option("--updates", type=IntRange(1, 1_000_000), default=700),
+        option("--seed", type=IntRange(0, 2**32 - 1), default=0),
+        flag("--json"),
+    )
+    def demo(output: Path, updates: int, seed: int, json: bool) -> None:
+        import numpy as np
+
+        from .. import files
+        from ..data.numbers import corpus, from_words
+        from ..interop import save
+        from ..tasks import LanguageModel
+        from ..tasks.language_model import LN2
+        from ..training import Progress
+
+        files.check_writable(output)
+        corpus_file = output.with_suffix(".txt")
+        files.check_writable(corpus_file)
+        paint = painter()
+        text, numbers = corpus(t.lang, SEEN, np.random.default_rng(seed), limit=LIMIT)
+        files.write_bytes(corpus_file, text.encode())
+        log(t("cli.demo.task", seen=f"{SEEN:,}", limit=f"{LIMIT:,}", first=text.split("\n", 1)[0]))
+        model = LanguageModel(updates=updates, seed=seed, **SETTINGS)
+        model.fit(text, callbacks=[Progress(t.lang, scale=1 / LN2, name="bits")])
+
+        lines = model.generate("\n", 12_000, temperature=0.8, seed=seed).split("\n")[:-1][:200]
+        values = [from_words(line, t.lang) for line in lines]
+        known = {int(n) for n in numbers}
+        valid = [n for n in values if n is not None]
+        unseen = [n for n in valid if n not in known]
+        save(model, output)
+        trace, word, unit = _gates(model, lines, values)
+        if json:
+            out_json({
+                "model": output, "corpus": corpus_file, "written": len(lines), "valid": len(valid),
+                "unseen": len(unseen), "bits_per_char": model.report_["bits_per_char"],
+                "unigram": model.report_["unigram"], "seconds": model.report_["seconds"], "lines": lines[:10],
+                "word": word, "unit": unit + 1, "gates": trace,
+            })  # fmt: skip
+            return
+
+        out(paint(t("cli.demo.wrote"), "title"))
+        for line, value in list(zip(lines, values, strict=True))[:8]:
+            mark = t("cli.demo.invalid") if value is None else f"= {value:,}"
+            if value is not None and value not in known:
+                mark += f"  {t('cli.demo.new')}"
+            out(f"  {clean(line):<58} {mark}")
+        share = f"{len(valid) / max(1, len(lines)):.0%}"
+        out(t("cli.demo.judged", written=len(lines), valid=len(valid), share=share, unseen=len(unseen)))
+        out(t("cli.demo.chance", share=f"{1 - SEEN / LIMIT:.0%}"))
+        out("")
+        out(paint(t("cli.demo.gates", unit=unit + 1, units=SETTINGS["hidden_size"], word=word), "title"))
+        from ..see.explain import gate_table
+
+        out(gate_table(list(word), trace, t.lang))
+        out("")
+        log(t("cli.demo.saved", model=clean(str(output)), corpus=clean(str(corpus_file))))
+        for line in t("cli.demo.next", model=clean(str(output)), corpus=clean(str(corpus_file))).split("\n"):
+            log(line)
+
+    return demo
+
+
+def _gates(model: Any, lines: list[str], values: list[int | None]) -> tuple[dict[str, Any], str, int]:
+    """Return the gates of one unit along one written number, that number, and the unit: the one that moves most."""
+    import numpy as np
+
+    good = [line for line, value in zip(lines, values, strict=True) if value is not None and 15 <= len(line) <= 32]
+    word = good[0] if good else lines[0] or "?"
+    embedding, recurrent, _ = model._parts()
+    ids = model.vocabulary_.encode("\n" + word)
+    _, trace = recurrent.trace(embedding(ids[None]))
+    every = {key: trace[key, 0][0, 1:] for key in ("f", "i", "g", "o", "c", "h")}  # without the line break before
+    unit = int(np.argmax(np.ptp(every["f"], axis=0) * np.ptp(every["c"], axis=0)))
+    return {key: values_[:, unit] for key, values_ in every.items()}, word, unit

@@ -1,0 +1,74 @@
+"""``compuerta evaluate``: how good a model is on a file, beside the figure to beat."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from .base import FILE, IntRange, Texts, argument, clean, command, flag, log, option, out, out_json
+
+
+def make(t: Texts) -> click.Command:
+    """Return the command ``evaluate``."""
+
+    @command(
+        t,
+        "evaluate",
+        argument("model", FILE),
+        argument("file", FILE),
+        option("--column"),
+        option("--origins", type=IntRange(1, 10_000), default=4),
+        flag("--all"),
+        flag("--json"),
+    )
+    def evaluate(model: Path, file: Path, column: str | None, origins: int, all: bool, json: bool) -> None:
+        from ..tasks import LanguageModel, Task
+        from .models import open_model
+
+        task = open_model(model, Task)  # type: ignore[type-abstract]
+        if isinstance(task, LanguageModel):
+            _language(t, task, file, all, json)
+        else:
+            _series(t, task, file, column, origins, json)
+
+    return evaluate
+
+
+def _language(t: Texts, task: object, file: Path, everything: bool, json: bool) -> None:
+    from ..data import read_text
+    from ..tasks import LanguageModel
+    from .report import bits_lines
+
+    assert isinstance(task, LanguageModel)
+    text = read_text(file)
+    held_out = task.held_out(text)
+    if held_out is not None and not everything:
+        log(t("cli.evaluate.held_out", share=f"{len(held_out) / len(text):.0%}"))
+        text = held_out
+    elif held_out is not None:
+        log(t("cli.evaluate.trained_on"))
+    bits, unigram = task.score(text), task.score_unigram(text)
+    if json:
+        out_json({"bits_per_char": bits, "unigram": unigram, "characters": len(text)})
+        return
+    for line in bits_lines(t, bits, unigram):
+        out(line)
+
+
+def _series(t: Texts, task: object, file: Path, column: str | None, origins: int, json: bool) -> None:
+    from ..data import read_series
+    from ..tasks import Forecaster
+    from ..training import Progress
+    from .report import backtest_lines
+
+    assert isinstance(task, Forecaster)
+    series = read_series(file, column)
+    log(t("cli.evaluate.series", file=clean(str(file)), n=len(series.values), origins=origins))
+    test = task.backtest(series, origins=origins, callbacks=lambda label: [Progress(t.lang, name="MAE", label=label)])
+    if json:
+        out_json(asdict(test))
+        return
+    for line in backtest_lines(t, {"backtest": asdict(test)}):
+        out(line)

@@ -1,0 +1,97 @@
+"""``compuerta forecast``: the steps after the end of a series."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from .base import (
+    FILE,
+    FloatRange,
+    IntRange,
+    Texts,
+    argument,
+    clean,
+    command,
+    flag,
+    is_terminal,
+    log,
+    option,
+    out,
+    out_json,
+)
+
+
+def make(t: Texts) -> click.Command:
+    """Return the command ``forecast``."""
+
+    @command(
+        t,
+        "forecast",
+        argument("model", FILE),
+        argument("file", FILE, required=False),
+        option("--horizon", type=IntRange(1, 100_000)),
+        option("--level", type=FloatRange(0, 100, open_low=True, open_high=True), multiple=True),
+        option("--column"),
+        flag("--csv"),
+        flag("--json"),
+    )
+    def forecast(
+        model: Path,
+        file: Path | None,
+        horizon: int | None,
+        level: tuple[float, ...],
+        column: str | None,
+        csv: bool,
+        json: bool,
+    ) -> None:
+        import sys
+
+        from ..data import read_series
+        from ..see.chart import series_chart
+        from ..tasks import Forecaster
+        from .models import open_model
+        from .report import backtest_lines
+
+        task = open_model(model, Forecaster)
+        series = read_series(file, column) if file is not None else task.series_
+        made = task.predict(horizon, level or (80, 95), series=series if file is not None else None)
+        h = len(made.mean)
+        steps = [series.label(d) for d in made.dates] if made.dates is not None else [f"+{k + 1}" for k in range(h)]
+        if json:
+            out_json({
+                "steps": steps, "mean": made.mean, "seasonal_naive": made.seasonal_naive,
+                "intervals": {str(v): {"lower": made.lower[v], "upper": made.upper[v]} for v in made.lower},
+                "backtest": task.report_["backtest"],
+            })  # fmt: skip
+            return
+        names = [t("cli.forecast.step"), t("cli.forecast.forecast")]
+        columns = [made.mean]
+        for v in sorted(made.lower):
+            names += [f"{v:g}% −", f"{v:g}% +"]
+            columns += [made.lower[v], made.upper[v]]
+        names.append(t("cli.report.seasonal_naive" if task.period_ > 1 else "cli.report.naive"))
+        columns.append(made.seasonal_naive)
+        if csv:
+            out(",".join(_cell(name) for name in names))
+            for k, step in enumerate(steps):
+                out(",".join([_cell(step), *(f"{c[k]:.10g}" for c in columns)]))
+            return
+        if is_terminal(sys.stdout):
+            out(series_chart(series.values, made.mean, clean(series.name)))
+        rows = [names, *([step, *(f"{c[k]:,.4g}" if abs(c[k]) < 1000 else f"{c[k]:,.0f}" for c in columns)]
+                         for k, step in enumerate(steps))]  # fmt: skip
+        widths = [max(len(row[k]) for row in rows) for k in range(len(names))]
+        for row in rows:
+            out("  ".join([row[0].ljust(widths[0]), *(v.rjust(w) for v, w in zip(row[1:], widths[1:], strict=True))]))
+        for line in backtest_lines(t, task.report_):
+            log(line)
+
+    return forecast
+
+
+def _cell(text: str) -> str:
+    """Write a text cell so that no spreadsheet takes it for a formula."""
+    text = text.replace('"', '""')
+    return f'"{text}"' if any(c in text for c in ',"\n') else text

@@ -1,0 +1,74 @@
+"""``compuerta info``: what is in a model file, or what is installed here."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .base import FILE, Texts, argument, clean, command, flag, out, out_json
+
+
+def make(t: Texts) -> click.Command:
+    """Return the command ``info``."""
+
+    @command(t, "info", argument("file", FILE, required=False), flag("--json"))
+    def info(file: Path | None, json: bool) -> None:
+        rows, tail = _file(t, file) if file is not None else (_here(t), "")
+        if json:
+            out_json({key: value for key, _, value in rows})
+            return
+        width = max(len(label) for _, label, _ in rows)
+        for _, label, value in rows:
+            out(f"{label:<{width}}  {clean(str(value))}")
+        if tail:
+            out("\n" + tail)
+
+    return info
+
+
+def _here(t: Texts) -> list[tuple[str, str, Any]]:
+    import platform
+
+    import numpy as np
+
+    from .. import __version__, recurrence
+
+    facts = {
+        "version": __version__,
+        "engine": recurrence.engine(),
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "machine": f"{platform.machine()}, {os.cpu_count()} CPU",
+        "language": t.lang,
+    }
+    return [(key, t(f"cli.info.{key}"), value) for key, value in facts.items()]
+
+
+def _file(t: Texts, file: Path) -> tuple[list[tuple[str, str, Any]], str]:
+    from ..interop import load
+    from ..layers import Layer, Sequential
+    from ..tasks import Forecaster, LanguageModel
+    from .report import backtest_lines, language_lines
+
+    model = load(file)
+    facts: dict[str, Any] = {"kind": type(model).__name__, "size": f"{os.path.getsize(file) / 1e6:.2f} MB"}
+    tail: list[str] = []
+    if isinstance(model, LanguageModel):
+        facts["parameters"] = f"{model.model_.parameters.size:,}"
+        facts["vocabulary"] = f"{model.vocabulary_.size}: {model.vocabulary_.characters!r}"
+        facts["settings"] = ", ".join(f"{k}={v}" for k, v in model.get_params().items())
+        tail = [model.model_.summary(t.lang), "", *language_lines(t, model.report_)]
+    elif isinstance(model, Forecaster):
+        facts["parameters"] = f"{sum(n.parameters.size for _, n in model.members_):,}"
+        facts["series"] = f"{model.series_.name}: {len(model.series_.values)}"
+        facts["settings"] = ", ".join(f"{k}={v}" for k, v in model.get_params().items())
+        tail = backtest_lines(t, model.report_)
+    elif isinstance(model, Layer):
+        facts["parameters"] = f"{model.parameters.size:,}"
+        tail = [model.summary(t.lang) if isinstance(model, Sequential) else repr(model)]
+        tail += [f"  {name:<20}{array.shape}" for name, array in model.parameters.items()]
+    facts["checksum"] = t("cli.info.checksum_ok")
+    return [(key, t(f"cli.info.{key}"), value) for key, value in facts.items()], "\n".join(tail)

@@ -1,0 +1,144 @@
+"""The container of every file the project writes: tensors in safetensors, all else as JSON in its metadata.
+
+One file holds named arrays and one JSON object. A SHA-256 checksum over both stands beside them, so that a damaged
+file is refused and never half read. A file appears whole or not at all: it is written under a temporary name, flushed
+to the disk and renamed, and the folder is flushed too. Nothing is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import stat
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import FileFormatError, SettingError
+
+Array = NDArray[Any]
+
+#: Raised when the layout of the file changes; a reader refuses what is newer than itself.
+FORMAT_VERSION = 1
+_KEY = "compuerta"
+
+
+def write(path: str | os.PathLike[str], tensors: Mapping[str, Array], content: Mapping[str, Any]) -> None:
+    """Write ``tensors`` and the JSON object ``content`` to ``path``, atomically.
+
+    Raises:
+        SettingError: ``path`` is a folder, a link or another thing that is no plain file.
+        OSError: the disk is full, the folder is missing or read-only; an older file at ``path`` stays as it was.
+    """
+    from safetensors.numpy import save
+
+    # safetensors stores strided arrays wrongly in some versions: hand it contiguous ones only.
+    plain = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
+    text = json.dumps(content, ensure_ascii=False, sort_keys=True)
+    header = {"format_version": FORMAT_VERSION, "checksum": _checksum(plain, text), "content": text}
+    write_bytes(path, save(plain, {_KEY: json.dumps(header, ensure_ascii=False)}))
+
+
+def read(path: str | os.PathLike[str]) -> tuple[dict[str, Array], dict[str, Any]]:
+    """Return the tensors and the JSON object of a file written by :func:`write`.
+
+    Raises:
+        FileFormatError: the file is not one of ours, is damaged, or was written by a newer version.
+        OSError: it cannot be opened.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    data = Path(path).read_bytes()
+    name = os.fspath(path)
+    try:
+        tensors = load(data)
+        length = int.from_bytes(data[:8], "little")
+        metadata = json.loads(data[8 : 8 + length]).get("__metadata__", {})
+    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise FileFormatError("error.file.not_safetensors", path=name, why=_one_line(error)) from None
+    if not isinstance(metadata, dict) or _KEY not in metadata:
+        raise FileFormatError("error.file.not_ours", path=name)
+    try:
+        header = json.loads(metadata[_KEY])
+        version, checksum, text = header["format_version"], header["checksum"], header["content"]
+        if not isinstance(version, int) or not isinstance(text, str):
+            raise TypeError
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise FileFormatError("error.file.not_ours", path=name) from None
+    if version > FORMAT_VERSION:
+        raise FileFormatError("error.file.newer", path=name, got=version, known=FORMAT_VERSION)
+    if checksum != _checksum(tensors, text):
+        raise FileFormatError("error.file.checksum", path=name)
+    content: dict[str, Any] = json.loads(text)
+    return tensors, content
+
+
+def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
+    """Write ``data`` to ``path`` so that a reader finds the old file or the new one, never a part."""
+    target = Path(path)
+    _check_plain(target)
+    folder = target.parent
+    handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=folder)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, target)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
+    with contextlib.suppress(OSError):  # not every system lets a folder be opened
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def check_writable(path: str | os.PathLike[str]) -> None:
+    """Find out, before long work, whether :func:`write_bytes` could write ``path``; nothing is left behind.
+
+    Raises:
+        SettingError: ``path`` is a folder, a link or another thing that is no plain file.
+        OSError: its folder is missing or read-only.
+    """
+    target = Path(path)
+    _check_plain(target)
+    handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
+    os.close(handle)
+    os.unlink(temporary)
+
+
+def _check_plain(target: Path) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        if not stat.S_ISREG(os.lstat(target).st_mode):
+            raise SettingError("error.file.not_plain", path=os.fspath(target))
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _checksum(tensors: Mapping[str, Array], text: str) -> str:
+    digest = hashlib.sha256(text.encode())
+    for name in sorted(tensors):
+        array = tensors[name]
+        digest.update(f"\0{name}\0{array.dtype.str}\0{array.shape}\0".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:200]

@@ -1,0 +1,74 @@
+"""Our own model file: one safetensors file with everything that makes the model run again."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from typing import Any
+
+import numpy as np
+
+from .. import files
+from ..errors import CompuertaError, FileFormatError, SettingError
+from ..layers import Layer
+from ..tasks import TASKS, Task
+from ..tasks.base import build, fill
+from ..texts import say
+
+
+def save(model: Task | Layer, path: str | os.PathLike[str]) -> None:
+    """Write a fitted task or a layer to one safetensors file, atomically.
+
+    Tensors are stored by name; configuration, vocabulary and scaling as JSON in the metadata, with a format version
+    and a checksum. See :mod:`compuerta.files`.
+
+    Raises:
+        SettingError: ``model`` is neither, or ``path`` is a folder or a link.
+        NotFittedError: the task has not been fitted.
+        OSError: the file cannot be written; one that was there stays as it was.
+
+    >>> import tempfile, compuerta
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     compuerta.save(compuerta.LSTM(2, 3, rng=0), f"{folder}/layer.safetensors")
+    ...     compuerta.load(f"{folder}/layer.safetensors").hidden_size
+    3
+    """
+    if isinstance(model, Task):
+        tensors, content = model.to_file()
+        kind = type(model).__name__
+    elif isinstance(model, Layer):
+        tensors, content = dict(model.parameters), {"model": [model.name, model.config()]}
+        kind = "Layer"
+    else:
+        raise SettingError("error.not_saveable", got=type(model).__name__)
+    files.write(path, tensors, {"kind": kind, **content})
+
+
+def load(path: str | os.PathLike[str]) -> Any:
+    """Return the task or layer of a file written by :func:`save`.
+
+    Weights that are not finite load with a warning.
+
+    Raises:
+        FileFormatError: the file is not one of ours, is damaged, or does not fit together.
+        OSError: it cannot be opened.
+    """
+    tensors, content = files.read(path)
+    name = os.fspath(path)
+    for key, tensor in tensors.items():
+        if tensor.dtype.kind == "f" and not np.isfinite(tensor).all():
+            warnings.warn(say("warning.not_finite", "en", path=name, name=key), RuntimeWarning, stacklevel=2)
+    kind = content.get("kind")
+    try:
+        if kind in TASKS:
+            return TASKS[kind].from_file(tensors, content, name)
+        if kind == "Layer":
+            kind, config = content["model"]
+            layer = build(kind, config, name)
+            fill(layer, tensors, name)
+            return layer
+    except CompuertaError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError, AssertionError) as error:
+        raise FileFormatError("error.file.config", path=name, name=kind, why=repr(error)) from None
+    raise FileFormatError("error.file.unknown_class", path=name, got=repr(kind))

@@ -1,0 +1,36 @@
+"""A series and its forecast as a few lines of text, for a terminal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+
+def series_chart(past: Array, future: Array, name: str = "", *, width: int = 72, height: int = 10) -> str:
+    """Return a chart of the end of ``past`` and all of ``future``, at most ``width`` columns of dots.
+
+    Past values are ``·``, the forecast is ``●``; the numbers at the left are the highest and lowest shown.
+
+    >>> print(series_chart(np.arange(6.0), np.array([6.0, 7.0]), height=4))
+    7 │       ●
+      │    ··●
+      │  ··
+    0 │··
+    """
+    room = max(1, width - len(future))
+    shown = np.concatenate((past[-room:], future))[:width]
+    start = len(shown) - len(future) if len(future) < width else 0
+    low, high = float(shown.min()), float(shown.max())
+    span = high - low or 1.0
+    rows = np.rint((shown - low) / span * (height - 1)).astype(int)
+    labels = {height - 1: f"{high:.4g}", 0: f"{low:.4g}"}
+    margin = max(map(len, labels.values()))
+    lines = [f"{'':>{margin}} {name}"] if name else []
+    for r in reversed(range(height)):
+        dots = "".join(("●" if k >= start else "·") if rows[k] == r else " " for k in range(len(shown)))
+        lines.append(f"{labels.get(r, ''):>{margin}} │{dots.rstrip()}")
+    return "\n".join(lines)

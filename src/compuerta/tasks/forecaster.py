@@ -1,0 +1,454 @@
+"""Forecast one numeric series, and always say what the seasonal naive forecast would have done."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .. import checks
+from ..data import Series
+from ..errors import DataError, SettingError
+from ..layers import LSTM, Dense, Dropout, Last, Layer, Parameters, Sequential
+from ..training import AdamW, Callback, EarlyStopping, Shuffled, Trainer, absolute_error
+from .base import Array, Task, fill
+from .windows import CHANNELS, View, estimate_period, seasonal_naive, seasonal_scale
+
+
+@dataclass(frozen=True, eq=False)
+class Forecast:
+    """A forecast over h steps.
+
+    Attributes:
+        mean: (h,), in the units of the series.
+        lower, upper: for each level in percent, the bounds (h,).
+        seasonal_naive: (h,), the forecast that repeats the last season, for comparison.
+        dates: h dates, if the series had dates.
+    """
+
+    mean: Array
+    lower: dict[int, Array]
+    upper: dict[int, Array]
+    seasonal_naive: Array
+    dates: list[Any] | None = None
+
+
+@dataclass(frozen=True)
+class Backtest:
+    """How well a forecaster did on parts of the series that it had not seen.
+
+    Attributes:
+        origins: how many forecasts were made, each over ``horizon`` steps.
+        mae, mase: of the LSTM; MASE is in units of the seasonal naive error inside the training part.
+        naive_mae, naive_mase: the same for the seasonal naive forecast.
+    """
+
+    origins: int
+    horizon: int
+    period: int
+    mae: float
+    mase: float
+    naive_mae: float
+    naive_mase: float
+
+    @property
+    def wins(self) -> bool:
+        """Whether the LSTM was better than the seasonal naive forecast."""
+        return self.mase < self.naive_mase
+
+
+class ForecastNetwork(Layer):
+    """An LSTM over the window plus a linear skip from the window's values to the output, both zero at the start.
+
+    Its first word is therefore the naive forecast; it learns where to depart from it. (N, W, C) to (N, 1, h).
+    """
+
+    def __init__(
+        self,
+        window: int,
+        horizon: int,
+        hidden_size: int,
+        dropout: float = 0.0,
+        rng: np.random.Generator | int | None = None,
+    ) -> None:
+        self.window, self.horizon, self.hidden_size, self.dropout = window, horizon, hidden_size, dropout
+        rng = checks.generator(rng, self.name)
+        self.core = Sequential(
+            LSTM(CHANNELS, hidden_size, rng=rng), Last(), Dropout(dropout), Dense(hidden_size, horizon, zero=True)
+        )
+        self.skip = Dense(2 * window, horizon, zero=True)
+        self.parameters = Parameters.join({"core": self.core.parameters, "skip": self.skip.parameters})
+
+    def config(self) -> dict[str, Any]:
+        """Return the arguments that make a network of the same shape."""
+        return {"window": self.window, "horizon": self.horizon, "hidden_size": self.hidden_size,
+                "dropout": self.dropout}  # fmt: skip
+
+    def _check(self, x: ArrayLike) -> tuple[Array, bool]:
+        return checks.sequences(x, self.name, CHANNELS, self.parameters.dtype)
+
+    def _run(
+        self, x: Array, state: Any, lengths: NDArray[np.intp] | None, record: bool, rng: np.random.Generator | None
+    ) -> tuple[Array, Any, Any]:
+        said, _, tape = self.core._run(x, self.core._check_state(None, len(x)), lengths, record, rng)
+        straight, _, skip_tape = self.skip._run(x[:, :, :2].reshape(len(x), 1, -1), None, None, record, None)
+        said += straight
+        return said, None, (x.shape, tape, skip_tape)
+
+    def _back(self, tape: Any, dy: Array, dstate: Any, out: Array) -> tuple[Array, Any]:
+        shape, core_tape, skip_tape = tape
+        cut = self.core.parameters.size
+        dx, _ = self.core._back(core_tape, dy, self.core._check_state(None, shape[0]), out[:cut])
+        straight, _ = self.skip._back(skip_tape, dy, None, out[cut:])
+        assert dx is not None
+        dx[:, :, :2] += straight.reshape(shape[0], shape[1], 2)
+        return dx, None
+
+
+class Forecaster(Task):
+    """Forecast a numeric series some steps ahead, directly and all steps at once.
+
+    Several small networks, each an LSTM with a linear skip that corrects a naive forecast (see
+    :mod:`compuerta.tasks.windows`), learn from windows of the series; their mean is the forecast. A positive series
+    with a season is forecast in logarithms. Intervals are quantiles of the errors on the latest windows, which were
+    held out while the networks learnt.
+
+    Args:
+        horizon: steps to forecast; if None one season, but at most 60 (12 where there is no season).
+        period: length of the season in steps; if None, that of the dates, else the clearest in the series.
+        window: steps the networks see; chosen from the season if None.
+        hidden_size: H. members: networks for each view.
+        dropout: in training, before the output.
+        max_epochs: passes over the windows at most; learning stops earlier where the held-out windows say so.
+        learning_rate: of AdamW.
+        log: forecast in logarithms; if None, where the series is positive and has a season.
+        origins: forecasts of the backtest that ``fit`` makes and reports; 0 for none.
+        seed: of everything that is random.
+
+    Attributes:
+        report_: what is known of the fit: ``backtest`` (a :class:`Backtest` as a dict, or None), sizes, ``period``.
+
+    >>> from compuerta.data import seasonal_series
+    >>> series = seasonal_series(96, period=12, rng=0)
+    >>> model = Forecaster(horizon=6, hidden_size=8, members=1, max_epochs=5, origins=0).fit(series)
+    >>> model.predict(6).mean.shape
+    (6,)
+    """
+
+    def __init__(
+        self,
+        horizon: int | None = None,
+        *,
+        period: int | None = None,
+        window: int | None = None,
+        hidden_size: int = 40,
+        members: int = 2,
+        dropout: float = 0.1,
+        max_epochs: int = 150,
+        learning_rate: float = 5e-3,
+        log: bool | None = None,
+        origins: int = 4,
+        seed: int = 0,
+    ) -> None:
+        self.horizon = horizon
+        self.period = period
+        self.window = window
+        self.hidden_size = hidden_size
+        self.members = members
+        self.dropout = dropout
+        self.max_epochs = max_epochs
+        self.learning_rate = learning_rate
+        self.log = log
+        self.origins = origins
+        self.seed = seed
+
+    # ---- learning ---------------------------------------------------------------------------------------------------
+
+    def fit(
+        self,
+        series: Series | ArrayLike,
+        y: Any = None,
+        *,
+        callbacks: Callable[[str], Sequence[Callback]] | None = None,
+    ) -> Forecaster:
+        """Learn from ``series``: first a backtest on its end, then all of it.
+
+        Args:
+            series: what :func:`compuerta.data.read_series` returned, or numbers (n,), oldest first.
+            y: ignored; there for scikit-learn's pipelines.
+            callbacks: given a label such as "2/4", returns callbacks for that network's training.
+
+        Raises:
+            DataError: the series is too short, or holds values that are not finite.
+        """
+        whole = _series(series)
+        period, horizon, origins = self._sizes(whole)
+        report: dict[str, Any] = {"n": len(whole.values), "period": period, "horizon": horizon, "backtest": None,
+                                  "name": whole.name}  # fmt: skip
+        if origins:
+            report["backtest"] = asdict(self.backtest(whole, origins=origins, callbacks=callbacks))
+        self._learn(whole, period, horizon, callbacks)
+        self.report_ = report
+        return self
+
+    def _sizes(self, series: Series) -> tuple[int, int, int]:
+        """Return period, horizon and the number of backtest origins that the series is long enough for."""
+        z = series.values
+        period = self.period if self.period is not None else series.period or estimate_period(z)
+        period = checks.count(period, "period")
+        horizon = checks.count(
+            self.horizon if self.horizon is not None else (min(period, 60) if period > 1 else 12), "horizon"
+        )
+        origins = checks.count(self.origins, "origins", low=0)
+        least = 3 * horizon + 8
+        if len(z) < least:
+            raise DataError("error.series_too_short", got=len(z), expected=least, horizon=horizon)
+        if 2 * period + 3 * horizon > len(z):
+            period = 1
+        room = (len(z) - max(least, 2 * period + 2 * horizon)) // horizon
+        return period, horizon, max(0, min(origins, room))
+
+    def _learn(
+        self, series: Series, period: int, horizon: int, callbacks: Callable[[str], Sequence[Callback]] | None
+    ) -> None:
+        z = series.values
+        positive = bool((z > 0).all())
+        if self.log and not positive:
+            raise SettingError("error.log_needs_positive", got=float(z.min()))
+        self.log_ = (positive and period > 1) if self.log is None else bool(self.log)
+        z = np.log(z) if self.log_ else z
+        window = self.window if self.window is not None else max(min(2 * period, 48), 12)
+        window = min(checks.count(window, "window"), max(2, len(z) - 2 * horizon - period - 2))
+        bases = ("season", "last") if period > 1 else ("last",)
+        rng = checks.generator(self.seed, "Forecaster")
+        self.members_: list[tuple[View, ForecastNetwork]] = []
+        errors = []
+        count = len(bases) * checks.count(self.members, "members")
+        for k in range(count):
+            view = View(bases[k % len(bases)], window, horizon, period)
+            label = f"{k + 1}/{count}"
+            view, network, error = self._member(z, view, rng, callbacks(label) if callbacks else ())
+            self.members_.append((view, network))
+            errors.append(error)
+        rows = min(len(e) for e in errors)
+        # Held-out errors of the mean of all members, on the latest windows that every one of them held out.
+        self.errors_ = np.mean([e[-rows:] for e in errors], axis=0)
+        self.series_ = series
+        self.period_, self.horizon_ = period, horizon
+
+    def _member(
+        self, z: Array, view: View, rng: np.random.Generator, callbacks: Sequence[Callback]
+    ) -> tuple[View, ForecastNetwork, Array]:
+        """Train one network; return it with its view and its errors (M, h) on the windows it held out."""
+        h = view.horizon
+        origins = np.arange(view.reach - 1, len(z) - h)
+        held = max(1, min(len(origins) // 3, max(h, len(origins) // 6)))
+        early, late = _thinned(origins[: max(1, len(origins) - held - h + 1)]), _thinned(origins[-held:])
+        off = view.targets(z, early)
+        view = replace(view, scale=float(np.std(off)) or 1.0)
+        x, y = _single(view.inputs(z, early)), _single(view.targets(z, early))[:, None]
+        x_late, y_late = _single(view.inputs(z, late)), _single(view.targets(z, late))[:, None]
+        seed = int(rng.integers(2**31))
+        network = ForecastNetwork(view.window, h, self.hidden_size, self.dropout, rng=seed)
+        stopper = EarlyStopping(15, reductions=1)
+        updates = self._train(
+            network, x, y, seed, [*callbacks, stopper], validate=lambda: absolute_error(network(x_late), y_late)[0]
+        )
+        best = stopper.best_update or updates
+        errors = view.scale * (y_late - network(x_late))[:, 0]
+        if (
+            len(origins) <= _MOST_WINDOWS
+        ):  # a short series cannot spare its latest windows: learn again, from all of them
+            x, y = _single(view.inputs(z, origins)), _single(view.targets(z, origins))[:, None]
+            network = ForecastNetwork(view.window, h, self.hidden_size, self.dropout, rng=seed)
+            self._train(network, x, y, seed, (), updates=best)
+        return view, network, errors
+
+    def _train(
+        self,
+        network: ForecastNetwork,
+        x: Array,
+        y: Array,
+        seed: int,
+        callbacks: Sequence[Callback],
+        *,
+        validate: Callable[[], float] | None = None,
+        updates: int | None = None,
+    ) -> int:
+        source = Shuffled(x, y, batch_size=32 if len(x) < 500 else 64)
+        trainer = Trainer(
+            network, absolute_error, AdamW(), learning_rate=self.learning_rate, clip=1.0, rng=seed, callbacks=callbacks
+        )
+        total = updates if updates is not None else source.batches * checks.count(self.max_epochs, "max_epochs")
+        trainer.fit(source, total, validate=validate, every=source.batches)
+        return trainer.update
+
+    # ---- answering --------------------------------------------------------------------------------------------------
+
+    def predict(
+        self, h: int | None = None, level: Sequence[float] = (80, 95), *, series: Series | ArrayLike | None = None
+    ) -> Forecast:
+        """Forecast ``h`` steps after the end of the series (or of another, of the same kind).
+
+        Beyond the horizon it was trained for, forecasts are fed back as if they had happened.
+
+        Args:
+            h: steps; the trained horizon if None.
+            level: percentages of the intervals.
+            series: forecast from the end of this one in place of the one it learnt from.
+
+        Raises:
+            NotFittedError, SettingError, DataError.
+        """
+        self._check_fitted("members_")
+        h = checks.count(h if h is not None else self.horizon_, "h")
+        levels = [checks.number(v, "level", low=0.0, high=99.9, open_low=True) for v in level]
+        past = self.series_ if series is None else _series(series)
+        reach = max(view.reach for view, _ in self.members_)
+        if len(past.values) < reach:
+            raise DataError("error.series_too_short_to_forecast", got=len(past.values), expected=reach)
+        z = self._forward(past.values)
+        spread: dict[float, list[Array]] = {v: [] for v in levels}
+        means = []
+        while sum(map(len, means)) < h:
+            mean = self._ahead(z)
+            z = np.concatenate((z, mean))
+            means.append(mean)
+            for v in levels:  # each round on fed-back values is as much more uncertain as one more independent error
+                spread[v].append(np.quantile(np.abs(self.errors_), v / 100, axis=0) * math.sqrt(len(means)))
+        mean = np.concatenate(means)[:h]
+        lower, upper = {}, {}
+        for v in levels:
+            width = np.maximum.accumulate(np.concatenate(spread[v])[:h])
+            lower[int(v)], upper[int(v)] = self._back(mean - width), self._back(mean + width)
+        season = seasonal_naive(past.values, h, self.period_)
+        return Forecast(self._back(mean), lower, upper, season, past.future_dates(h))
+
+    def _ahead(self, z: Array) -> Array:
+        """Return the mean of the members' forecasts (horizon,) from the end of ``z``."""
+        origin = np.array([len(z) - 1])
+        return np.mean(
+            [v.forecasts(z, origin, net(_single(v.inputs(z, origin)))[:, 0])[0] for v, net in self.members_], axis=0
+        )
+
+    def backtest(
+        self,
+        series: Series | ArrayLike,
+        *,
+        origins: int = 4,
+        callbacks: Callable[[str], Sequence[Callback]] | None = None,
+        refit: bool | None = None,
+    ) -> Backtest:
+        """Forecast the last ``origins`` horizons of ``series``, each from what came before it, and measure.
+
+        Args:
+            series: as in :meth:`fit`.
+            origins: how many forecasts, one horizon apart.
+            callbacks: as in :meth:`fit`.
+            refit: learn anew at every origin (costs ``origins`` fits); if None, where the series is short. Otherwise
+                one model that has seen nothing after the first origin makes all forecasts.
+        """
+        whole = _series(series)
+        period, horizon, _ = self._sizes(whole)
+        checks.count(origins, "origins")
+        z, n = whole.values, len(whole.values)
+        if n - origins * horizon < max(3 * horizon + 8, 2 * period):
+            raise DataError("error.backtest_too_long", got=n, origins=origins, horizon=horizon)
+        refit = n < 500 if refit is None else refit
+        model = Forecaster(**{**self.get_params(), "horizon": horizon, "period": period})
+        own, other, unit = [], [], []
+        for k in range(origins, 0, -1):
+            cut = n - k * horizon
+            past, truth = whole.until(cut), z[cut : cut + horizon]
+            if refit or k == origins:
+                label = f"{origins - k + 1}/{origins}"
+                model._learn(past, period, horizon, _prefixed(callbacks, label))
+            forecast = model.predict(horizon, (), series=past)
+            scale = seasonal_scale(past.values, period)
+            own.append(float(np.abs(forecast.mean - truth).mean()))
+            other.append(float(np.abs(forecast.seasonal_naive - truth).mean()))
+            unit.append(scale)
+        ratios = [(a / s, b / s) for a, b, s in zip(own, other, unit, strict=True)]
+        return Backtest(
+            origins, horizon, period, float(np.mean(own)), float(np.mean([a for a, _ in ratios])),
+            float(np.mean(other)), float(np.mean([b for _, b in ratios])),
+        )  # fmt: skip
+
+    def _forward(self, values: Array) -> Array:
+        if not self.log_:
+            return values
+        if not (values > 0).all():
+            raise DataError("error.series_not_positive", got=float(values.min()))
+        return np.log(values)
+
+    def _back(self, z: Array) -> Array:
+        with np.errstate(over="ignore"):
+            return np.exp(z) if self.log_ else z
+
+    # ---- one file ---------------------------------------------------------------------------------------------------
+
+    def to_file(self) -> tuple[dict[str, Array], dict[str, Any]]:
+        """Return tensors and JSON values; see :func:`compuerta.save`."""
+        self._check_fitted("members_")
+        tensors: dict[str, Array] = {"series": self.series_.values, "errors": self.errors_}
+        for k, (_, network) in enumerate(self.members_):
+            tensors.update({f"{k}.{name}": array for name, array in network.parameters.items()})
+        content = {
+            "settings": self.get_params(),
+            "report": self.report_,
+            "series": self.series_.to_json(),
+            "log": self.log_,
+            "period": self.period_,
+            "horizon": self.horizon_,
+            "members": [[asdict(view), network.config()] for view, network in self.members_],
+        }
+        return tensors, content
+
+    @classmethod
+    def from_file(cls, tensors: dict[str, Array], content: dict[str, Any], path: str) -> Forecaster:
+        """Return the model of a file; see :func:`compuerta.load`."""
+        task = cls(**content["settings"])
+        task.report_, task.log_ = content["report"], content["log"]
+        task.period_, task.horizon_ = content["period"], content["horizon"]
+        task.series_ = Series.from_json(tensors["series"], content["series"])
+        task.errors_ = tensors["errors"]
+        task.members_ = []
+        for k, (view, config) in enumerate(content["members"]):
+            network = ForecastNetwork(**config, rng=0)
+            fill(network, tensors, path, prefix=f"{k}.")
+            task.members_.append((View(**view), network))
+        return task
+
+
+def _series(series: Series | ArrayLike) -> Series:
+    if isinstance(series, Series):
+        return series
+    values = checks.as_array(series, "Forecaster", "series", np.dtype(np.float64))
+    if values.ndim != 1:
+        raise DataError("error.series_shape", got=values.shape)
+    checks.finite(values, "Forecaster", "series")
+    return Series(values)
+
+
+#: Windows that a network learns from at most; of a longer series, evenly spaced ones are taken.
+_MOST_WINDOWS = 1000
+
+
+def _thinned(origins: Array) -> Array:
+    if len(origins) <= _MOST_WINDOWS:
+        return origins
+    return origins[np.linspace(0, len(origins) - 1, _MOST_WINDOWS).round().astype(np.intp)]
+
+
+def _single(array: Array) -> Array:
+    return array.astype(np.float32)
+
+
+def _prefixed(
+    callbacks: Callable[[str], Sequence[Callback]] | None, prefix: str
+) -> Callable[[str], Sequence[Callback]] | None:
+    return None if callbacks is None else lambda label: callbacks(f"{prefix} · {label}")

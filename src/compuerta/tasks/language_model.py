@@ -1,0 +1,396 @@
+"""A language model over characters: train it on a text, let it write, ask it how surprised it is."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import checks
+from ..data import Vocabulary
+from ..errors import DataError, SettingError
+from ..layers import GRU, LSTM, Dense, Dropout, Embedding, Recurrent, Sequential
+from ..training import (
+    Adam,
+    Callback,
+    Checkpoint,
+    Constant,
+    Cosine,
+    TextStreams,
+    Trainer,
+    cross_entropy,
+    load_checkpoint,
+)
+from .base import Array, Task, build, fill
+
+LN2 = math.log(2.0)
+#: Characters of context that a stretch of text is warmed up with before it counts.
+_CONTEXT = 128
+#: Stretches that are scored side by side, and the least length that is worth one.
+_STRETCHES, _STRETCH = 64, 2000
+
+
+class LanguageModel(Task):
+    """Predict the next character of a text from all before it.
+
+    An embedding, one or more recurrent layers and a linear layer to the logits of the vocabulary; trained with
+    truncated backpropagation through time on parallel streams of the text, the state carried along.
+
+    Args:
+        hidden_size: H, units of each recurrent layer.
+        num_layers: L.
+        embedding_size: K, numbers for each character.
+        cell: "lstm" or "gru".
+        dropout: share of the values zeroed in training, between layers and before the output.
+        batch_size: streams that are read in parallel; fewer where the text is too short.
+        steps: T, steps of one window, over which gradients flow; fewer where the text is too short.
+        updates: how many updates to train.
+        minutes: how long to train at most; None for no limit.
+        learning_rate: of Adam.
+        schedule: "constant" or "cosine" (down to zero at the end).
+        clip: largest global norm of the gradient.
+        validation: share of the text, at its end, that is held out and never trained on.
+        seed: of weights, dropout and everything else that is random.
+        dtype: "float32" or "float64".
+
+    Attributes:
+        vocabulary_: the :class:`~compuerta.data.Vocabulary` of the text.
+        model_: the network, a :class:`~compuerta.layers.Sequential`.
+        report_: what is known of the training: ``bits_per_char`` and ``unigram`` on the held-out part (None without
+            one), ``updates``, ``seconds``, ``losses``, ``validations``, sizes, ``text_sha256``.
+
+    >>> text = "la luna, la luz, la lana. " * 40
+    >>> model = LanguageModel(hidden_size=16, embedding_size=8, batch_size=4, steps=16, updates=150, learning_rate=0.02)
+    >>> _ = model.fit(text)
+    >>> model.score("la luna, la luz, la lana. ") < 1.0
+    True
+    >>> len(model.generate("la ", 10, seed=0))
+    10
+    """
+
+    def __init__(
+        self,
+        hidden_size: int = 256,
+        num_layers: int = 1,
+        embedding_size: int = 64,
+        *,
+        cell: str = "lstm",
+        dropout: float = 0.0,
+        batch_size: int = 32,
+        steps: int = 64,
+        updates: int | None = 2000,
+        minutes: float | None = None,
+        learning_rate: float = 2e-3,
+        schedule: str = "constant",
+        clip: float | None = 1.0,
+        validation: float = 0.1,
+        seed: int = 0,
+        dtype: str = "float32",
+    ) -> None:
+        self.hidden_size = hidden_size
+        self.num_layers = num_layers
+        self.embedding_size = embedding_size
+        self.cell = cell
+        self.dropout = dropout
+        self.batch_size = batch_size
+        self.steps = steps
+        self.updates = updates
+        self.minutes = minutes
+        self.learning_rate = learning_rate
+        self.schedule = schedule
+        self.clip = clip
+        self.validation = validation
+        self.seed = seed
+        self.dtype = dtype
+
+    # ---- training ---------------------------------------------------------------------------------------------------
+
+    def fit(
+        self,
+        text: str,
+        y: Any = None,
+        *,
+        callbacks: Sequence[Callback] = (),
+        checkpoint: str | os.PathLike[str] | None = None,
+        resume: bool = False,
+    ) -> LanguageModel:
+        """Train on ``text``; its last tenth (``validation``) is held out and scored.
+
+        Every character of the whole text is in the vocabulary, so that the held-out part has none unseen.
+
+        Args:
+            text: the text.
+            y: ignored; there for scikit-learn's pipelines.
+            callbacks: told of the run; see :mod:`compuerta.training`.
+            checkpoint: a file to which the run is saved every minute and when it is interrupted.
+            resume: go on from that file, to the same bits that an uninterrupted run would have reached.
+
+        Raises:
+            DataError: the text is too short.
+            SettingError: an argument is out of its range, or the checkpoint is of another run.
+            DivergedError: the loss is no longer finite.
+            KeyboardInterrupt: Ctrl-C; the model is then what it was after the last update, and usable.
+        """
+        if not isinstance(text, str):
+            raise DataError("error.text.not_str", got=type(text).__name__)
+        held = checks.number(self.validation, "validation", low=0.0, high=0.9)
+        if self.cell not in ("lstm", "gru"):
+            raise SettingError("error.choice", name="cell", known="lstm, gru", got=repr(self.cell))
+        if self.schedule not in ("constant", "cosine"):
+            raise SettingError("error.choice", name="schedule", known="constant, cosine", got=repr(self.schedule))
+        vocabulary = Vocabulary(text)
+        ids = vocabulary.encode(text)
+        cut = len(ids) - int(held * len(ids))
+        steps = min(checks.count(self.steps, "steps"), max(1, (cut - 1) // 2))
+        batch_size = min(checks.count(self.batch_size, "batch_size"), max(1, (cut - 1) // steps))
+        source = TextStreams(ids[:cut], batch_size, steps)
+        rng = checks.generator(self.seed, "LanguageModel")
+        model = self._network(vocabulary.size, rng)
+        report: dict[str, Any] = {
+            "characters": len(ids),
+            "train_characters": cut,
+            "batch_size": batch_size,
+            "steps": steps,
+            "text_sha256": _sha256(text),
+            "bits_per_char": None,
+            "unigram": self._unigram(ids[:cut], ids[cut:], vocabulary.size),
+        }
+        watched = ids[cut : cut + 20_000]
+        callbacks = list(callbacks)
+        saver = None
+        if checkpoint is not None:
+            saver = Checkpoint(checkpoint, source, extra={"settings": self.get_params(), "text": report["text_sha256"]})
+        trainer = Trainer(
+            model,
+            cross_entropy,
+            Adam(),
+            learning_rate=self.learning_rate,
+            schedule=Cosine() if self.schedule == "cosine" else Constant(),
+            clip=self.clip,
+            rng=rng,
+            callbacks=callbacks + ([saver] if saver else []),
+        )
+        if resume and checkpoint is not None:
+            arrays, content = load_checkpoint(checkpoint)
+            self._same_run(content["extra"], report["text_sha256"])
+            trainer.restore(arrays, content["training"], source)
+        self.vocabulary_, self.model_, self.report_ = vocabulary, model, report
+        try:
+            trainer.fit(
+                source,
+                self.updates,
+                minutes=self.minutes,
+                validate=(lambda: self._bits(watched)) if len(watched) > 1 else None,
+                every=max(1, min(500, (self.updates or 2000) // 4)),
+            )
+        finally:
+            report["updates"], report["seconds"] = trainer.update, round(trainer.seconds, 3)
+            report["losses"] = [round(value, 6) for value in trainer.losses]
+            report["validations"] = trainer.validations
+        if len(ids) - cut > 1:
+            report["bits_per_char"] = self._bits(ids[cut:])
+        return self
+
+    def _network(self, size: int, rng: np.random.Generator) -> Sequential:
+        cell = LSTM if self.cell == "lstm" else GRU
+        drop = [Dropout(self.dropout, dtype=self.dtype)] if self.dropout else []
+        return Sequential(
+            Embedding(size, self.embedding_size, dtype=self.dtype, rng=rng),
+            cell(
+                self.embedding_size, self.hidden_size, self.num_layers, dropout=self.dropout, dtype=self.dtype, rng=rng
+            ),
+            *drop,
+            Dense(self.hidden_size, size, dtype=self.dtype, rng=rng),
+        )
+
+    def _same_run(self, extra: dict[str, Any], text: str) -> None:
+        """Refuse a checkpoint of other settings or another text; more updates or minutes may be asked for."""
+        theirs = extra["settings"]
+        mine = self.get_params()
+        different = [f"{k}: {theirs.get(k)} ≠ {v}" for k, v in mine.items()
+                     if k not in ("updates", "minutes") and theirs.get(k) != v]  # fmt: skip
+        if self.schedule == "cosine" and theirs.get("updates") != mine["updates"]:
+            different.append(f"updates: {theirs.get('updates')} ≠ {mine['updates']}")
+        if extra["text"] != text:
+            different.append("text")
+        if different:
+            raise SettingError("error.resume_differs", differences="; ".join(different))
+
+    # ---- what it knows ----------------------------------------------------------------------------------------------
+
+    def score(self, text: str, y: Any = None) -> float:
+        """Return the surprise at ``text`` in bits per character: lower is better, 0 is certainty.
+
+        The mean of −log2 p(character | all before it), over all but the first. Long texts are scored as up to 64
+        stretches side by side, each warmed up with the 128 characters before it.
+
+        Raises:
+            DataError: a character is not in the vocabulary, or there are fewer than two.
+        """
+        self._check_fitted("model_")
+        ids = self.vocabulary_.encode(text)
+        if len(ids) < 2:
+            raise DataError("error.text.too_short_to_score", got=len(ids))
+        return self._bits(ids)
+
+    def score_unigram(self, text: str) -> float:
+        """Return the bits per character of the letter frequencies of ``text`` itself: the figure to beat."""
+        ids = Vocabulary(text).encode(text)
+        return float(self._unigram(ids, ids, int(ids.max()) + 1) or 0.0) if len(ids) else 0.0
+
+    def held_out(self, text: str) -> str | None:
+        """Return the part of ``text`` that was held out in training, or None if it is not the text trained on."""
+        self._check_fitted("model_")
+        same = _sha256(text) == self.report_["text_sha256"]
+        return text[self.report_["train_characters"] :] if same else None
+
+    def _bits(self, ids: NDArray[np.integer[Any]]) -> float:
+        total = len(ids) - 1
+        count = max(1, min(_STRETCHES, total // _STRETCH))
+        each = total // count
+        starts = np.arange(count) * each
+        state = None
+        if count > 1:  # all but the first stretch have something before them
+            warm = np.stack([ids[s - _CONTEXT : s] for s in starts[1:]])
+            _, (rows,) = self.model_(warm)
+            state = (_with_first_zero(rows),)
+        nats = 0.0
+        for t in range(0, each, 64):
+            x = np.stack([ids[s + t : s + min(t + 64, each)] for s in starts])
+            y = np.stack([ids[s + t + 1 : s + min(t + 64, each) + 1] for s in starts])
+            logits, state = self.model_(x, state)
+            nats += cross_entropy(logits, y)[0] * y.size
+        if count * each < total:  # the few characters left over go on from the last stretch
+            tail = ids[count * each :]
+            last = tuple(_last_row(part) for part in state) if state is not None else None
+            logits, _ = self.model_(tail[None, :-1], last)
+            nats += cross_entropy(logits[0], tail[1:])[0] * (len(tail) - 1)
+        return nats / total / LN2
+
+    def _unigram(self, train: NDArray[np.integer[Any]], test: NDArray[np.integer[Any]], size: int) -> float | None:
+        """Bits per character of ``test`` under the letter frequencies of ``train``, each count one more than seen."""
+        if not len(test):
+            return None
+        counts = np.bincount(train, minlength=size) + 1.0
+        return float(-np.log2(counts / counts.sum())[test].mean())
+
+    # ---- writing ----------------------------------------------------------------------------------------------------
+
+    def generate(
+        self,
+        prompt: str = "",
+        n: int = 200,
+        *,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        seed: int | None = None,
+        stop: str | None = None,
+    ) -> str:
+        """Return ``n`` characters that go on from ``prompt`` (which is not repeated).
+
+        Args:
+            prompt: read first; if empty, the model starts as at a line's beginning.
+            n: how many characters to write.
+            temperature: below 1 bolder, above 1 wilder; 0 takes the likeliest each time.
+            top_k: choose among the k likeliest only.
+            top_p: choose among the likeliest that together reach this probability (Holtzman et al. 2020).
+            seed: of the draws; None for another text each time.
+            stop: end before the first of these characters.
+
+        Raises:
+            DataError: a character of the prompt is not in the vocabulary.
+            SettingError: an argument is out of its range.
+        """
+        self._check_fitted("model_")
+        checks.count(n, "n", low=0)
+        checks.number(temperature, "temperature", low=0.0)
+        if top_k is not None:
+            checks.count(top_k, "top_k")
+        if top_p is not None:
+            checks.number(top_p, "top_p", low=0.0, high=1.0, open_low=True)
+        ends = set(self.vocabulary_.encode(stop, unknown="skip").tolist()) if stop else set()
+        rng = checks.generator(seed, "generate")
+        start = self.vocabulary_.encode("\n", unknown="skip")
+        ids = self.vocabulary_.encode(prompt) if prompt else start if len(start) else np.zeros(1, np.intp)
+        *before, recurrent, after = self._parts()
+        stream = recurrent.stream()
+        table, w, b = before[0].parameters["w"], after.parameters["w"], after.parameters["b"]
+        h = np.zeros(0)
+        for k in ids:
+            h = stream(table[k])
+        out: list[int] = []
+        for _ in range(n):
+            k = _draw(w @ h + b, temperature, top_k, top_p, rng)
+            if k in ends:
+                break
+            out.append(k)
+            h = stream(table[k])
+        return self.vocabulary_.decode(np.array(out, np.intp))
+
+    def _parts(self) -> tuple[Embedding, Recurrent, Dense]:
+        """Return the three layers that matter when nothing is trained."""
+        embedding, recurrent, dense = (layer for layer in self.model_.layers if not isinstance(layer, Dropout))
+        assert isinstance(embedding, Embedding)
+        assert isinstance(recurrent, Recurrent)
+        assert isinstance(dense, Dense)
+        return embedding, recurrent, dense
+
+    # ---- one file ---------------------------------------------------------------------------------------------------
+
+    def to_file(self) -> tuple[dict[str, Array], dict[str, Any]]:
+        """Return tensors and JSON values; see :func:`compuerta.save`."""
+        self._check_fitted("model_")
+        content = {
+            "settings": self.get_params(),
+            "vocabulary": self.vocabulary_.characters,
+            "report": self.report_,
+            "model": [self.model_.name, self.model_.config()],
+        }
+        return dict(self.model_.parameters), content
+
+    @classmethod
+    def from_file(cls, tensors: dict[str, Array], content: dict[str, Any], path: str) -> LanguageModel:
+        """Return the model of a file; see :func:`compuerta.load`."""
+        task = cls(**content["settings"])
+        kind, config = content["model"]
+        model = build(kind, config, path)
+        assert isinstance(model, Sequential)
+        fill(model, tensors, path)
+        task.model_, task.vocabulary_, task.report_ = model, Vocabulary(content["vocabulary"]), content["report"]
+        return task
+
+
+def _draw(logits: Array, temperature: float, top_k: int | None, top_p: float | None, rng: np.random.Generator) -> int:
+    if temperature == 0:
+        return int(logits.argmax())
+    z = logits.astype(np.float64) / temperature
+    p = np.exp(z - z.max())
+    p /= p.sum()
+    order = np.argsort(-p, kind="stable")
+    keep = len(p) if top_k is None else min(top_k, len(p))
+    if top_p is not None:
+        keep = min(keep, int(np.searchsorted(np.cumsum(p[order]), top_p - 1e-12)) + 1)
+    chosen = order[:keep]
+    return int(rng.choice(chosen, p=p[chosen] / p[chosen].sum()))
+
+
+def _with_first_zero(state: Any) -> Any:
+    """Return a recurrent state (L·D, N, H) with a row of zeros before the others."""
+    if isinstance(state, tuple):
+        return tuple(_with_first_zero(part) for part in state)
+    return np.concatenate([np.zeros_like(state[:, :1]), state], axis=1)
+
+
+def _last_row(state: Any) -> Any:
+    """Return the last row of a recurrent state, as a batch of one."""
+    return tuple(part[:, -1:] for part in state) if isinstance(state, tuple) else state[:, -1:]
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,0 +1,135 @@
+"""Where a trainer's batches come from. A source knows its position, so that a run can be resumed where it was."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import checks
+from ..errors import DataError, ShapeError
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Batch:
+    """One update's worth of data.
+
+    Attributes:
+        x: inputs, as the model takes them.
+        y: targets, as the loss takes them.
+        lengths: (N,) valid steps of padded rows, or None.
+        carry: the rows go on where those of the batch before ended, so the state is carried over.
+    """
+
+    x: Array
+    y: Array
+    lengths: NDArray[np.intp] | None = None
+    carry: bool = False
+
+
+class Source(Protocol):
+    """An endless supply of batches."""
+
+    def next(self, rng: np.random.Generator) -> Batch:
+        """Return the next batch; all chance comes from ``rng``."""
+
+    def position(self) -> dict[str, Any]:
+        """Return where the source stands, as JSON values."""
+
+    def seek(self, position: dict[str, Any]) -> None:
+        """Go to a position that :meth:`position` returned."""
+
+
+class TextStreams:
+    """Truncated BPTT over one long sequence of token ids: N streams side by side, each cut into windows of T steps.
+
+    The text is cut into N equal parts that are read in parallel from their beginnings; the state is carried from
+    window to window and starts anew with each pass over the text. The targets are the next tokens.
+
+    Args:
+        ids: (L,) token ids.
+        batch_size: N. steps: T.
+
+    Raises:
+        DataError: the text is shorter than one window of every stream.
+
+    >>> source = TextStreams(np.arange(9), batch_size=2, steps=2)
+    >>> rng = np.random.default_rng(0)
+    >>> batch = source.next(rng); batch.x.tolist(), batch.y.tolist(), batch.carry
+    ([[0, 1], [4, 5]], [[1, 2], [5, 6]], False)
+    >>> source.next(rng).carry
+    True
+    """
+
+    def __init__(self, ids: NDArray[np.integer[Any]], batch_size: int, steps: int) -> None:
+        n, t = checks.count(batch_size, "batch_size"), checks.count(steps, "steps")
+        each = (len(ids) - 1) // n
+        self.windows = each // t
+        if self.windows < 1:
+            raise DataError("error.text_too_short", got=len(ids), expected=n * t + 1, batch_size=n, steps=t)
+        self._x = np.asarray(ids[: n * each]).reshape(n, each)
+        self._y = np.asarray(ids[1 : n * each + 1]).reshape(n, each)
+        self._steps = t
+        self._at = 0
+
+    def next(self, rng: np.random.Generator) -> Batch:
+        """Return the next window of every stream."""
+        part = slice(self._at * self._steps, (self._at + 1) * self._steps)
+        carry = self._at > 0
+        self._at = (self._at + 1) % self.windows
+        return Batch(self._x[:, part], self._y[:, part], carry=carry)
+
+    def position(self) -> dict[str, Any]:
+        """Return the number of the next window."""
+        return {"window": self._at}
+
+    def seek(self, position: dict[str, Any]) -> None:
+        """Go to a position."""
+        self._at = int(position["window"]) % self.windows
+
+
+class Shuffled:
+    """Independent examples in a new random order on each pass.
+
+    Args:
+        x: (M, T, F) or token ids (M, T). y: (M, ...). lengths: (M,) or None.
+        batch_size: N, at most M; a last batch of a pass may be smaller.
+
+    >>> source = Shuffled(np.zeros((5, 3, 1)), np.arange(5), batch_size=2)
+    >>> rng = np.random.default_rng(0)
+    >>> sorted(np.concatenate([source.next(rng).y for _ in range(3)]).tolist())
+    [0, 1, 2, 3, 4]
+    """
+
+    def __init__(self, x: Array, y: Array, batch_size: int = 32, lengths: NDArray[np.intp] | None = None) -> None:
+        if len(x) != len(y) or not len(x):
+            raise ShapeError("error.examples", x=len(x), y=len(y))
+        self._x, self._y, self._lengths = x, y, lengths
+        self._n = min(checks.count(batch_size, "batch_size"), len(x))
+        self._order: NDArray[np.intp] = np.empty(0, np.intp)
+        self._at = 0
+
+    @property
+    def batches(self) -> int:
+        """Batches in one pass."""
+        return -(-len(self._x) // self._n)
+
+    def next(self, rng: np.random.Generator) -> Batch:
+        """Return the next batch, shuffling anew at the start of each pass."""
+        if self._at >= len(self._order):
+            self._order, self._at = rng.permutation(len(self._x)), 0
+        rows = self._order[self._at : self._at + self._n]
+        self._at += len(rows)
+        return Batch(self._x[rows], self._y[rows], None if self._lengths is None else self._lengths[rows])
+
+    def position(self) -> dict[str, Any]:
+        """Return the order of this pass and the place in it."""
+        return {"order": self._order.tolist(), "at": self._at}
+
+    def seek(self, position: dict[str, Any]) -> None:
+        """Go to a position."""
+        self._order, self._at = np.asarray(position["order"], np.intp), int(position["at"])

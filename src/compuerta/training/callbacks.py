@@ -1,0 +1,221 @@
+"""What is told of a run while it goes on: a progress bar, early stopping, checkpoints, and whatever one writes."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import checks, files
+from ..texts import say
+
+if TYPE_CHECKING:
+    from .batches import Source
+    from .trainer import Trainer
+
+Array = NDArray[Any]
+
+
+class Callback:
+    """Base of the callbacks; every method may be left as it is."""
+
+    def start(self, trainer: Trainer, updates: int | None, seconds: float) -> None:
+        """The run begins; it will end after ``updates`` in all or ``seconds`` of training (infinite if not set)."""
+
+    def updated(self, trainer: Trainer) -> None:
+        """An update was done."""
+
+    def validated(self, trainer: Trainer, value: float) -> None:
+        """A validation was done, with this figure."""
+
+    def end(self, trainer: Trainer) -> None:
+        """The run ended, in whatever way."""
+
+    def snapshot(self) -> tuple[dict[str, Array], Any]:
+        """Return what a resumed run needs, as arrays and one JSON value."""
+        return {}, None
+
+    def restore(self, arrays: dict[str, Array], note: Any) -> None:
+        """Take up what :meth:`snapshot` returned."""
+
+
+class Progress(Callback):
+    """A bar on stderr with loss, speed and time left.
+
+    Args:
+        lang: "en" or "es"; the locale's if None.
+        unit: factor and name of the loss as shown, such as ``(1 / log 2, "bits")`` for nats.
+        label: a word before the bar.
+        disable: show nothing.
+    """
+
+    def __init__(
+        self, lang: str | None = None, *, scale: float = 1.0, name: str = "", label: str = "", disable: bool = False
+    ) -> None:
+        self._lang, self._scale, self._name, self._label, self._disable = lang, scale, name, label, disable
+        self._bar: Any = None
+        self._smooth = math.nan
+        self._validation = ""
+
+    def start(self, trainer: Trainer, updates: int | None, seconds: float) -> None:
+        """Open the bar."""
+        from tqdm import tqdm
+
+        self._seconds = None if math.isinf(seconds) else seconds
+        by_time = updates is None
+        self._bar = tqdm(
+            total=math.ceil(seconds) if by_time else updates,
+            initial=int(trainer.seconds) if by_time else trainer.update,
+            desc=self._label or None,
+            unit=" s" if by_time else f" {say('progress.update', self._lang)}",
+            bar_format=say("progress.bar", self._lang),
+            disable=self._disable,
+            dynamic_ncols=True,
+            mininterval=0.1 if sys.stderr.isatty() else 10.0,  # a log file wants few lines
+            leave=True,
+        )
+        self._by_time = by_time
+
+    def updated(self, trainer: Trainer) -> None:
+        """Move the bar."""
+        loss = trainer.losses[-1] * self._scale
+        self._smooth = loss if math.isnan(self._smooth) else 0.95 * self._smooth + 0.05 * loss
+        if self._by_time:
+            self._bar.update(min(int(trainer.seconds), self._bar.total) - self._bar.n)
+        else:
+            self._bar.update(1)
+        self._show()
+
+    def validated(self, trainer: Trainer, value: float) -> None:
+        """Show the held-out figure beside the loss."""
+        self._validation = f" · {say('progress.validation', self._lang)} {value:.3f}"
+        self._show(refresh=True)
+
+    def _show(self, refresh: bool = False) -> None:
+        name = self._name or say("progress.loss", self._lang)
+        self._bar.set_postfix_str(f"{name} {self._smooth:.3f}{self._validation}", refresh=refresh)
+
+    def end(self, trainer: Trainer) -> None:
+        """Close the bar."""
+        if self._bar is not None:
+            self._bar.close()
+
+
+class EarlyStopping(Callback):
+    """Stop when the held-out figure has not improved for ``patience`` validations, and put the best weights back.
+
+    Args:
+        patience: validations without improvement that are borne.
+        reductions: how often, instead of stopping, to go back to the best weights with a quarter of the rate.
+        tolerance: smallest relative improvement that counts.
+    """
+
+    def __init__(self, patience: int = 10, *, reductions: int = 0, tolerance: float = 1e-4) -> None:
+        self.patience = checks.count(patience, "patience")
+        self.reductions = checks.count(reductions, "reductions", low=0)
+        self.tolerance = checks.number(tolerance, "tolerance", low=0.0)
+        self.best = math.inf
+        self.best_update = 0
+        self._kept: Array | None = None
+        self._bad = 0
+        self._reduced = 0
+
+    def validated(self, trainer: Trainer, value: float) -> None:
+        """Keep the weights if they are the best so far; count, reduce the rate or stop if not."""
+        if value < self.best - self.tolerance * abs(self.best) or math.isinf(self.best):
+            self.best, self.best_update, self._bad = value, trainer.update, 0
+            self._kept = trainer.model.parameters.flat.copy()
+            return
+        self._bad += 1
+        if self._bad < self.patience:
+            return
+        if self._reduced < self.reductions:
+            self._reduced, self._bad = self._reduced + 1, 0
+            trainer.learning_rate *= 0.25
+            self._put_back(trainer)
+        else:
+            trainer.stop()
+
+    def end(self, trainer: Trainer) -> None:
+        """Put the best weights back."""
+        self._put_back(trainer)
+
+    def _put_back(self, trainer: Trainer) -> None:
+        if self._kept is not None:
+            trainer.model.parameters.writable()[...] = self._kept
+
+    def snapshot(self) -> tuple[dict[str, Array], Any]:
+        """Return the best weights and the counts."""
+        arrays = {} if self._kept is None else {"best": self._kept}
+        best = None if math.isinf(self.best) else self.best
+        return arrays, [best, self.best_update, self._bad, self._reduced]
+
+    def restore(self, arrays: dict[str, Array], note: Any) -> None:
+        """Take them up again."""
+        best, self.best_update, self._bad, self._reduced = note
+        self.best = math.inf if best is None else best
+        self._kept = np.array(arrays["best"]) if "best" in arrays else None
+
+
+class Checkpoint(Callback):
+    """Write a checkpoint every ``seconds`` of wall time and when the run ends early.
+
+    Args:
+        path: the file to write, always the same one, each time whole.
+        source: the source of the run, whose position is part of the checkpoint.
+        seconds: time between two writings.
+        extra: JSON values to keep along.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        source: Source,
+        *,
+        seconds: float = 60.0,
+        extra: dict[str, Any] | None = None,
+    ) -> None:
+        self.path, self.source, self.extra = path, source, extra or {}
+        self.seconds = checks.number(seconds, "seconds", low=0.0)
+        self._last = time.monotonic()
+
+    def start(self, trainer: Trainer, updates: int | None, seconds: float) -> None:
+        """Begin to count the time."""
+        self._updates, self._limit = updates, seconds
+        self._last = time.monotonic()
+
+    def updated(self, trainer: Trainer) -> None:
+        """Write if it is time."""
+        if time.monotonic() - self._last >= self.seconds:
+            self.write(trainer)
+            self._last = time.monotonic()
+
+    def end(self, trainer: Trainer) -> None:
+        """Write if there is more to do, so that nothing is lost."""
+        unfinished = self._updates is None or trainer.update < self._updates
+        if trainer.update and unfinished and trainer.seconds < self._limit:
+            self.write(trainer)
+
+    def write(self, trainer: Trainer) -> None:
+        """Write the checkpoint now."""
+        arrays, content = trainer.snapshot(self.source)
+        files.write(self.path, arrays, {"kind": "checkpoint", "training": content, "extra": self.extra})
+
+
+def load_checkpoint(path: str | os.PathLike[str]) -> tuple[dict[str, Array], dict[str, Any]]:
+    """Return the arrays and the content of a checkpoint: ``content["training"]`` for ``Trainer.restore``.
+
+    Raises:
+        FileFormatError: the file is damaged or no checkpoint.
+    """
+    from ..errors import FileFormatError
+
+    arrays, content = files.read(path)
+    if content.get("kind") != "checkpoint":
+        raise FileFormatError("error.file.not_checkpoint", path=os.fspath(path))
+    return arrays, content

@@ -1,0 +1,130 @@
+"""Losses: each returns its value and its gradient with respect to the predictions, both as means over the elements.
+
+``mask`` leaves elements out of the mean (padding): it has the shape of the targets, True where an element counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..errors import DTypeError, ShapeError
+
+Array = NDArray[Any]
+Loss = Callable[..., tuple[float, Array]]
+
+
+def cross_entropy(logits: Array, targets: ArrayLike, mask: ArrayLike | None = None) -> tuple[float, Array]:
+    r"""Return the mean of :math:`-\log \mathrm{softmax}(z)_{y}` in nats, and its gradient.
+
+    Args:
+        logits: (..., V).
+        targets: (...), class numbers in [0, V).
+        mask: (...), optional.
+
+    Raises:
+        ShapeError: the shapes do not fit, or a target lies outside [0, V).
+        DTypeError: the targets are not integers.
+
+    >>> value, gradient = cross_entropy(np.zeros((1, 4)), [2])
+    >>> round(value, 4), gradient
+    (1.3863, array([[ 0.25, 0.25, -0.75, 0.25]]))
+    """
+    y = np.asarray(targets)
+    if y.dtype.kind not in "iu":
+        raise DTypeError("error.targets_kind", got=y.dtype.name)
+    if logits.ndim < 1 or y.shape != logits.shape[:-1]:
+        raise ShapeError("error.targets_shape", expected=logits.shape[:-1], got=y.shape)
+    classes = logits.shape[-1]
+    if y.size and (y.min() < 0 or y.max() >= classes):
+        bad = y[(y < 0) | (y >= classes)][0]
+        raise ShapeError("error.targets_range", classes=classes, got=int(bad))
+    keep, count = _mask(mask, y.shape)
+    rows, at = logits.reshape(-1, classes), (np.arange(y.size), y.ravel())
+    with np.errstate(all="ignore"):  # a loss that is not finite is the trainer's to tell
+        shifted = rows - rows.max(axis=1, keepdims=True)
+        picked = shifted[at]
+        gradient = np.exp(shifted, out=shifted)
+        total = gradient.sum(axis=1, keepdims=True)
+        each = np.log(total[:, 0]) - picked
+        gradient /= total
+        gradient[at] -= 1
+        if keep is not None:
+            each = np.where(keep.ravel(), each, 0)
+            gradient[~keep.ravel()] = 0
+        gradient *= gradient.dtype.type(1 / max(count, 1))
+        return float(each.sum(dtype=np.float64)) / max(count, 1), gradient.reshape(logits.shape)
+
+
+def squared_error(predictions: Array, targets: ArrayLike, mask: ArrayLike | None = None) -> tuple[float, Array]:
+    """Return the mean of (p − y)² and its gradient.
+
+    >>> squared_error(np.array([3.0]), [1.0])
+    (4.0, array([4.]))
+    """
+    difference, count = _difference(predictions, targets, mask)
+    value = float(np.square(difference, dtype=np.float64).sum()) / count
+    return value, difference * difference.dtype.type(2 / count)
+
+
+def absolute_error(predictions: Array, targets: ArrayLike, mask: ArrayLike | None = None) -> tuple[float, Array]:
+    """Return the mean of |p − y| and its gradient (0 where p = y).
+
+    >>> absolute_error(np.array([3.0, 0.0]), [1.0, 0.0])
+    (1.0, array([0.5, 0. ]))
+    """
+    difference, count = _difference(predictions, targets, mask)
+    value = float(np.abs(difference).sum(dtype=np.float64)) / count
+    return value, np.sign(difference) * difference.dtype.type(1 / count)
+
+
+def quantile_loss(
+    predictions: Array, targets: ArrayLike, mask: ArrayLike | None = None, *, levels: ArrayLike = (0.1, 0.5, 0.9)
+) -> tuple[float, Array]:
+    r"""Return the mean of :math:`\max(q\,(y − p),\,(q − 1)(y − p))` over elements and levels, and its gradient.
+
+    Its minimum is where p is the q-quantile of y. Source: Koenker and Bassett 1978.
+
+    Args:
+        predictions: (..., Q), one for each level.
+        targets: (...).
+        mask: (...), optional.
+        levels: Q numbers between 0 and 1.
+
+    >>> quantile_loss(np.array([[1.0, 1.0]]), [2.0], levels=[0.1, 0.9])
+    (0.5, array([[-0.05, -0.45]]))
+    """
+    q = np.asarray(levels, predictions.dtype)
+    y = np.asarray(targets, predictions.dtype)
+    if predictions.shape != (*y.shape, len(q)):
+        raise ShapeError("error.targets_shape", expected=predictions.shape[:-1], got=y.shape)
+    keep, count = _mask(mask, y.shape)
+    over = predictions > y[..., None]
+    slope = np.where(over, 1 - q, -q)
+    if keep is not None:
+        slope = slope * keep[..., None]
+    count = max(count, 1) * len(q)
+    value = float((slope * (predictions - y[..., None])).sum(dtype=np.float64)) / count
+    return value, slope * predictions.dtype.type(1 / count)
+
+
+def _mask(mask: ArrayLike | None, shape: tuple[int, ...]) -> tuple[NDArray[np.bool_] | None, int]:
+    if mask is None:
+        return None, int(np.prod(shape))
+    keep = np.asarray(mask)
+    if keep.shape != shape or keep.dtype != np.bool_:
+        raise ShapeError("error.mask", expected=shape, got=f"{keep.dtype.name} {keep.shape}")
+    return keep, int(keep.sum())
+
+
+def _difference(predictions: Array, targets: ArrayLike, mask: ArrayLike | None) -> tuple[Array, int]:
+    y = np.asarray(targets, predictions.dtype)
+    if y.shape != predictions.shape:
+        raise ShapeError("error.targets_shape", expected=predictions.shape, got=y.shape)
+    keep, count = _mask(mask, y.shape)
+    with np.errstate(all="ignore"):
+        difference = predictions - y if keep is None else np.where(keep, predictions - y, predictions.dtype.type(0))
+    return difference, max(count, 1)

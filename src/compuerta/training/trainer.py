@@ -1,0 +1,287 @@
+"""The training loop: batch, forward, loss, backward, clip, update; and what a person expects around it."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from types import FrameType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import checks
+from ..errors import DivergedError, SettingError
+from ..layers import Layer
+from .batches import Batch, Source
+from .callbacks import Callback
+from .diagnose import where_not_finite
+from .losses import Loss
+from .optimizers import Adam, Optimizer, clip_by_global_norm
+from .schedules import Constant, Schedule
+
+Array = NDArray[Any]
+
+
+class Trainer:
+    """Train a model on a source of batches.
+
+    One Generator drives everything that is random in training, so that the same seed gives the same bits on the same
+    machine and number of threads.
+
+    Args:
+        model: any layer; usually a :class:`~compuerta.layers.Sequential`.
+        loss: one of :mod:`compuerta.training.losses`, or any function ``(predictions, targets) -> (value, gradient)``.
+        optimizer: :class:`Adam` if None.
+        learning_rate: step size, > 0.
+        schedule: factor on the rate for each update; constant if None.
+        clip: largest global norm of the gradient, > 0; None for no clipping.
+        rng: a seed or Generator for shuffling and dropout.
+        callbacks: told of every update and validation.
+
+    Raises:
+        SettingError: ``learning_rate`` or ``clip`` is out of its range.
+
+    >>> from compuerta.layers import LSTM, Dense, Last, Sequential
+    >>> from compuerta.training import Shuffled, squared_error
+    >>> rng = np.random.default_rng(0)
+    >>> x = rng.normal(size=(64, 10, 1)).astype(np.float32)
+    >>> model = Sequential(LSTM(1, 8, rng=rng), Last(), Dense(8, 1, rng=rng))
+    >>> trainer = Trainer(model, squared_error, learning_rate=0.01, clip=1.0, rng=rng)
+    >>> losses = trainer.fit(Shuffled(x, x[:, -1:]), updates=200)
+    >>> bool(losses[-1] < 0.1 * losses[0])
+    True
+    """
+
+    def __init__(
+        self,
+        model: Layer,
+        loss: Loss,
+        optimizer: Optimizer | None = None,
+        *,
+        learning_rate: float = 1e-3,
+        schedule: Schedule | None = None,
+        clip: float | None = None,
+        rng: np.random.Generator | int | None = None,
+        callbacks: Sequence[Callback] = (),
+    ) -> None:
+        self.model, self.loss = model, loss
+        self.optimizer = optimizer if optimizer is not None else Adam()
+        self.learning_rate = checks.number(learning_rate, "learning_rate", low=0.0, open_low=True)
+        self.schedule = schedule if schedule is not None else Constant()
+        self.clip = None if clip is None else checks.number(clip, "clip", low=0.0, open_low=True)
+        self.rng = checks.generator(rng, "Trainer")
+        self.callbacks = list(callbacks)
+        self.gradient = np.empty(model.parameters.size, model.parameters.dtype)
+        #: Updates done, and the loss of each.
+        self.update = 0
+        self.losses: list[float] = []
+        #: ``(update, value)`` of each validation.
+        self.validations: list[tuple[int, float]] = []
+        self.gradient_norm = math.nan
+        self.seconds = 0.0
+        self._state: Any = None
+        self._stop = False
+
+    def fit(
+        self,
+        source: Source,
+        updates: int | None = None,
+        *,
+        minutes: float | None = None,
+        validate: Callable[[], float] | None = None,
+        every: int = 100,
+    ) -> list[float]:
+        """Train until ``updates`` have been done in all, the time is up, or a callback says so.
+
+        Ctrl-C is heard between updates: parameters and optimizer are then whole, and ``KeyboardInterrupt`` is raised.
+
+        Args:
+            source: where the batches come from.
+            updates: how many updates there will have been at the end, those before a resume included.
+            minutes: how long to train at most; alone it needs a constant schedule.
+            validate: returns a figure to watch (lower is better), called every ``every`` updates and at the end.
+            every: see ``validate``.
+
+        Returns:
+            The loss of every update so far.
+
+        Raises:
+            SettingError: neither ``updates`` nor ``minutes`` is given, or one is out of range.
+            DivergedError: the loss or its gradient is no longer finite; the message says where it began, and the
+                parameters are those before that update.
+        """
+        if updates is None and minutes is None:
+            raise SettingError("error.no_end")
+        if updates is None and not isinstance(self.schedule, Constant):
+            raise SettingError("error.schedule_needs_updates")
+        total = None if updates is None else checks.count(updates, "updates", low=0)
+        limit = math.inf if minutes is None else 60 * checks.number(minutes, "minutes", low=0.0, open_low=True)
+        checks.count(every, "every")
+        self._stop = False
+        before, started = self.seconds, time.perf_counter()
+        with _interruptible() as interrupted:
+            try:
+                for callback in self.callbacks:
+                    callback.start(self, total, limit)
+                while not self._stop and (total is None or self.update < total) and self.seconds < limit:
+                    self._step(source.next(self.rng), total)
+                    self.seconds = before + time.perf_counter() - started
+                    for callback in self.callbacks:
+                        callback.updated(self)
+                    if validate is not None and self.update % every == 0:
+                        self._validate(validate)
+                    if interrupted():
+                        raise KeyboardInterrupt
+                if validate is not None and (not self.validations or self.validations[-1][0] != self.update):
+                    self._validate(validate)
+            finally:
+                for callback in self.callbacks:
+                    callback.end(self)
+        return self.losses
+
+    def stop(self) -> None:
+        """Ask the loop to end after this update."""
+        self._stop = True
+
+    @property
+    def rate(self) -> float:
+        """The learning rate of the last update."""
+        return self._rate if self.update else self.learning_rate
+
+    def _step(self, batch: Batch, total: int | None) -> None:
+        """One update: forward, loss, backward, clip, step."""
+        model = self.model
+        state = self._state if batch.carry else None
+        y, final, tape = model.forward(batch.x, state, batch.lengths, record=True, rng=self.rng)
+        value, dy = self.loss(y, batch.y)
+        if not math.isfinite(value):
+            self._diverged(batch, state, value, None)
+        assert tape is not None
+        model.backward(tape, dy, out=self.gradient)
+        self.gradient_norm = clip_by_global_norm(self.gradient, self.clip)
+        if not math.isfinite(self.gradient_norm):
+            self._diverged(batch, state, value, self.gradient)
+        self._rate = self.learning_rate * self.schedule(self.update, total if total is not None else self.update + 1)
+        self.optimizer.step(model.parameters.writable(), self.gradient, self._rate)
+        self._state = final
+        self.update += 1
+        self.losses.append(value)
+
+    def _validate(self, validate: Callable[[], float]) -> None:
+        value = float(validate())
+        self.validations.append((self.update, value))
+        for callback in self.callbacks:
+            callback.validated(self, value)
+
+    def _diverged(self, batch: Batch, state: Any, value: float, gradient: Array | None) -> None:
+        place = where_not_finite(self.model, batch.x, state, batch.lengths, gradient)
+        raise DivergedError("error.diverged", update=self.update + 1, loss=f"{value:g}", where=place)
+
+    # ---- checkpoints ------------------------------------------------------------------------------------------------
+
+    def snapshot(self, source: Source) -> tuple[dict[str, Array], dict[str, Any]]:
+        """Return everything that the next update depends on, as arrays and JSON values."""
+        arrays = {"parameters": self.model.parameters.flat}
+        arrays.update({f"optimizer.{name}": array for name, array in self.optimizer.arrays.items()})
+        leaves: list[Array] = []
+        tree = _flatten(self._state, leaves)
+        arrays.update({f"state.{k}": leaf for k, leaf in enumerate(leaves)})
+        notes = []
+        for k, callback in enumerate(self.callbacks):
+            kept, note = callback.snapshot()
+            arrays.update({f"callback.{k}.{name}": array for name, array in kept.items()})
+            notes.append(note)
+        content = {
+            "setup": self._setup(),
+            "update": self.update,
+            "losses": self.losses,
+            "validations": self.validations,
+            "seconds": self.seconds,
+            "learning_rate": self.learning_rate,
+            "optimizer_updates": self.optimizer.updates,
+            "state": tree,
+            "rng": self.rng.bit_generator.state,
+            "position": source.position(),
+            "callbacks": notes,
+        }
+        return arrays, content
+
+    def restore(self, arrays: dict[str, Array], content: dict[str, Any], source: Source) -> None:
+        """Take up a run where :meth:`snapshot` left it; it then goes on to the same bits.
+
+        Raises:
+            SettingError: the model, optimizer or loss is not that of the snapshot; the differences are listed.
+        """
+        mine, theirs = self._setup(), content["setup"]
+        different = [key for key in mine if mine[key] != theirs.get(key)]
+        if different:
+            listed = "; ".join(f"{key}: {theirs.get(key)} ≠ {mine[key]}" for key in different)
+            raise SettingError("error.resume_differs", differences=listed)
+        self.model.parameters.writable()[...] = arrays["parameters"]
+        prefix = "optimizer."
+        self.optimizer.arrays = {k[len(prefix) :]: a.copy() for k, a in arrays.items() if k.startswith(prefix)}
+        self.optimizer.updates = content["optimizer_updates"]
+        self.update, self.seconds = content["update"], content["seconds"]
+        self.losses = list(content["losses"])
+        self.validations = [(int(k), float(v)) for k, v in content["validations"]]
+        self.learning_rate = content["learning_rate"]
+        self._rate = self.learning_rate
+        self._state = _unflatten(content["state"], arrays)
+        self.rng.bit_generator.state = content["rng"]
+        source.seek(content["position"])
+        for k, (callback, note) in enumerate(zip(self.callbacks, content["callbacks"], strict=False)):
+            prefix = f"callback.{k}."
+            callback.restore({n[len(prefix) :]: a for n, a in arrays.items() if n.startswith(prefix)}, note)
+
+    def _setup(self) -> dict[str, Any]:
+        return {
+            "model": self.model.config(),
+            "optimizer": [type(self.optimizer).__name__, self.optimizer.config()],
+            "loss": getattr(self.loss, "__name__", repr(self.loss)),
+            "clip": self.clip,
+            "schedule": repr(self.schedule),
+            "rng": self.rng.bit_generator.state["bit_generator"],
+        }
+
+
+def _flatten(state: Any, leaves: list[Array]) -> Any:
+    if state is None:
+        return None
+    if isinstance(state, tuple):
+        return [_flatten(part, leaves) for part in state]
+    leaves.append(state)
+    return len(leaves) - 1
+
+
+def _unflatten(tree: Any, arrays: dict[str, Array]) -> Any:
+    if tree is None:
+        return None
+    if isinstance(tree, list):
+        return tuple(_unflatten(part, arrays) for part in tree)
+    return arrays[f"state.{tree}"].copy()
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[Callable[[], bool]]:
+    """Hold Ctrl-C back until the update is done; a second one interrupts at once."""
+    pressed = False
+
+    def handler(number: int, frame: FrameType | None) -> None:
+        nonlocal pressed
+        if pressed:
+            raise KeyboardInterrupt
+        pressed = True
+
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+    previous = signal.signal(signal.SIGINT, handler)
+    try:
+        yield lambda: pressed
+    finally:
+        signal.signal(signal.SIGINT, previous if previous is not None else signal.SIG_DFL)

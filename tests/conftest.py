@@ -1,0 +1,103 @@
+"""What several test files share: a seeded generator, the complex step, and no silent skip where CI runs."""
+
+import os
+
+import hypothesis
+import numpy as np
+import pytest
+
+#: Scripts that need other frameworks; their files are read, they are not.
+collect_ignore_glob = ["golden/*"]
+
+IN_CI = bool(os.environ.get("CI"))
+
+hypothesis.settings.register_profile(
+    "compuerta",
+    deadline=None,
+    max_examples=20,
+    derandomize=IN_CI,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.function_scoped_fixture],
+)
+hypothesis.settings.load_profile("compuerta")
+
+
+@pytest.fixture
+def rng(request):
+    """A generator of its own for each test, seeded by the test's name, so that no test depends on another."""
+    return np.random.default_rng(list(request.node.nodeid.encode()))
+
+
+@pytest.fixture
+def numpy_engine():
+    """Run the test on the NumPy engine, which alone takes complex numbers."""
+    from compuerta import recurrence
+
+    before = recurrence.engine()
+    recurrence.use_engine("numpy")
+    yield recurrence.active()
+    recurrence.use_engine(before)
+
+
+def _complex_step(loss, arrays):
+    """Return the exact gradient of ``loss(**arrays)`` for every entry of every array.
+
+    ``f(x + εi) = f(x) + εi·f'(x)`` with ε so small that nothing of the second order is left: no difference is taken,
+    so no digit is lost (Squire and Trapp 1998).
+    """
+    epsilon = 1e-30
+    values = {name: np.array(array, np.complex128) for name, array in arrays.items()}
+    grads = {}
+    for name, array in values.items():
+        grads[name] = np.zeros(array.shape)
+        for at in np.ndindex(array.shape):
+            array[at] += epsilon * 1j
+            grads[name][at] = loss(**values).imag / epsilon
+            array[at] = array[at].real
+    return grads
+
+
+@pytest.fixture(scope="session")
+def complex_step():
+    return _complex_step
+
+
+def _assert_same_gradient(got, expected, name):
+    """Equal to 1e-9 of the largest entry, of which at least one must not be zero."""
+    scale = np.abs(expected).max()
+    assert scale > 0, f"{name}: the gradient to compare with is zero everywhere, which would compare nothing"
+    np.testing.assert_allclose(got, expected, rtol=0, atol=1e-9 * scale, err_msg=name)
+
+
+@pytest.fixture(scope="session")
+def assert_same_gradient():
+    return _assert_same_gradient
+
+
+# ---- in CI nothing may be skipped ---------------------------------------------------------------------------------
+
+_skipped: list[str] = []
+
+
+def _note(report):
+    if IN_CI and report.skipped and not hasattr(report, "wasxfail"):
+        _skipped.append(report.nodeid)
+
+
+def pytest_runtest_logreport(report):
+    _note(report)
+
+
+def pytest_collectreport(report):
+    _note(report)
+
+
+def pytest_sessionfinish(session, exitstatus):
+    if _skipped and exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter):
+    if _skipped:
+        terminalreporter.section("skipped, which fails the run because CI is set")
+        for name in _skipped:
+            terminalreporter.write_line(name)
