@@ -117,16 +117,12 @@ def parse_dates(cells: Sequence[str], day_first: bool = False) -> tuple[list[dt.
     1
     """
     cells = [_in_figures(cell) for cell in cells]
-    readings = [(order, [_parse(cell, order) for cell in cells]) for order in _ORDERS]
-    day_first = day_first or any("." in cell.partition(" ")[0] for cell in cells[:1])
-    readings.sort(key=lambda reading: reading[0] == ("mdy" if day_first else "dmy"))  # the first of equals is taken
-    for _, dates in readings:  # a moment with a time zone has no order among moments without one
-        zoned = next((date.tzinfo is not None for date in dates if date), False)
-        dates[:] = [date if date and (date.tzinfo is not None) == zoned else None for date in dates]
+    orders = sorted(_ORDERS, key=("mdy" if day_first or _dotted(cells) else "dmy").__eq__)  # the less likely goes last
+    readings = [(order, _read(cells, order)) for order in orders]
     complete = [(order, [date for date in dates if date]) for order, dates in readings if None not in dates]
     if not complete:
-        best = min((dates for _, dates in readings), key=lambda dates: dates.count(None))
-        return best.index(None)
+        nearest = min((dates for _, dates in readings), key=lambda dates: dates.count(None))
+        return nearest.index(None)
     order, dates = max(complete, key=lambda reading: _evenness(reading[1]))
     with_day = any(found[4] for found in map(_DATE.fullmatch, cells) if found)
     timed = any(date.time() != dt.time() or date.tzinfo for date in dates)
@@ -195,6 +191,17 @@ def _full_year(text: str) -> int:
     """Return the year; of two figures, 69 to 99 are in the last century and 00 to 68 in this one, as in POSIX."""
     year = int(text)
     return year if len(text) > 2 else year + (1900 if year >= 69 else 2000)
+
+
+def _dotted(cells: Sequence[str]) -> bool:
+    return any("." in cell.partition(" ")[0] for cell in cells[:1])
+
+
+def _read(cells: Sequence[str], order: str) -> list[dt.datetime | None]:
+    """Return the dates of cells whose parts come in ``order``; all with a time zone or all without one."""
+    dates = [_parse(cell, order) for cell in cells]
+    zoned = next((date.tzinfo is not None for date in dates if date), False)
+    return [date if date and (date.tzinfo is not None) == zoned else None for date in dates]
 
 
 def _parse(cell: str, order: str) -> dt.datetime | None:

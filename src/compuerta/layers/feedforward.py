@@ -45,14 +45,10 @@ class Dense(Layer):
         self.output_size = checks.size(output_size, self.name, "output_size")
         self.dtype = checks.float_dtype(dtype, self.name)
         self.zero = bool(zero)
-        shapes = {"w": (self.output_size, self.input_size), "b": (self.output_size,)}
-        self.parameters = Parameters(shapes, self.dtype, self.name)
+        shape = (self.output_size, self.input_size)
+        self.parameters = Parameters({"w": shape, "b": shape[:1]}, self.dtype, self.name)
         if not self.zero:
-            self.parameters["w"] = initializers.glorot_uniform(
-                checks.generator(rng, self.name),
-                shapes["w"],
-                self.dtype,  # type: ignore[arg-type]
-            )
+            self.parameters["w"] = initializers.glorot_uniform(checks.generator(rng, self.name), shape, self.dtype)
 
     def config(self) -> dict[str, Any]:
         """Return the arguments that make a layer of the same shape."""

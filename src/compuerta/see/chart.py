@@ -16,8 +16,8 @@ def series_chart(past: Array, future: Array, name: str = "", *, width: int = 72,
     Past values are ``·``, the forecast is ``●``; the numbers at the left are the highest and lowest shown.
 
     >>> print(series_chart(np.arange(6.0), np.array([6.0, 7.0]), height=4))
-    7 │       ●
-      │    ··●
+    7 │      ●●
+      │    ··
       │  ··
     0 │··
     """

@@ -86,15 +86,16 @@ def fill(layer: Layer, tensors: dict[str, Array], path: str, prefix: str = "") -
     """
     names = {prefix + name: name for name in layer.parameters}
     given = {name for name in tensors if name.startswith(prefix)}
+
+    def refuse(name: str, expected: object, got: object) -> FileFormatError:
+        return FileFormatError("error.file.tensor", path=path, name=name, expected=expected, got=got)
+
     for full in sorted(given ^ set(names)):
-        expected = "absent" if full in given else layer.parameters.shapes[names[full]]
-        got = tensors[full].shape if full in given else "nothing"
-        raise FileFormatError("error.file.tensor", path=path, name=full, expected=expected, got=got)
+        if full in given:
+            raise refuse(full, "absent", tensors[full].shape)
+        raise refuse(full, layer.parameters.shapes[names[full]], "nothing")
     for full, name in names.items():
-        expected, got = layer.parameters[name], tensors[full]
-        if expected.shape != got.shape or expected.dtype != got.dtype:
-            raise FileFormatError(
-                "error.file.tensor", path=path, name=full,
-                expected=f"{expected.dtype} {expected.shape}", got=f"{got.dtype} {got.shape}",
-            )  # fmt: skip
-        layer.parameters[name] = got
+        mine, theirs = layer.parameters[name], tensors[full]
+        if mine.shape != theirs.shape or mine.dtype != theirs.dtype:
+            raise refuse(full, f"{mine.dtype} {mine.shape}", f"{theirs.dtype} {theirs.shape}")
+        layer.parameters[name] = theirs

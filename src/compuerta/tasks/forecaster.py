@@ -200,9 +200,8 @@ class Forecaster(Task):
         z = series.values
         period = self.period if self.period is not None else series.period or estimate_period(z)
         period = checks.count(period, "period")
-        horizon = checks.count(
-            self.horizon if self.horizon is not None else (min(period, 60) if period > 1 else 12), "horizon"
-        )
+        natural = min(period, 60) if period > 1 else 12
+        horizon = checks.count(natural if self.horizon is None else self.horizon, "horizon")
         origins = checks.count(self.origins, "origins", low=0)
         least = 3 * horizon + 8
         if len(z) < least:
@@ -313,8 +312,8 @@ class Forecaster(Task):
             raise DataError("error.series_too_short_to_forecast", got=len(past.values), expected=reach)
         z = self._forward(past.values)
         spread: dict[float, list[Array]] = {v: [] for v in levels}
-        means = []
-        while sum(map(len, means)) < h:
+        means: list[Array] = []
+        while sum(len(mean) for mean in means) < h:
             mean = self._ahead(z)
             z = np.concatenate((z, mean))
             means.append(mean)
@@ -331,9 +330,9 @@ class Forecaster(Task):
     def _ahead(self, z: Array) -> Array:
         """Return the mean of the members' forecasts (horizon,) from the end of ``z``."""
         origin = np.array([len(z) - 1])
-        return np.mean(
-            [v.forecasts(z, origin, net(_single(v.inputs(z, origin)))[:, 0])[0] for v, net in self.members_], axis=0
-        )
+        each = [v.forecasts(z, origin, net(_single(v.inputs(z, origin)))[:, 0])[0] for v, net in self.members_]
+        mean: Array = np.mean(each, axis=0)
+        return mean
 
     def backtest(
         self,
