@@ -51,15 +51,9 @@ FAULTS = {
         LSTM,
         (
             ("_FROM_PUBLIC = (0, 1, 3, 2)", "_FROM_PUBLIC = (0, 1, 2, 3)"),
-            ("np.multiply(one_minus, i_, out=dz_blocks[rows, 2])", "np.multiply(one_minus, i_, out=dz_blocks[rows, 3])"),
-            (
-                "np.multiply(one_minus, tanh_, out=dz_blocks[rows, 3])",
-                "np.multiply(one_minus, tanh_, out=dz_blocks[rows, 2])",
-            ),
-            (
-                "dz_blocks[start:stop, :3] *= dc_t[:, None]",
-                "dz_blocks[start:stop, [0, 1, 3]] *= dc_t[:, None]",
-            ),
+            ("i_, out=dz_blocks[rows, 2]", "i_, out=dz_blocks[rows, 3]"),
+            ("tanh_, out=dz_blocks[rows, 3]", "tanh_, out=dz_blocks[rows, 2]"),
+            ("dz_blocks[start:stop, :3] *= dc_t", "dz_blocks[start:stop, [0, 1, 3]] *= dc_t"),
             ("dz_blocks[start:stop, 3] *= dh_t", "dz_blocks[start:stop, 2] *= dh_t"),
         ),
         GOLDEN,
@@ -72,7 +66,7 @@ FAULTS = {
         "packing.sort(dh_n).copy(), np.zeros_like(packing.sort(dc_n))", STEP,
     ),
     "sign of a derivative": fault(
-        LSTM, "np.subtract(1, one_minus, out=one_minus)\n        dc_dh", "np.add(1, one_minus, out=one_minus)\n        dc_dh", STEP
+        LSTM, "subtract(1, one_minus, out=one_minus)\n        dc_dh", "add(1, one_minus, out=one_minus)\n        dc_dh", STEP
     ),
     "derivative of the forget gate": fault(LSTM, "one_minus *= f_\n", "one_minus *= i_\n", STEP),
     "sign in the update gate's derivative": fault(GRU, "dh_t * (h_t - n_t)", "dh_t * (n_t - h_t)", STEP),
@@ -140,7 +134,8 @@ FAULTS = {
         "test_layers.py::test_a_tape_may_be_walked_twice_and_belongs_to_nobody_else",
     ),
     "textbook: output gate's place in the gradient of C": fault(
-        "textbook.py", 'dC + dh * s["o"] * (1', 'dC + dh * s["i"] * (1', "test_textbook.py::test_gradients_by_complex_step"
+        "textbook.py", 'dC + dh * s["o"] * (1', 'dC + dh * s["i"] * (1',
+        "test_textbook.py::test_gradients_by_complex_step",
     ),
 }  # fmt: skip
 

@@ -117,3 +117,9 @@ def test_refusals():
     for ids in ([3], [-1], [[0, 1]]):
         with pytest.raises(ShapeError):
             vocabulary.decode(ids)
+
+
+def test_every_other_code_point_is_unknown():
+    known = "aé€\U0001f600"
+    everything = "".join(map(chr, range(0x110000)))
+    assert Vocabulary(known).encode(everything, unknown="skip").tolist() == [0, 1, 2, 3]

@@ -37,13 +37,13 @@ def fits(name: str, shape: Sequence[int], itemsize: int) -> None:
 
 def float_dtype(dtype: Any, name: str) -> np.dtype[Any]:
     """Return float32 or float64 as a native dtype; anything else is refused."""
-    try:
-        result = np.dtype(dtype)
-    except TypeError:
-        result = np.dtype(object)
-    if result not in (np.float32, np.float64):
-        raise DTypeError("error.dtype", name=name, got=repr(dtype))
-    return result.newbyteorder("=")
+    for known in (np.dtype(np.float32), np.dtype(np.float64)):
+        try:
+            if np.dtype(dtype) == known:
+                return known
+        except TypeError:
+            break
+    raise DTypeError("error.dtype", name=name, got=repr(dtype))
 
 
 def generator(rng: Any, name: str) -> np.random.Generator:
@@ -59,13 +59,13 @@ def number(
     value: object, name: str, *, low: float = -math.inf, high: float = math.inf, open_low: bool = False
 ) -> float:
     """Return ``value`` as a finite float in ``[low, high]`` (``(low, high]`` if ``open_low``)."""
-    ok = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
-    if not ok or not (low <= value <= high) or (open_low and value == low):  # type: ignore[operator]
-        raise SettingError(
-            "error.number", name=name, low=f"{'>' if open_low else '>='} {low:g}",
-            high="" if high == math.inf else f" <= {high:g}", got=repr(value),
-        )  # fmt: skip
-    return float(value)  # type: ignore[arg-type]
+    if isinstance(value, Real) and not isinstance(value, bool | np.bool_):
+        x = float(value)
+        if math.isfinite(x) and low <= x <= high and not (open_low and x == low):
+            return x
+    bounds = "" if low == -math.inf else f" {'>' if open_low else '>='} {low:g}"
+    bounds += "" if high == math.inf else f" <= {high:g}"
+    raise SettingError("error.number", name=name, bounds=bounds, got=repr(value))
 
 
 def count(value: object, name: str, *, low: int = 1) -> int:

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from ..texts import grouped
 from .base import FILE, IntRange, Texts, clean, command, flag, log, option, out, out_json, painter
 
 #: The numbers the model may learn from, how many of them it sees, and how it learns: some 20 s on two cores.
@@ -44,7 +45,7 @@ def make(t: Texts) -> click.Command:
         paint = painter()
         text, numbers = corpus(t.lang, SEEN, np.random.default_rng(seed), limit=LIMIT)
         files.write_bytes(corpus_file, text.encode())
-        log(t("cli.demo.task", seen=f"{SEEN:,}", limit=f"{LIMIT:,}", first=text.split("\n", 1)[0]))
+        log(t("cli.demo.task", seen=grouped(SEEN, t.lang), limit=grouped(LIMIT, t.lang), first=text.split("\n", 1)[0]))
         model = LanguageModel(updates=updates, seed=seed, **SETTINGS)
         model.fit(text, callbacks=[Progress(t.lang, scale=1 / LN2, name="bits")])
 
@@ -66,7 +67,7 @@ def make(t: Texts) -> click.Command:
 
         out(paint(t("cli.demo.wrote"), "title"))
         for line, value in list(zip(lines, values, strict=True))[:8]:
-            mark = t("cli.demo.invalid") if value is None else f"= {value:,}"
+            mark = t("cli.demo.invalid") if value is None else f"= {grouped(value, t.lang)}"
             if value is not None and value not in known:
                 mark += f"  {t('cli.demo.new')}"
             out(f"  {clean(line):<58} {mark}")

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from ..texts import grouped
 from .base import FILE, Texts, argument, clean, command, flag, out, out_json
 
 
@@ -57,17 +58,17 @@ def _file(t: Texts, file: Path) -> tuple[list[tuple[str, str, Any]], str]:
     facts: dict[str, Any] = {"kind": type(model).__name__, "size": f"{os.path.getsize(file) / 1e6:.2f} MB"}
     tail: list[str] = []
     if isinstance(model, LanguageModel):
-        facts["parameters"] = f"{model.model_.parameters.size:,}"
+        facts["parameters"] = grouped(model.model_.parameters.size, t.lang)
         facts["vocabulary"] = f"{model.vocabulary_.size}: {model.vocabulary_.characters!r}"
         facts["settings"] = ", ".join(f"{k}={v}" for k, v in model.get_params().items())
         tail = [model.model_.summary(t.lang), "", *language_lines(t, model.report_)]
     elif isinstance(model, Forecaster):
-        facts["parameters"] = f"{sum(n.parameters.size for _, n in model.members_):,}"
+        facts["parameters"] = grouped(sum(n.parameters.size for _, n in model.members_), t.lang)
         facts["series"] = f"{model.series_.name}: {len(model.series_.values)}"
         facts["settings"] = ", ".join(f"{k}={v}" for k, v in model.get_params().items())
         tail = backtest_lines(t, model.report_)
     elif isinstance(model, Layer):
-        facts["parameters"] = f"{model.parameters.size:,}"
+        facts["parameters"] = grouped(model.parameters.size, t.lang)
         tail = [model.summary(t.lang) if isinstance(model, Sequential) else repr(model)]
         tail += [f"  {name:<20}{array.shape}" for name, array in model.parameters.items()]
     facts["checksum"] = t("cli.info.checksum_ok")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..texts import grouped
 from .base import (
     FILE,
     Choice,
@@ -107,7 +108,7 @@ def _train_text(t: Texts, file: Path, output: Path, settings: dict[str, Any], js
     checkpoint = Path(f"{output}.checkpoint")
     if not resume and checkpoint.exists():
         log(t("cli.train.old_checkpoint", file=clean(str(checkpoint))))
-    log(t("cli.train.text", file=clean(str(file)), characters=f"{len(text):,}", distinct=len(set(text)),
+    log(t("cli.train.text", file=clean(str(file)), characters=grouped(len(text), t.lang), distinct=len(set(text)),
           held=f"{model.validation:.0%}"))  # fmt: skip
     try:
         model.fit(

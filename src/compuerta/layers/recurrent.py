@@ -235,7 +235,8 @@ class Recurrent(Layer):
 
 def dropout_mask(rng: np.random.Generator, shape: tuple[int, ...], p: float, dtype: np.dtype[Any]) -> Array:
     """Return a mask of 0 (with probability p) and 1/(1 − p), so that the expected value stays."""
-    return np.where(rng.random(shape, np.float32) < p, dtype.type(0), dtype.type(1 / (1 - p)))
+    mask: Array = np.where(rng.random(shape, np.float32) < p, dtype.type(0), dtype.type(1 / (1 - p)))
+    return mask
 
 
 class LSTM(Recurrent):

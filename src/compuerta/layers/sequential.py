@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import SettingError, ShapeError
-from ..texts import say
+from ..texts import grouped, say
 from .base import Array, Layer
 from .parameters import Parameters
 
@@ -93,9 +93,9 @@ class Sequential(Layer):
             sizes = [config[key] for key in _SIZES if key in config]
             if sizes:
                 shape[2] = str(sizes[-1] * (2 if config.get("bidirectional") else 1))
-            rows.append((str(k), _short(layer), " × ".join(shape), f"{layer.parameters.size:,}", ""))
+            rows.append((str(k), _short(layer), " × ".join(shape), grouped(layer.parameters.size, lang), ""))
         size = f"  ({self.parameters.flat.nbytes / 1024:,.1f} KiB, {self.parameters.dtype})"
-        rows.append(("", say("summary.total", lang), "", f"{self.parameters.size:,}", size))
+        rows.append(("", say("summary.total", lang), "", grouped(self.parameters.size, lang), size))
         widths = [max(len(row[k]) for row in rows) for k in range(4)]
         return "\n".join(
             f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:<{widths[2]}}  {d:>{widths[3]}}{e}".rstrip()

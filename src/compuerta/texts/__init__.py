@@ -49,6 +49,17 @@ def language(lang: str | None = None) -> str:
     return "en"
 
 
+def grouped(n: int, lang: str | None = None) -> str:
+    """Write a whole number as the language does: ``12,345`` in English, ``12 345`` in Spanish (thin space; from 5 digits).
+
+    >>> grouped(12345, "en"), grouped(1234, "es")
+    ('12,345', '1234')
+    """
+    if language(lang) == "en":
+        return f"{n:,}"
+    return f"{n:,}".replace(",", "\u202f") if abs(n) >= 10_000 else str(n)
+
+
 def say(key: str, lang: str | None = None, **values: object) -> str:
     """Return the text of ``key`` in ``lang`` with its fields filled in.
 
