@@ -14,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from compuerta import __version__, cli
-from compuerta.cli import COMMANDS, base
-from compuerta.cli.base import FILE, Choice, FloatRange, IntRange, Texts, argument, clean, command, flag, option
+from compuerta.cli import COMMANDS, base, output
+from compuerta.cli.base import FILE, Choice, FloatRange, IntRange, Texts, argument, command, flag, option
+from compuerta.cli.output import clean
 from compuerta.errors import DataError, SettingError
 from compuerta.texts import LANGUAGES, catalogue
 
@@ -314,13 +315,13 @@ class Terminal(io.StringIO):
 
 def test_colour_only_on_a_terminal_that_wants_it(monkeypatch):
     monkeypatch.setenv("TERM", "xterm")
-    assert base.painter(Terminal())("a", "title") == "\x1b[1ma\x1b[0m"
-    assert base.painter(io.StringIO())("a", "title") == "a"
+    assert output.painter(Terminal())("a", "title") == "\x1b[1ma\x1b[0m"
+    assert output.painter(io.StringIO())("a", "title") == "a"
     monkeypatch.setenv("NO_COLOR", "1")
-    assert base.painter(Terminal())("a", "title") == "a"
+    assert output.painter(Terminal())("a", "title") == "a"
     monkeypatch.delenv("NO_COLOR")
     monkeypatch.setenv("TERM", "dumb")
-    assert base.painter(Terminal())("a", "title") == "a"
+    assert output.painter(Terminal())("a", "title") == "a"
 
 
 # ---- text and JSON --------------------------------------------------------------------------------------------------
@@ -360,7 +361,7 @@ def test_clean_leaves_nothing_that_moves_the_cursor(text, lines):
 def test_json_is_strict(capsys):
     import numpy as np
 
-    base.out_json({"a": np.array([1.0, np.nan]), "b": (np.int64(3), None, float("inf")), "ñ": "é"})
+    output.out_json({"a": np.array([1.0, np.nan]), "b": (np.int64(3), None, float("inf")), "ñ": "é"})
     shown = capsys.readouterr().out
     assert shown.count("\n") == 1
     assert "ñ" in shown

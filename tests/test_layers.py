@@ -148,7 +148,7 @@ def complex_twin(model):
     def write(values):
         for start, layer in places.items():
             for name in layer.parameters:
-                layer.parameters[name] = values[start + name]
+                layer.parameters.named(layer.parameters.writable())[name][...] = values[start + name]
 
     return twin, write
 

@@ -66,7 +66,8 @@ FAULTS = {
         "packing.sort(dh_n).copy(), np.zeros_like(packing.sort(dc_n))", STEP,
     ),
     "sign of a derivative": fault(
-        LSTM, "subtract(1, one_minus, out=one_minus)\n        dc_dh", "add(1, one_minus, out=one_minus)\n        dc_dh", STEP
+        LSTM, "subtract(1, one_minus, out=one_minus)\n        dc_dh",
+        "add(1, one_minus, out=one_minus)\n        dc_dh", STEP,
     ),
     "derivative of the forget gate": fault(LSTM, "one_minus *= f_\n", "one_minus *= i_\n", STEP),
     "sign in the update gate's derivative": fault(GRU, "dh_t * (h_t - n_t)", "dh_t * (n_t - h_t)", STEP),

@@ -59,7 +59,7 @@ def number(
     value: object, name: str, *, low: float = -math.inf, high: float = math.inf, open_low: bool = False
 ) -> float:
     """Return ``value`` as a finite float in ``[low, high]`` (``(low, high]`` if ``open_low``)."""
-    if isinstance(value, Real) and not isinstance(value, bool | np.bool_):
+    if not isinstance(value, bool) and isinstance(value, Real):
         x = float(value)
         if math.isfinite(x) and low <= x <= high and not (open_low and x == low):
             return x

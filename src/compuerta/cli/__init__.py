@@ -53,7 +53,9 @@ from types import MappingProxyType
 import click
 
 from ..errors import CompuertaError
-from .base import Group, Texts, failure, language_of, prepare_streams, refusal, settle_streams, tell
+from .base import Group, Texts, language_of
+from .output import prepare_streams, settle_streams
+from .refusal import failure, refusal, tell
 
 #: Name of the command -> its module in this package, in the order of the help. Only the one that is called is imported.
 COMMANDS = MappingProxyType(

@@ -1,4 +1,4 @@
-"""What every command is made of: bilingual options and help, numbers with a range, output, errors in one line.
+"""What every command is made of: options and help in the language, and numbers with a range.
 
 It is a thin layer over click, which does the parsing and the shell completion; every word that a person reads comes
 from the catalogues of :mod:`compuerta.texts` in the language of :class:`Texts`. NumPy is not imported here.
@@ -6,25 +6,18 @@ from the catalogues of :mod:`compuerta.texts` in the language of :class:`Texts`.
 
 from __future__ import annotations
 
-import errno
-import json
 import math
-import os
-import re
-import sys
-import unicodedata
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import click
 
 from .. import __version__
-from ..errors import CompuertaError
 from ..texts import LANGUAGES, catalogue, language, say
+from .output import out
 
 # ---- language -------------------------------------------------------------------------------------------------------
 
@@ -410,200 +403,6 @@ def _help_alone() -> None:
         out(ctx.get_help())
 
 
-# ---- errors ---------------------------------------------------------------------------------------------------------
-
-
 def _at(ctx: click.Context, error: Refused) -> Refused:
     error.ctx = ctx
     return error
-
-
-def refusal(error: click.ClickException, t: Texts) -> str:
-    """Tell an error of use in one line: what is wrong, the nearest name, where the help is."""
-    ctx = getattr(error, "ctx", None)
-    sentence = _refusal(error, ctx, t)
-    return " ".join([sentence, t("cli.error.see", command=ctx.command_path)]) if ctx else sentence
-
-
-def _refusal(error: click.ClickException, ctx: click.Context | None, t: Texts) -> str:
-    param = getattr(error, "param", None)
-    name = _name(param)
-    if isinstance(error, Refused):
-        values = {"name": name} | {k: clean(str(v)) for k, v in error.values.items()}
-        type_, known = error.values.get("type"), error.values.get("known")
-        if isinstance(type_, IntRange):
-            values["kind"] = t(f"cli.kind.{type_.kind}")
-            range_ = type_.described(t)
-            values["range"] = f" ({range_})" if range_ else ""
-        if isinstance(known, list):
-            values["known"] = ", ".join(known)
-            return t(error.key, **values) + _nearest(str(error.values["got"]), known, t)
-        return t(error.key, **values)
-    if isinstance(error, click.MissingParameter):
-        return t("cli.error.missing", name=name)
-    if isinstance(error, click.NoSuchOption):
-        known = [o for p in (ctx.command.params if ctx else ()) for o in p.opts if o.startswith("--")]
-        return t("cli.error.option", got=clean(error.option_name)) + _nearest(error.option_name, known, t)
-    if isinstance(error, click.BadOptionUsage):
-        options = [p for p in (ctx.command.params if ctx else ()) if error.option_name in p.opts]
-        takes = not (options and getattr(options[0], "is_flag", False))
-        return t("cli.error.needs_value" if takes else "cli.error.no_value", name=clean(error.option_name))
-    return clean(error.format_message())
-
-
-def _name(param: click.Parameter | None) -> str:
-    if param is None:
-        return ""
-    if isinstance(param, click.Argument):
-        return param.metavar or param.name or ""
-    return max(param.opts, key=len)
-
-
-def _nearest(got: str, known: Iterable[str], t: Texts) -> str:
-    """Return " Did you mean --hidden-size?", or nothing where no name is near."""
-    from difflib import get_close_matches
-
-    near = get_close_matches(got, list(known), n=1, cutoff=0.6)
-    return " " + t("cli.error.nearest", name=near[0]) if near else ""
-
-
-_SYSTEM = {
-    errno.ENOENT: "missing",
-    errno.EACCES: "forbidden",
-    errno.EPERM: "forbidden",
-    errno.EROFS: "forbidden",
-    errno.EISDIR: "is_folder",
-    errno.ENOTDIR: "not_folder",
-    errno.EEXIST: "exists",
-    errno.ENOSPC: "no_space",
-}
-
-
-def failure(error: Exception, t: Texts) -> str:
-    """Tell in one line why a run failed."""
-    if isinstance(error, CompuertaError):
-        return clean(error.told(t.lang))
-    if isinstance(error, MemoryError):
-        return t("cli.system.memory")
-    assert isinstance(error, OSError)
-    name = error.filename
-    file = clean(os.fsdecode(name) if isinstance(name, str | bytes | os.PathLike) else t("cli.system.output"))
-    what = _SYSTEM.get(error.errno or 0)
-    return t(f"cli.system.{what}", file=file) if what else f"{file}: {clean(error.strerror or str(error))}"
-
-
-def tell(sentence: str, t: Texts, code: int) -> int:
-    """Write one line about what went wrong to stderr and return ``code``."""
-    with suppress(OSError):
-        log(t("cli.error", sentence=sentence) if code != 130 else sentence)
-    return code
-
-
-# ---- output ---------------------------------------------------------------------------------------------------------
-
-_ESCAPES = re.compile(
-    r"""\x1b\[[0-?]*[ -/]*[@-~] | \x9b[0-?]*[ -/]*[@-~]   # CSI: colours, cursor
-    | \x1b[\]PX^_].*?(?:\x07|\x1b\\|$)                   # OSC and the other strings: titles, links
-    | \x1b[ -/]*[0-~]                                     # the short ones
-    """,
-    re.S | re.X,
-)
-_WHITE = re.compile(r"[\t\n\v\f\r\x85\u2028\u2029]+")
-
-
-def clean(text: str, *, lines: bool = False) -> str:
-    """Make text that came from a file or an argument safe to print: no escape sequences, no control characters.
-
-    Args:
-        text: what came.
-        lines: keep line breaks and tabs, for a whole text; without it they become one space, for a name.
-
-    >>> clean("\\x1b[31mred\\x1b[0m name\\x07\\nof two lines")
-    'red name of two lines'
-    """
-    text = _ESCAPES.sub("", text)
-    if not lines:
-        text = _WHITE.sub(" ", text)
-    # Cc: control; Cs: bytes that were no UTF-8; bidirectional overrides reorder what stands beside them
-    return "".join(
-        "\ufffd" if unicodedata.category(c) == "Cs" else c
-        for c in text
-        if (unicodedata.category(c) != "Cc" or (lines and c in "\n\t"))
-        and c not in "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
-    )
-
-
-def out(text: str) -> None:
-    """Write a result to stdout."""
-    click.echo(text)
-
-
-def out_json(value: Any) -> None:
-    """Write a result to stdout as one line of JSON; arrays become lists, NaN and infinity null."""
-    out(json.dumps(_plain(value), ensure_ascii=False, allow_nan=False))
-
-
-def _plain(value: Any) -> Any:
-    if hasattr(value, "tolist"):
-        value = value.tolist()
-    if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return str(value) if isinstance(value, os.PathLike) else value
-
-
-def log(text: str) -> None:
-    """Write progress or a note to stderr."""
-    click.echo(text, err=True)
-
-
-#: Colours by what they stand for; never red against green.
-STYLES: dict[str, dict[str, Any]] = {
-    "title": {"bold": True},
-    "dim": {"dim": True},
-    "f": {"fg": "blue"},
-    "i": {"fg": "yellow"},
-    "o": {"fg": "magenta"},
-    "g": {"fg": "cyan"},
-    "c": {"fg": "cyan"},
-    "h": {"fg": "cyan"},
-}
-
-
-def painter(stream: TextIO | None = None) -> Callable[[str, str], str]:
-    """Return ``paint(text, style)`` for a stream (stdout if not given).
-
-    It colours on a terminal only, and never where ``NO_COLOR`` is set or ``TERM`` is ``dumb``.
-    """
-    stream = stream or sys.stdout
-    colour = is_terminal(stream) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-    return (lambda text, style: click.style(text, **STYLES[style])) if colour else (lambda text, style: text)
-
-
-def is_terminal(stream: TextIO | None) -> bool:
-    """Return whether a person reads this stream directly."""
-    return stream is not None and not stream.closed and stream.isatty()
-
-
-def prepare_streams() -> None:
-    """Let no character stop the program: files and pipes get UTF-8, a terminal what it can show."""
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(AttributeError, ValueError, OSError):  # closed, or not a text stream of Python's own
-            if is_terminal(stream) or "PYTHONIOENCODING" in os.environ:
-                stream.reconfigure(errors="replace")  # type: ignore[union-attr]
-            else:
-                stream.reconfigure(encoding="utf-8", errors="replace")  # type: ignore[union-attr]
-
-
-def settle_streams() -> None:
-    """Drop what can no longer be written, so that the interpreter ends without a word about it."""
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            if stream is not None:
-                stream.flush()
-        except (OSError, ValueError):
-            with suppress(OSError, ValueError):
-                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -8,7 +8,8 @@ from typing import Any
 import click
 
 from ..texts import grouped
-from .base import FILE, IntRange, Texts, clean, command, flag, log, option, out, out_json, painter
+from .base import FILE, IntRange, Texts, command, flag, option
+from .output import clean, log, out, out_json, painter
 
 #: The numbers the model may learn from, how many of them it sees, and how it learns: some 20 s on two cores.
 LIMIT, SEEN = 10_000, 3_000

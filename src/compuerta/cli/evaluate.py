@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from .base import FILE, IntRange, Texts, argument, clean, command, flag, log, option, out, out_json
+from .base import FILE, IntRange, Texts, argument, command, flag, option
+from .output import clean, log, out, out_json
 
 
 def make(t: Texts) -> click.Command:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from .base import IntRange, Texts, command, flag, option, out, out_json, painter
+from .base import IntRange, Texts, command, flag, option
+from .output import out, out_json, painter
 
 
 def make(t: Texts) -> click.Command:

@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
+from typing import Any
 
 import click
 
-from .base import (
-    FILE,
-    FloatRange,
-    IntRange,
-    Texts,
-    argument,
-    clean,
-    command,
-    flag,
-    is_terminal,
-    log,
-    option,
-    out,
-    out_json,
-)
+from .base import FILE, FloatRange, IntRange, Texts, argument, command, flag, option
+from .output import clean, is_terminal, log, out, out_json
 
 
 def make(t: Texts) -> click.Command:
@@ -80,8 +69,8 @@ def make(t: Texts) -> click.Command:
             return
         if is_terminal(sys.stdout):
             out(series_chart(series.values, made.mean, clean(series.name)))
-        rows = [names, *([step, *(f"{c[k]:,.4g}" if abs(c[k]) < 1000 else f"{c[k]:,.0f}" for c in columns)]
-                         for k, step in enumerate(steps))]  # fmt: skip
+        decimals = _decimals(columns)
+        rows = [names] + [[step, *(f"{c[k]:.{decimals}f}" for c in columns)] for k, step in enumerate(steps)]
         widths = [max(len(row[k]) for row in rows) for k in range(len(names))]
         for row in rows:
             out("  ".join([row[0].ljust(widths[0]), *(v.rjust(w) for v, w in zip(row[1:], widths[1:], strict=True))]))
@@ -95,3 +84,9 @@ def _cell(text: str) -> str:
     """Write a text cell so that no spreadsheet takes it for a formula."""
     text = text.replace('"', '""')
     return f'"{text}"' if any(c in text for c in ',"\n') else text
+
+
+def _decimals(columns: list[Any]) -> int:
+    """Return how many decimals show four figures of the largest value: the same for all, so that points align."""
+    largest = max((abs(float(v)) for column in columns for v in column), default=1.0)
+    return min(6, max(0, 3 - math.floor(math.log10(largest)))) if largest > 0 else 0

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from .base import FILE, FloatRange, IntRange, Texts, argument, clean, command, flag, option, out, out_json
+from .base import FILE, FloatRange, IntRange, Texts, argument, command, flag, option
+from .output import clean, out, out_json
 
 
 def make(t: Texts) -> click.Command:

@@ -9,7 +9,8 @@ from typing import Any
 import click
 
 from ..texts import grouped
-from .base import FILE, Texts, argument, clean, command, flag, out, out_json
+from .base import FILE, Texts, argument, command, flag
+from .output import clean, out, out_json
 
 
 def make(t: Texts) -> click.Command:

@@ -10,22 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..texts import grouped
-from .base import (
-    FILE,
-    Choice,
-    FloatRange,
-    IntRange,
-    Refused,
-    Texts,
-    argument,
-    clean,
-    command,
-    flag,
-    log,
-    option,
-    out,
-    out_json,
-)
+from .base import FILE, Choice, FloatRange, IntRange, Refused, Texts, argument, command, flag, option
+from .output import clean, log, out, out_json
 from .report import backtest_lines, language_lines
 
 if TYPE_CHECKING:
@@ -141,6 +127,11 @@ def _train_series(t: Texts, file: Path, output: Path, settings: dict[str, Any], 
 
     series = read_series(file, settings.pop("column", None))
     model = Forecaster(**settings)
+    if series.dates is not None:
+        first, last = series.label(series.dates[0]), series.label(series.dates[-1])
+        log(t("cli.train.dates", first=first, last=last, order=t(f"cli.train.order.{series.date_order}")))
+    if series.gaps:
+        log(t("cli.train.gaps", gaps=series.gaps))
     log(t("cli.train.series", file=clean(str(file)), name=clean(series.name), n=len(series.values)))
 
     def bars(label: str) -> Sequence[Callback]:

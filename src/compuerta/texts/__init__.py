@@ -50,7 +50,7 @@ def language(lang: str | None = None) -> str:
 
 
 def grouped(n: int, lang: str | None = None) -> str:
-    """Write a whole number as the language does: ``12,345`` in English, ``12 345`` in Spanish (thin space; from 5 digits).
+    """Write a whole number as the language does: ``12,345``; in Spanish with a thin space, from five digits on.
 
     >>> grouped(12345, "en"), grouped(1234, "es")
     ('12,345', '1234')
