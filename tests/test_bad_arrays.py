@@ -627,9 +627,7 @@ def test_parameters_refuse_what_they_cannot_hold(value):
 @pytest.mark.parametrize("value", [-0.1, 1.0, 1.5, np.nan, np.inf, True, "0.5", None])
 def test_dropout_out_of_range(value):
     for build in (lambda: Dropout(value), lambda: LSTM(F, H, 2, dropout=value)):
-        with pytest.raises(
-            SettingError, match=rf"must be a finite number >= 0 <= 0\.999; got {re.escape(repr(value))}"
-        ):
+        with pytest.raises(SettingError, match=rf"must be .*; got {re.escape(repr(value))}"):
             build()
 
 

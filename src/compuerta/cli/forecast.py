@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv as csv_module
+import io
 import math
 from pathlib import Path
 from typing import Any
@@ -47,7 +49,7 @@ def make(t: Texts) -> click.Command:
         series = read_series(file, column) if file is not None else task.series_
         made = task.predict(horizon, level or (80, 95), series=series if file is not None else None)
         h = len(made.mean)
-        steps = [series.label(d) for d in made.dates] if made.dates is not None else [f"+{k + 1}" for k in range(h)]
+        steps = [series.label(d) for d in made.dates] if made.dates is not None else [str(k + 1) for k in range(h)]
         if json:
             out_json({
                 "steps": steps, "mean": made.mean, "seasonal_naive": made.seasonal_naive,
@@ -63,9 +65,11 @@ def make(t: Texts) -> click.Command:
         names.append(t("cli.report.seasonal_naive" if task.period_ > 1 else "cli.report.naive"))
         columns.append(made.seasonal_naive)
         if csv:
-            out(",".join(_cell(name) for name in names))
-            for k, step in enumerate(steps):
-                out(",".join([_cell(step), *(f"{c[k]:.10g}" for c in columns)]))
+            table = io.StringIO()
+            writer = csv_module.writer(table, lineterminator="\n")
+            writer.writerow(names)
+            writer.writerows([step, *(f"{c[k]:.10g}" for c in columns)] for k, step in enumerate(steps))
+            out(table.getvalue().rstrip("\n"))
             return
         if is_terminal(sys.stdout):
             out(series_chart(series.values, made.mean, clean(series.name)))
@@ -78,12 +82,6 @@ def make(t: Texts) -> click.Command:
             log(line)
 
     return forecast
-
-
-def _cell(text: str) -> str:
-    """Write a text cell so that no spreadsheet takes it for a formula."""
-    text = text.replace('"', '""')
-    return f'"{text}"' if any(c in text for c in ',"\n') else text
 
 
 def _decimals(columns: list[Any]) -> int:

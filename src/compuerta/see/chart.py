@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 
 
-def series_chart(past: Array, future: Array, name: str = "", *, width: int = 72, height: int = 10) -> str:
+def series_chart(past: Array, future: Array, name: str = "", *, width: int = 72, height: int = 12) -> str:
     """Return a chart of the end of ``past`` and all of ``future``, at most ``width`` columns of dots.
 
     Past values are ``·``, the forecast is ``●``; the numbers at the left are the highest and lowest shown.
@@ -30,7 +30,10 @@ def series_chart(past: Array, future: Array, name: str = "", *, width: int = 72,
     labels = {height - 1: f"{high:.4g}", 0: f"{low:.4g}"}
     margin = max(map(len, labels.values()))
     lines = [f"{'':>{margin}} {name}"] if name else []
+    before = np.concatenate((rows[:1], rows[:-1]))  # a column reaches from the value before to its own
+    bottom, top = np.minimum(rows, before + 1), np.maximum(rows, before - 1)
     for r in reversed(range(height)):
-        dots = "".join(("●" if k >= start else "·") if rows[k] == r else " " for k in range(len(shown)))
+        marks = ("●" if k >= start else "·" for k in range(len(shown)))
+        dots = "".join(m if bottom[k] <= r <= top[k] else " " for k, m in enumerate(marks))
         lines.append(f"{labels.get(r, ''):>{margin}} │{dots.rstrip()}")
     return "\n".join(lines)
