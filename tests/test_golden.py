@@ -183,6 +183,6 @@ def test_onnx_gru(after):
 
 def test_golden_files_are_small_and_come_with_their_scripts():
     made = sorted(path.stem for path in FOLDER.glob("*.npz"))
-    assert made == ["keras", "onnx", "pytorch"]
+    assert {"keras", "onnx", "pytorch"} <= set(made)
     assert all((FOLDER / f"make_golden_{stem}.py").is_file() for stem in made)
     assert sum(path.stat().st_size for path in FOLDER.iterdir() if path.is_file()) < 300_000

@@ -57,6 +57,7 @@ def softmax(x: Array) -> Array:
     >>> softmax(np.array([1000.0, 1000.0]))
     array([0.5, 0.5])
     """
-    e = np.exp(x - x.max(axis=-1, keepdims=True))
-    result: Array = e / e.sum(axis=-1, keepdims=True)
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        e = np.exp(x - x.max(axis=-1, keepdims=True))
+        result: Array = e / e.sum(axis=-1, keepdims=True)
     return result

@@ -153,6 +153,17 @@ def gradient(value: ArrayLike, name: str, argument: str, shape: tuple[int, ...],
     return array
 
 
+def output(out: Any, name: str, shape: tuple[int, ...], dtype: np.dtype[Any], *inputs: Array) -> None:
+    """Refuse an ``out=`` that cannot take the result, or that overlaps what is read to compute it."""
+    if not isinstance(out, np.ndarray):
+        raise ShapeError("error.out", name=name, dtype=dtype.name, expected=shape, got=type(out).__name__)
+    if out.shape != shape or out.dtype != dtype or not out.flags.writeable:
+        got = f"{'' if out.flags.writeable else 'read-only '}{out.dtype.name} {out.shape}"
+        raise ShapeError("error.out", name=name, dtype=dtype.name, expected=shape, got=got)
+    if any(np.may_share_memory(out, array) for array in inputs):
+        raise SettingError("error.aliased", name=name)
+
+
 def finite(array: Array, name: str, argument: str) -> None:
     """Refuse NaN and infinity, naming the first place where one stands."""
     ok = np.isfinite(array)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import checks
-from ..errors import SettingError, ShapeError
+from ..errors import SettingError
 from .parameters import Parameters
 
 Array = NDArray[Any]
@@ -48,6 +48,13 @@ class Record:
     single: bool
 
 
+def _leaves(state: Any) -> list[Array]:
+    """The arrays of a state, however it is nested."""
+    if state is None or isinstance(state, np.ndarray):
+        return [] if state is None else [state]
+    return [array for part in state for array in _leaves(part)]
+
+
 class Layer(ABC):
     """Base of the layers. Data is batch first: N rows, T steps, F features; one sequence may come without N.
 
@@ -58,6 +65,11 @@ class Layer(ABC):
     parameters: Parameters
     #: Whether ``_run`` takes and returns a state.
     recurrent = False
+    #: Features in and out; None where the layer hands its inputs' width through.
+    width_in: int | None = None
+    width_out: int | None = None
+    #: Whether the inputs are token ids in place of features.
+    reads_tokens = False
 
     @property
     def name(self) -> str:
@@ -103,8 +115,8 @@ class Layer(ABC):
             x: (N, T, F) or (T, F); token ids (N, T) or (T,) where the layer reads those. Integers and float16 are
                 converted to the layer's dtype, float64 too.
             state: the initial state, zeros if None; layers without state take None.
-            lengths: (N,) ints in [0, T] for padded batches. Past its length a row's output is zero and its state
-                stands still; with length 0 the state comes back as it was.
+            lengths: (N,) ints in [0, T] for padded batches. Past its length a recurrent layer's output is zero and its
+                state stands still; with length 0 the state comes back as it was.
             record: keep a tape for :meth:`backward`.
             rng: a Generator or seed for dropout in training; None switches dropout off.
             check_finite: raise on NaN or infinity in ``x`` instead of letting it run through its own row.
@@ -118,13 +130,19 @@ class Layer(ABC):
             NonFiniteError: with ``check_finite``.
         """
         batch, single = self._check(x)
-        if check_finite and batch.dtype.kind == "f":
-            checks.finite(batch, self.name, "inputs")
         n = batch.shape[0]
         valid = checks.lengths(lengths, self.name, n, batch.shape[1]) if lengths is not None else None
+        if check_finite and batch.dtype.kind == "f":
+            padding = 0 if valid is None else (np.arange(batch.shape[1]) >= valid[:, None])[:, :, None]
+            checks.finite(np.where(padding, 0, batch), self.name, "inputs")
         if rng is not None:
             rng = checks.generator(rng, self.name)
-        y, state, tape = self._run(batch, self._check_state(state, n), valid, record, rng)
+        if record and isinstance(x, np.ndarray) and np.may_share_memory(batch, x):
+            batch = batch.copy()  # the tape must not change when the caller reuses x
+        with np.errstate(all="ignore"):
+            y, state, tape = self._run(batch, self._check_state(state, n), valid, record, rng)
+        if np.may_share_memory(y, batch):
+            y = y.copy()
         made = Record(tape, y.shape, single) if record else None
         return (y[0] if single else y), state, made
 
@@ -151,10 +169,11 @@ class Layer(ABC):
             array = array[None]
         if out is None:
             out = np.empty(self.parameters.size, self.parameters.dtype)
-        elif out.shape != (self.parameters.size,):
-            raise ShapeError("error.gradient", name=self.name, argument="out",
-                             expected=(self.parameters.size,), got=out.shape)  # fmt: skip
-        dx, dinitial = self._back(tape.tape, array, self._check_dstate(dstate, tape.shape[0]), out)
+        d_final = self._check_dstate(dstate, tape.shape[0])
+        read = (array, *_leaves(d_final), self.parameters.flat)
+        checks.output(out, self.name, (self.parameters.size,), self.parameters.dtype, *read)
+        with np.errstate(all="ignore"):
+            dx, dinitial = self._back(tape.tape, array, d_final, out)
         if dx is not None and tape.single:
             dx = dx[0]
         return Gradients(out, self.parameters.named(out), dx, dinitial)

@@ -45,6 +45,7 @@ class Dense(Layer):
         self.output_size = checks.size(output_size, self.name, "output_size")
         self.dtype = checks.float_dtype(dtype, self.name)
         self.zero = bool(zero)
+        self.width_in, self.width_out = self.input_size, self.output_size
         shape = (self.output_size, self.input_size)
         self.parameters = Parameters({"w": shape, "b": shape[:1]}, self.dtype, self.name)
         if not self.zero:
@@ -85,6 +86,8 @@ class Embedding(Layer):
     (1, 3, 4)
     """
 
+    reads_tokens = True
+
     def __init__(
         self,
         vocabulary_size: int,
@@ -96,6 +99,7 @@ class Embedding(Layer):
         self.vocabulary_size = checks.size(vocabulary_size, self.name, "vocabulary_size")
         self.embedding_size = checks.size(embedding_size, self.name, "embedding_size")
         self.dtype = checks.float_dtype(dtype, self.name)
+        self.width_out = self.embedding_size
         shape = (self.vocabulary_size, self.embedding_size)
         self.parameters = Parameters({"w": shape}, self.dtype, self.name)
         self.parameters["w"] = initializers.normal(checks.generator(rng, self.name), shape, 1.0, self.dtype)

@@ -41,6 +41,7 @@ class Parameters(Mapping[str, Array]):
         checks.fits(name, (self.size,), dtype.itemsize)
         self._clock = [0]
         self._joined = False
+        self._parts: tuple[Parameters, ...] = ()
         self._bind(np.zeros(self.size, dtype))
 
     def _bind(self, flat: Array) -> None:
@@ -77,7 +78,7 @@ class Parameters(Mapping[str, Array]):
 
     def __setitem__(self, name: str, value: ArrayLike) -> None:
         shape = self.shapes[name]
-        array = np.asarray(value, self.dtype)
+        array = checks.as_array(value, "parameters", name, self.dtype)
         if array.shape != shape:
             raise ShapeError("error.parameter", name=name, expected=shape, got=array.shape)
         self.named(self.writable())[name][...] = array
@@ -95,21 +96,38 @@ class Parameters(Mapping[str, Array]):
         Raises:
             SettingError: the parts differ in dtype, or one belongs to another model already.
         """
-        dtypes = {part.dtype for part in parts.values() if part.size}
+        # Layers without parameters take the dtype of those with some.
+        dtypes = {part.dtype for part in parts.values() if part.size} or {part.dtype for part in parts.values()}
         if len(dtypes) > 1:
             raise SettingError("error.mixed_dtypes", got=", ".join(sorted(d.name for d in dtypes)))
-        if any(part._joined for part in parts.values()):
+        if any(part._joined for part in parts.values()) or len({id(part) for part in parts.values()}) < len(parts):
             raise SettingError("error.layer_taken")
         shapes = {f"{prefix}.{name}": s for prefix, part in parts.items() for name, s in part.shapes.items()}
         whole = cls(shapes, dtypes.pop() if dtypes else np.dtype(np.float32))
-        at = 0
-        for part in parts.values():
-            mine = whole._flat[at : at + part.size]
-            mine[...] = part.flat
-            part._adopt(mine, whole._clock)
-            at += part.size
+        whole._flat[...] = np.concatenate([part.flat for part in parts.values()]) if parts else 0
+        # Later than every part's clock, lest it come round to a number at which a layer packed its weights.
+        whole._clock[0] = 1 + max((part.version for part in parts.values()), default=0)
+        whole._parts = tuple(parts.values())
+        whole._adopt(whole._flat, whole._clock)
         return whole
 
     def _adopt(self, flat: Array, clock: list[int]) -> None:
-        self._clock, self._joined = clock, True
+        """Point this object and its parts into ``flat``."""
+        self._clock = clock
         self._bind(flat)
+        at = 0
+        for part in self._parts:
+            part._joined = True
+            part._adopt(flat[at : at + part.size], clock)
+            at += part.size
+
+    # A view that is copied or pickled is a view no longer, so copies are bound anew.
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"shapes": self.shapes, "flat": self._flat.copy(), "version": self.version, "joined": self._joined,
+                "parts": self._parts}  # fmt: skip
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.shapes, self._joined, self._parts = state["shapes"], state["joined"], state["parts"]
+        self.size = state["flat"].size
+        self._adopt(state["flat"], [state["version"]])

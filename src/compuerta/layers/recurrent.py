@@ -61,12 +61,20 @@ class Recurrent(Layer):
         self.dropout = checks.number(dropout, "dropout", low=0.0, high=0.999)
         self.dtype = checks.float_dtype(dtype, self.name)
         self.tokens = bool(tokens)
+        self.reads_tokens = self.tokens
+        self.width_in = None if self.tokens else self.input_size
+        self.width_out = self.directions * self.hidden_size
+        widest = max(self.input_size, self.width_out)
+        most = (self.num_layers, self.directions, len(self.blocks) * self.hidden_size, widest + self.hidden_size)
+        checks.fits(self.name, most, self.dtype.itemsize)
+        if self.num_layers > 1:
+            np.empty(
+                most, self.dtype
+            )  # untouched memory costs nothing; too much of it is a MemoryError before any work
         shapes: dict[str, tuple[int, ...]] = {}
         for k, d in self._places():
             inputs = self.input_size if k == 0 else self.hidden_size * self.directions
             shapes.update(zip(self.names(k, reverse=d == 1), self._shapes(inputs), strict=True))
-        for shape in shapes.values():
-            checks.fits(self.name, shape, self.dtype.itemsize)
         self.parameters = Parameters(shapes, self.dtype, self.name)
         generator = checks.generator(rng, self.name)
         for k, d in self._places():
@@ -129,6 +137,9 @@ class Recurrent(Layer):
             ]
             self._packed = (stamp, packed)
         return self._packed[1]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_packed": None}
 
     def _public(self, state: list[Array]) -> Any:
         """Return a state as the caller sees it: ``(h, c)`` for an LSTM, ``h`` for a GRU."""

@@ -41,8 +41,19 @@ class Sequential(Layer):
     def __init__(self, *layers: Layer) -> None:
         if not layers or any(not isinstance(layer, Layer) for layer in layers):
             raise SettingError("error.sequential", got=", ".join(type(layer).__name__ for layer in layers) or "()")
+        width: int | None = None
+        for k, layer in enumerate(layers):
+            if k and layer.reads_tokens:
+                raise ShapeError("error.layers_tokens", name=layer.name, place=k)
+            if None not in (width, layer.width_in) and layer.width_in != width:
+                raise ShapeError("error.layers_fit", name=layer.name, place=k, takes=layer.width_in, width=width)
+            width = layer.width_out or layer.width_in or width
         self.layers: Sequence[Layer] = tuple(layers)
+        self.width_in, self.reads_tokens, self.width_out = layers[0].width_in, layers[0].reads_tokens, width
         self.parameters = Parameters.join({str(k): layer.parameters for k, layer in enumerate(layers)})
+        for layer in layers:
+            if not layer.parameters.size and hasattr(layer, "dtype"):
+                layer.dtype = self.parameters.dtype  # Dropout, Last: they have no weights to say so
 
     def config(self) -> dict[str, Any]:
         """Return ``{"layers": [[class name, its config], ...]}``."""
@@ -87,12 +98,9 @@ class Sequential(Layer):
         rows = [("", say("summary.layer", lang), say("summary.output", lang), say("summary.parameters", lang), "")]
         shape = ["N", "T", ""]
         for k, layer in enumerate(self.layers):
-            config = layer.config()
             if layer.name == "Last":
                 shape[1] = "1"
-            sizes = [config[key] for key in _SIZES if key in config]
-            if sizes:
-                shape[2] = str(sizes[-1] * (2 if config.get("bidirectional") else 1))
+            shape[2] = str(layer.width_out or layer.width_in or shape[2])
             rows.append((str(k), _short(layer), " × ".join(shape), grouped(layer.parameters.size, lang), ""))
         size = f"  ({self.parameters.flat.nbytes / 1024:,.1f} KiB, {self.parameters.dtype})"
         rows.append(("", say("summary.total", lang), "", grouped(self.parameters.size, lang), size))

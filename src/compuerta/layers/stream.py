@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import checks
-from ..errors import SettingError, ShapeError
+from ..errors import ShapeError
 
 if TYPE_CHECKING:
     from .recurrent import Recurrent
@@ -24,6 +24,7 @@ class Stream:
         self._n = batch_size
         self._shape = (batch_size,) if layer.tokens else (batch_size, layer.input_size)
         shape = (layer.num_layers, batch_size, layer.hidden_size)
+        checks.fits(layer.name, (len(layer.blocks), *shape), layer.dtype.itemsize)
         self._state = [np.zeros(shape, layer.dtype) for _ in layer.parts]
         self._rebuild()
 
@@ -53,21 +54,20 @@ class Stream:
         if layer.parameters.version != self._version:
             self._rebuild()
         if layer.tokens:
-            x, _ = checks.tokens(np.atleast_1d(np.asarray(x_t)), layer.name, layer.input_size)
-            x, one = x[0], np.ndim(x_t) == 0
+            one = not isinstance(x_t, (list, tuple)) and np.ndim(x_t) == 0
+            x, flat = checks.tokens(np.reshape(x_t, 1) if one else x_t, layer.name, layer.input_size)
+            x = x[0] if flat else x
         else:
             x = checks.as_array(x_t, layer.name, "inputs", layer.dtype)
             one = x.ndim == 1
             if one:
                 x = x[None]
         if x.shape != self._shape:
-            raise ShapeError("error.stream_inputs", name=layer.name, expected=self._shape, got=np.shape(x_t))
+            got = x.shape if layer.tokens else np.shape(x_t)
+            raise ShapeError("error.stream_inputs", name=layer.name, expected=self._shape, got=got)
         if out is not None:
             expected = (layer.hidden_size,) if one else (self._n, layer.hidden_size)
-            if out.shape != expected or out.dtype != layer.dtype:
-                raise ShapeError("error.gradient", name=layer.name, argument="out", expected=expected, got=out.shape)
-            if np.may_share_memory(out, x):
-                raise SettingError("error.aliased", name=layer.name)
+            checks.output(out, layer.name, expected, layer.dtype, x)
         with np.errstate(all="ignore"):
             for step in self._steppers:
                 x = step(x)
