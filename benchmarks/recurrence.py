@@ -191,7 +191,8 @@ def main() -> None:
     timing = {"rounds": 3, "seconds": 0.005} if options.quick else {"rounds": 9, "seconds": 0.02}
 
     print(peers.machine_line())
-    print("\n".join(peers.missing()), end="")
+    for line in peers.missing():
+        print(line)
     if options.dtype == "float64" and onnxruntime is not None:
         print("ONNX Runtime runs these operators in float32 only and is left out.")
     rows = []
