@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 from functools import cache
-from pathlib import Path
 
 LANGUAGES = ("en", "es")
 
@@ -23,7 +22,8 @@ def catalogue(lang: str) -> dict[str, str]:
     """
     import json
 
-    texts: dict[str, str] = json.loads((Path(__file__).parent / f"{lang}.json").read_text(encoding="utf-8"))
+    with open(os.path.join(os.path.dirname(__file__), f"{lang}.json"), encoding="utf-8") as file:
+        texts: dict[str, str] = json.load(file)
     return texts
 
 
