@@ -254,17 +254,14 @@ class Forecaster(Task):
         seed = int(rng.integers(2**31))
         network = ForecastNetwork(view.window, h, self.hidden_size, self.dropout, rng=seed)
         stopper = EarlyStopping(15, reductions=1)
-        updates = self._train(
+        self._train(
             network, x, y, seed, [*callbacks, stopper], validate=lambda: absolute_error(network(x_late), y_late)[0]
         )
-        best = stopper.best_update or updates
         errors = view.scale * (y_late - network(x_late))[:, 0]
-        if (
-            len(origins) <= _MOST_WINDOWS
-        ):  # a short series cannot spare its latest windows: learn again, from all of them
+        if len(origins) <= _MOST_WINDOWS:  # too few to do without the latest: learn again, from all of them
             x, y = _single(view.inputs(z, origins)), _single(view.targets(z, origins))[:, None]
             network = ForecastNetwork(view.window, h, self.hidden_size, self.dropout, rng=seed)
-            self._train(network, x, y, seed, (), updates=best)
+            self._train(network, x, y, seed, (), updates=stopper.best_update)
         return view, network, errors
 
     def _train(
@@ -277,14 +274,13 @@ class Forecaster(Task):
         *,
         validate: Callable[[], float] | None = None,
         updates: int | None = None,
-    ) -> int:
+    ) -> None:
         source = Shuffled(x, y, batch_size=32 if len(x) < 500 else 64)
         trainer = Trainer(
             network, absolute_error, AdamW(), learning_rate=self.learning_rate, clip=1.0, rng=seed, callbacks=callbacks
         )
         total = updates if updates is not None else source.batches * checks.count(self.max_epochs, "max_epochs")
         trainer.fit(source, total, validate=validate, every=source.batches)
-        return trainer.update
 
     # ---- answering --------------------------------------------------------------------------------------------------
 

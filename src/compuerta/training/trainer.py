@@ -104,7 +104,8 @@ class Trainer:
             source: where the batches come from.
             updates: how many updates there will have been at the end, those before a resume included.
             minutes: how long to train at most; alone it needs a constant schedule.
-            validate: returns a figure to watch (lower is better), called every ``every`` updates and at the end.
+            validate: returns a figure to watch (lower is better), called before the first update, every ``every``
+                updates and at the end.
             every: see ``validate``.
 
         Returns:
@@ -128,6 +129,8 @@ class Trainer:
             try:
                 for callback in self.callbacks:
                     callback.start(self, total, limit)
+                if validate is not None and self.update == 0:
+                    self._validate(validate)
                 while not self._stop and (total is None or self.update < total) and self.seconds < limit:
                     self._step(source.next(self.rng), total)
                     self.seconds = before + time.perf_counter() - started
