@@ -1,9 +1,8 @@
 """Activations: exact and silent over the whole range."""
 
 import numpy as np
-import pytest
 
-from compuerta.activations import d_sigmoid, d_tanh, sigmoid, softmax
+from compuerta.activations import sigmoid, softmax
 
 TINY = np.finfo(np.float32).smallest_subnormal
 
@@ -66,11 +65,10 @@ def test_sigmoid_of_nan_inf_scalars_and_shapes():
     assert np.array_equal(x, before)
 
 
-@pytest.mark.parametrize(("function", "derivative"), [(sigmoid, d_sigmoid), (np.tanh, d_tanh)])
-def test_derivatives_by_complex_step(rng, function, derivative):
+def test_complex_step_through_sigmoid(rng):
     x = 4 * rng.standard_normal(200)
-    expected = function(x + 1e-30j).imag / 1e-30
-    np.testing.assert_allclose(derivative(function(x)), expected, rtol=1e-12, atol=1e-14)
+    s = sigmoid(x)
+    np.testing.assert_allclose(sigmoid(x + 1e-30j).imag / 1e-30, s * (1 - s), rtol=1e-12, atol=1e-14)
 
 
 def test_softmax(rng):

@@ -215,7 +215,11 @@ def test_a_command_may_refuse(toy, capsys, monkeypatch):
 FAILED = [
     (SettingError("error.count", name="x", low=1, got=0), "x must be an integer >= 1; got 0.", "x debe ser un entero"),
     (DataError("error.engine", known="a", got="\x1b[2J\r\nb"), "got  b.", "se recibió  b."),
-    (FileNotFoundError(2, "No such file", "a.txt"), "there is no file a.txt.", "no existe el archivo a.txt."),
+    (
+        FileNotFoundError(2, "No such file", "a.txt"),
+        "there is no file or folder a.txt.",
+        "no existe el archivo o la carpeta a.txt.",
+    ),
     (PermissionError(13, "Permission denied", "a.txt"), "no permission for a.txt.", "no hay permiso para a.txt."),
     (IsADirectoryError(21, "Is a directory", "/tmp"), "/tmp is a folder", "/tmp es una carpeta"),
     (OSError(28, "No space left"), "no space is left on the disk for the output", "no queda espacio en el disco"),

@@ -39,18 +39,6 @@ def sigmoid(x: Array) -> Array:
     return result
 
 
-def d_sigmoid(s: Array) -> Array:
-    """Return the derivative of the logistic function in terms of its value ``s``: ``s·(1 − s)``."""
-    result: Array = s * (1 - s)
-    return result
-
-
-def d_tanh(t: Array) -> Array:
-    """Return the derivative of tanh in terms of its value ``t``: ``1 − t²``."""
-    result: Array = 1 - t * t
-    return result
-
-
 def softmax(x: Array) -> Array:
     """Return ``exp(x) / Σ exp(x)`` over the last axis, shifted by its maximum so that nothing overflows.
 

@@ -84,8 +84,7 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
     """Write ``data`` to ``path`` so that a reader finds the old file or the new one, never a part."""
     target = Path(path)
     _check_plain(target)
-    folder = target.parent
-    handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=folder)
+    handle, temporary = _temporary(target)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
@@ -98,7 +97,7 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
             os.unlink(temporary)
         raise
     with contextlib.suppress(OSError):  # not every system lets a folder be opened
-        descriptor = os.open(folder, os.O_RDONLY)
+        descriptor = os.open(target.parent, os.O_RDONLY)
         try:
             os.fsync(descriptor)
         finally:
@@ -114,9 +113,17 @@ def check_writable(path: str | os.PathLike[str]) -> None:
     """
     target = Path(path)
     _check_plain(target)
-    handle, temporary = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
+    handle, temporary = _temporary(target)
     os.close(handle)
     os.unlink(temporary)
+
+
+def _temporary(target: Path) -> tuple[int, str]:
+    """Open a temporary file beside ``target``; an error names the folder, which is what is missing or closed."""
+    try:
+        return tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
+    except OSError as error:
+        raise type(error)(error.errno, error.strerror, os.fspath(target.parent)) from None
 
 
 def _check_plain(target: Path) -> None:

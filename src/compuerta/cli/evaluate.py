@@ -54,7 +54,7 @@ def _language(t: Texts, task: object, file: Path, everything: bool, json: bool) 
     if json:
         out_json({"bits_per_char": bits, "unigram": unigram, "characters": len(text)})
         return
-    for line in bits_lines(t, bits, unigram):
+    for line in bits_lines(t, bits, unigram, held_out=held_out is not None and not everything):
         out(line)
 
 

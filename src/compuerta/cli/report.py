@@ -15,10 +15,10 @@ def language_lines(t: Texts, report: dict[str, Any]) -> list[str]:
     return [*bits_lines(t, report["bits_per_char"], report["unigram"]), speed]
 
 
-def bits_lines(t: Texts, bits: float, unigram: float) -> list[str]:
+def bits_lines(t: Texts, bits: float, unigram: float, *, held_out: bool = True) -> list[str]:
     """Tell one figure of bits per character beside the unigram figure; if the baseline wins, say so."""
     lines = [
-        t("cli.report.bits", bits=f"{bits:.3f}"),
+        t("cli.report.bits" if held_out else "cli.report.bits_here", bits=f"{bits:.3f}"),
         t("cli.report.unigram", bits=f"{unigram:.3f}"),
     ]
     if bits >= unigram:

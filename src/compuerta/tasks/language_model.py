@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import checks
+from ..activations import softmax
 from ..data import Vocabulary
 from ..errors import DataError, SettingError
 from ..layers import GRU, LSTM, Dense, Dropout, Embedding, Recurrent, Sequential
@@ -369,9 +370,7 @@ class LanguageModel(Task):
 def _draw(logits: Array, temperature: float, top_k: int | None, top_p: float | None, rng: np.random.Generator) -> int:
     if temperature == 0:
         return int(logits.argmax())
-    z = logits.astype(np.float64) / temperature
-    p = np.exp(z - z.max())
-    p /= p.sum()
+    p = softmax(logits.astype(np.float64) / temperature)
     order = np.argsort(-p, kind="stable")
     keep = len(p) if top_k is None else min(top_k, len(p))
     if top_p is not None:
