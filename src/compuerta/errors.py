@@ -17,18 +17,33 @@ from typing import Any
 from .texts import say
 
 
+class Phrase:
+    """A text of the catalogue with its values, to be told in a language that is not known yet."""
+
+    def __init__(self, key: str, /, **values: object) -> None:
+        self.key = key
+        self.values = values
+
+    def told(self, lang: str | None = None) -> str:
+        """Return the text in ``lang``; a value that is itself a phrase is told in that language too."""
+        values = {name: v.told(lang) if isinstance(v, Phrase) else v for name, v in self.values.items()}
+        return say(self.key, lang, **values)
+
+    def __str__(self) -> str:
+        return self.told("en")
+
+
 class CompuertaError(Exception):
     """Base of every error that compuerta raises on purpose."""
 
-    def __init__(self, key: str, **values: object) -> None:
+    def __init__(self, key: str, /, **values: object) -> None:
         super().__init__(key, values)
         self.key = key
         self.values = values
 
     def told(self, lang: str | None = None) -> str:
-        """Return the sentence in ``lang``; a value that is itself an error is told in that language too."""
-        values = {name: v.told(lang) if isinstance(v, CompuertaError) else v for name, v in self.values.items()}
-        return say(self.key, lang, **values)
+        """Return the sentence in ``lang``."""
+        return Phrase(self.key, **self.values).told(lang)
 
     def __str__(self) -> str:
         return self.told("en")

@@ -60,7 +60,7 @@ def grouped(n: int, lang: str | None = None) -> str:
     return f"{n:,}".replace(",", "\u202f") if abs(n) >= 10_000 else str(n)
 
 
-def say(key: str, lang: str | None = None, **values: object) -> str:
+def say(key: str, lang: str | None = None, /, **values: object) -> str:
     """Return the text of ``key`` in ``lang`` with its fields filled in.
 
     Raises:

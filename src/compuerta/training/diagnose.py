@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import Phrase
 from ..layers import Layer, Recurrent, Sequential
 from ..layers.recurrent import StackTape
 
@@ -15,18 +16,18 @@ Array = NDArray[Any]
 
 def where_not_finite(
     model: Layer, x: Array, state: Any, lengths: NDArray[np.intp] | None, gradient: Array | None = None
-) -> str:
+) -> Phrase:
     """Return a short description of the first value that is not finite: parameter, input, gate and step, or gradient.
 
     The forward pass is run again, without dropout, and walked layer by layer, step by step, gate by gate.
     """
     for name, array in model.parameters.items():
         if not np.isfinite(array).all():
-            return f"parameter {name}{_at(array)}"
+            return Phrase("diverged.parameter", name=name, at=_at(array))
     layers = list(model.layers) if isinstance(model, Sequential) else [model]
     batch, _ = model._check(x)
     if not np.isfinite(batch).all():
-        return f"inputs{_at(batch)}"
+        return Phrase("diverged.inputs", at=_at(batch))
     states = model._check_state(state, batch.shape[0])
     states = states if isinstance(model, Sequential) else [states]
     for k, (layer, initial) in enumerate(zip(layers, states, strict=True)):
@@ -34,17 +35,17 @@ def where_not_finite(
         if isinstance(layer, Recurrent) and isinstance(tape, StackTape):
             found = _in_tape(tape, layer)
             if found:
-                return f"layer {k} ({layer.name}), {found}"
+                return Phrase("diverged.layer", layer=k, name=layer.name, what=found)
         if not np.isfinite(batch).all():
-            return f"layer {k} ({layer.name}), output{_at(batch)}"
+            return Phrase("diverged.layer", layer=k, name=layer.name, what=Phrase("diverged.output", at=_at(batch)))
     if gradient is not None:
         for name, array in model.parameters.named(gradient).items():
             if not np.isfinite(array).all():
-                return f"gradient of {name}{_at(array)}"
-    return "the loss itself"
+                return Phrase("diverged.gradient", name=name, at=_at(array))
+    return Phrase("diverged.loss")
 
 
-def _in_tape(stack: StackTape, layer: Recurrent) -> str:
+def _in_tape(stack: StackTape, layer: Recurrent) -> Phrase | None:
     for k, tapes in enumerate(stack.tapes):
         for d, tape in enumerate(tapes):
             first: tuple[int, str, int] | None = None
@@ -55,10 +56,12 @@ def _in_tape(stack: StackTape, layer: Recurrent) -> str:
                     if first is None or step < first[0]:
                         first = (int(step), key, int(row))
             if first:
-                stacked = f"stacked layer {k}, " if layer.num_layers > 1 else ""
-                backward = "backward direction, " if d else ""
-                return f"{stacked}{backward}{first[1]} at step {first[0]}, row {first[2]}"
-    return ""
+                step, key, row = first
+                place = Phrase("diverged.stacked", layer=k, direction=d) if layer.num_layers + d > 1 else ""
+                return Phrase(
+                    "diverged.gate", key=key, name=Phrase(f"gate.{key}.name"), step=step, row=row, place=place
+                )
+    return None
 
 
 def _at(array: Array) -> str:
