@@ -86,7 +86,3 @@ class FileFormatError(CompuertaError, ValueError):
 
 class NotFittedError(CompuertaError, ValueError, AttributeError):
     """A task was asked to predict before it was fitted."""
-
-
-class MissingExtraError(CompuertaError, ImportError):
-    """An optional dependency is not installed; the sentence names the extra that brings it."""
