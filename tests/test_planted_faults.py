@@ -41,16 +41,16 @@ def fault(file, old, new, red):
 
 FAULTS = {
     "input and forget gate swapped on the way in": fault(
-        LSTM, "_FROM_PUBLIC = (0, 1, 3, 2)", "_FROM_PUBLIC = (1, 0, 3, 2)", UNROLLED
+        LSTM, "_FROM_PUBLIC = (2, 1, 0, 3)", "_FROM_PUBLIC = (2, 0, 1, 3)", UNROLLED
     ),
     "candidate and output gate not reordered": fault(
-        LSTM, "_FROM_PUBLIC = (0, 1, 3, 2)", "_FROM_PUBLIC = (0, 1, 2, 3)", TEXTBOOK
+        LSTM, "_FROM_PUBLIC = (2, 1, 0, 3)", "_FROM_PUBLIC = (3, 1, 0, 2)", TEXTBOOK
     ),
     # Another order of the blocks, forward and backward alike: a consistent LSTM, so that only an outsider can tell.
     "order i, f, o, g in place of PyTorch's, everywhere": Fault(
         LSTM,
         (
-            ("_FROM_PUBLIC = (0, 1, 3, 2)", "_FROM_PUBLIC = (0, 1, 2, 3)"),
+            ("_FROM_PUBLIC = (2, 1, 0, 3)", "_FROM_PUBLIC = (3, 1, 0, 2)"),
             ("i_, out=dz_blocks[rows, 2]", "i_, out=dz_blocks[rows, 3]"),
             ("tanh_, out=dz_blocks[rows, 3]", "tanh_, out=dz_blocks[rows, 2]"),
             ("dz_blocks[start:stop, :3] *= dc_t", "dz_blocks[start:stop, [0, 1, 3]] *= dc_t"),
@@ -59,7 +59,7 @@ FAULTS = {
         GOLDEN,
     ),
     "reset and update gate swapped": fault(
-        GRU, "z[:2], z[0], z[1], z[2]", "z[:2], z[1], z[0], z[2]", GOLDEN
+        GRU, "step[:2], step[0], step[1], step[2]", "step[:2], step[1], step[0], step[2]", GOLDEN
     ),
     "final dc dropped": fault(
         LSTM, "packing.sort(dh_n).copy(), packing.sort(dc_n).copy()",
@@ -70,14 +70,14 @@ FAULTS = {
         "add(1, one_minus, out=one_minus)\n        dc_dh", STEP,
     ),
     "derivative of the forget gate": fault(LSTM, "one_minus *= f_\n", "one_minus *= i_\n", STEP),
-    "sign in the update gate's derivative": fault(GRU, "dh_t * (h_t - n_t)", "dh_t * (n_t - h_t)", STEP),
+    "sign in the update gate's derivative": fault(GRU, "subtract(h_, n_, out", "subtract(n_, h_, out", STEP),
     "dh not carried to the step before": fault(
-        LSTM, "np.matmul(dz[start:stop], weights.public_w_h, out=dh_t)", "dh_t[...] = 0", STEP
+        LSTM, "np.matmul(dz[start:stop].reshape(shape), w_h, out=product)", "dh_t[...] = 0", STEP
     ),
     "dc not carried to the step before": fault(LSTM, "            dc_t *= f[start:stop]\n", "", STEP),
-    "dh past the update gate not carried": fault(GRU, "        dh_t *= z_t\n", "        dh_t *= 0\n", STEP),
+    "dh past the update gate not carried": fault(GRU, "dh_t *= z[start:stop]\n", "dh_t *= 0\n", STEP),
     "c not carried where nothing is recorded": fault(
-        LSTM, "            c_prev *= f\n", "            c_prev[...] = 0\n", UNROLLED
+        LSTM, "multiply(c_g, f_i, out=c_g)\n            cell += g\n", "multiply(f_i[1], g, out=cell)\n", UNROLLED
     ),
     "lengths ignored": fault(
         "recurrence/packing.py", "if lengths is None or bool((lengths == t).all()):", "if True:", UNROLLED
@@ -96,9 +96,9 @@ FAULTS = {
         "recurrence/packing.py", "            out[:count] = history[self.n + start : self.n + start + count]\n",
         "            out[:count] = history[self.n + start]\n", UNROLLED,
     ),
-    "b_hn forgotten": fault(GRU, "np.add(recurrent[2], weights.b_hn, out=q)", "np.copyto(q, recurrent[2])", GOLDEN),
+    "b_hn forgotten": fault(GRU, "np.add(n, weights.b_hn, out=q)", "np.copyto(q, n)", GOLDEN),
     "gradient of b_hn without the reset gate": fault(
-        GRU, "np.sum(da_h[:, 2], axis=0, out=db_hn)", "np.sum(da[:, 2], axis=0, out=db_hn)", STEP
+        GRU, "np.sum(da[:, 3], axis=0, out=db_hn)", "np.sum(da[:, 0], axis=0, out=db_hn)", STEP
     ),
     "mask not scaled": fault(
         "layers/recurrent.py", "dtype.type(1 / (1 - p))", "dtype.type(1)", "test_layers.py::test_dropout"
@@ -116,8 +116,8 @@ FAULTS = {
         "test_layers.py::test_stack_gradients",
     ),
     "dx without the candidate": fault(
-        GRU, "packing.unpack(flat @ weights.public_w_x)",
-        "packing.unpack(flat[:, : 2 * hidden] @ weights.public_w_x[: 2 * hidden])", STEP,
+        GRU, "packing.unpack(from_n @ np.roll(weights.public_w_x, hidden, axis=0))",
+        "packing.unpack(flat[:, hidden : 3 * hidden] @ weights.public_w_x[: 2 * hidden])", STEP,
     ),
     "state as (c, h)": fault(
         "layers/recurrent.py", "return tuple(state) if len(state) > 1", "return tuple(state[::-1]) if len(state) > 1",

@@ -21,12 +21,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .packing import Packing
+from .products import cut
 from .tape import Tape
 from .tokens import sum_by_token
 
 Array = NDArray[Any]
 
 SLOTS = ("r", "z", "n")
+#: Elements that are prepared together, for the steps that use them next: of the product with x, and of the way back.
+_CACHED_X = 1 << 17
+_CACHED = 1 << 14
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,32 +58,36 @@ def pack(w_x: Array, w_h: Array, b: Array, b_hn: Array | None = None) -> GRUWeig
     return GRUWeights(blocks(w_x), blocks(w_h), blocks(b[:, None]), b_hn, w_x, w_h)
 
 
-def _step(weights: GRUWeights, z: Array, h_prev: Array, recurrent: Array, q: Array, h: Array) -> None:
-    """One step: ``z`` (3, N, H) holds the part of x and becomes r, z, n; ``q`` and ``h`` (N, H) are written."""
-    half = z.dtype.type(0.5)
-    gates, r, update, n = z[:2], z[0], z[1], z[2]
+def _step(weights: GRUWeights, z_x: Array, step: Array, h_prev: Array, q: Array, h: Array, cuts: Any) -> None:
+    """One step: from ``z_x`` (3, N, H), the part of x, ``step`` (3, N, H) becomes r, z, n, and ``q`` and ``h`` too."""
+    half = step.dtype.type(0.5)
+    gates, r, update, n = step[:2], step[0], step[1], step[2]
+    w_h, product, shape = cuts[0]
+    np.matmul(h_prev.reshape(shape), w_h, out=product)
     if weights.b_hn is not None:
-        np.matmul(h_prev, weights.w_h, out=recurrent)
-        gates += recurrent[:2]
-        np.tanh(gates, out=gates)
-        gates *= half
-        gates += half
-        np.add(recurrent[2], weights.b_hn, out=q)
-        np.multiply(r, q, out=recurrent[2])
+        np.add(n, weights.b_hn, out=q)
+    gates += z_x[:2]
+    np.tanh(gates, out=gates)
+    gates *= half
+    gates += half
+    if weights.b_hn is not None:
+        np.multiply(r, q, out=n)
     else:
-        np.matmul(h_prev, weights.w_h[:2], out=recurrent[:2])
-        gates += recurrent[:2]
-        np.tanh(gates, out=gates)
-        gates *= half
-        gates += half
         np.multiply(r, h_prev, out=q)
-        np.matmul(q, weights.w_h[2], out=recurrent[2])
-    n += recurrent[2]
+        w_n, product, shape = cuts[1]
+        np.matmul(q.reshape(shape), w_n, out=product)
+    n += z_x[2]
     np.tanh(n, out=n)
-    kept = recurrent[0]  # h = n + z ⊙ (h' − n)
-    np.subtract(h_prev, n, out=kept)
-    kept *= update
-    np.add(n, kept, out=h)
+    np.subtract(h_prev, n, out=h)  # h = n + z ⊙ (h' − n)
+    h *= update
+    h += n
+
+
+def _cuts(weights: GRUWeights, step: Array) -> Any:
+    """Return the products of a step as :func:`.products.cut` cuts them."""
+    if weights.b_hn is not None:
+        return (cut(weights.w_h, step),)
+    return cut(weights.w_h[:2], step[:2]), cut(weights.w_h[2], step[2])
 
 
 def forward(
@@ -92,22 +100,39 @@ def forward(
 ) -> tuple[Array, Array, Tape | None]:
     """Run over a batch; shapes and meaning as in :class:`compuerta.recurrence.Engine`."""
     packing = Packing(x.shape[0], x.shape[1], lengths, reverse)
-    n, hidden = packing.n, weights.w_h.shape[1]
+    n, rows, hidden, dtype = packing.n, packing.rows, weights.w_h.shape[1], weights.w_h.dtype
     xs = packing.pack(x)
-    gates = np.take(weights.w_x, xs, axis=1) if xs.ndim == 1 else np.matmul(xs, weights.w_x)
-    gates += weights.b
-
-    h = np.empty((n + packing.rows, hidden), gates.dtype)
+    per_block = max(1, _CACHED_X // max(1, 3 * n * hidden))
+    kept = rows if record else 0
+    # One piece of memory for all: the system hands it out, and takes it back, once.
+    memory = np.empty((4 * kept + n + rows, hidden), dtype)
+    gates, h = memory[: 3 * kept].reshape(3, kept, hidden), memory[4 * kept :]
+    q = memory[3 * kept : 4 * kept] if record else np.empty((n, hidden), dtype)
+    from_x = gates if record else np.empty((3, min(rows, per_block * n), hidden), dtype)
+    buffer = np.empty((3, n, hidden), dtype)
     h[:n] = packing.sort(h0)
-    q = np.empty((packing.rows if record else n, hidden), gates.dtype)
-    scratch = np.empty((3, n, hidden), gates.dtype)
-    h_prev = h[:n]
-    for start, count in packing.steps:
-        stop = start + count
-        h_next = h[n + start : n + stop]
-        q_t = q[start:stop] if record else q[:count]
-        _step(weights, gates[:, start:stop], h_prev[:count], scratch[:, :count], q_t, h_next)
-        h_prev = h_next
+    running, h_prev = -1, h[:n]
+    for k in range(0, len(packing.steps), per_block):
+        block = packing.steps[k : k + per_block]
+        first, end = block[0][0], sum(block[-1])
+        z_x = from_x[:, first:end] if record else from_x[:, : end - first]
+        if xs.ndim == 1:
+            np.take(weights.w_x, xs[first:end], axis=1, out=z_x, mode="clip")
+        else:
+            w_x, product, shape = cut(weights.w_x, z_x)
+            np.matmul(xs[first:end].reshape(shape), w_x, out=product)
+        z_x += weights.b
+        for start, count in block:
+            stop = start + count
+            if count != running:
+                running, step = count, buffer[:, :count]
+                cuts = _cuts(weights, step)
+            h_next = h[n + start : n + stop]
+            q_t = q[start:stop] if record else q[:count]
+            _step(weights, z_x[:, start - first : stop - first], step, h_prev[:count], q_t, h_next, cuts)
+            if record:
+                gates[:, start:stop] = step
+            h_prev = h_next
     tape = Tape(packing, xs, SLOTS, gates, h, None, q) if record else None
     return packing.unpack(h[n:]), packing.unsort(packing.last(h)), tape
 
@@ -134,48 +159,72 @@ def backward(
     packing, hidden = tape.packing, weights.public_w_h.shape[1]
     r, z, n = tape.gates
     q, before = tape.extra, packing.before(tape.h)
-    w_rz, w_n = weights.public_w_h[: 2 * hidden], weights.public_w_h[2 * hidden :]
     after = weights.b_hn is not None
     dys = packing.pack(dy)
-    da = np.empty((packing.rows, 3, hidden), tape.gates.dtype)  # gradients of the pre-activations, blocks r, z, n
-    da_h = np.empty((packing.rows, 3, hidden), da.dtype) if after else da  # those that reach U; n's is dq
+    # Gradients of the pre-activations, blocks n, r, z, and after them that of q where the reset gate acts last: then
+    # r, z, q are one matrix, that which meets U. All are dh (r's may be dq) times what is known beforehand.
+    da = np.empty((packing.rows, 4 if after else 3, hidden), tape.gates.dtype)
+    flat = da.reshape(packing.rows, da.shape[1] * hidden)
+    w_rz, w_n = weights.public_w_h[: 2 * hidden], weights.public_w_h[2 * hidden :]
     dh = packing.sort(dh_n).copy()
+    scratch = np.empty((2, packing.n, hidden), da.dtype)
+    running = -1
 
-    for start, count in reversed(packing.steps):
-        rows = slice(start, start + count)
-        dh_t = dh[:count]
-        dh_t += dys[rows]
-        r_t, z_t, n_t, q_t, h_t = r[rows], z[rows], n[rows], q[rows], before[rows]
-        da_n = dh_t * (1 - z_t) * (1 - n_t * n_t)
-        da[rows, 2] = da_n
-        da[rows, 1] = dh_t * (h_t - n_t) * (z_t * (1 - z_t))
-        dh_t *= z_t
+    per_block = max(1, _CACHED // max(1, packing.n * hidden))
+    for last in range(len(packing.steps), 0, -per_block):
+        block = packing.steps[max(0, last - per_block) : last]
+        rows = slice(block[0][0], sum(block[-1]))
+        r_, z_, n_, q_, h_ = r[rows], z[rows], n[rows], q[rows], before[rows]
+        rest = 1 - z_
+        factor = n_ * n_
+        np.subtract(1, factor, out=factor)
+        factor *= rest
+        da[rows, 0] = factor  # n: (1 − z)(1 − n²)
+        rest *= z_
+        np.multiply(np.subtract(h_, n_, out=da[rows, 2]), rest, out=da[rows, 2])  # z: (h' − n) z (1 − z)
+        np.subtract(1, r_, out=rest)
+        rest *= r_
+        rest *= q_ if after else h_
         if after:
-            da[rows, 0] = da_n * q_t * (r_t * (1 - r_t))
-            da_h[rows, :2] = da[rows, :2]
-            np.multiply(da_n, r_t, out=da_h[rows, 2])
-            dh_t += da_h[rows].reshape(count, 3 * hidden) @ weights.public_w_h
+            np.multiply(factor, rest, out=da[rows, 1])  # r: that of n, times q r (1 − r)
+            np.multiply(factor, r_, out=da[rows, 3])  # q: that of n, times r
         else:
-            dq = da_n @ w_n
-            da[rows, 0] = dq * h_t * (r_t * (1 - r_t))
-            dh_t += dq * r_t
-            dh_t += da[rows, :2].reshape(count, 2 * hidden) @ w_rz
+            da[rows, 1] = rest  # r: of dq, h' r (1 − r)
+        for start, count in reversed(block):
+            stop = start + count
+            if count != running:
+                running, dh_t, (dq, reached) = count, dh[:count], scratch[:, :count]
+                w_h, product, shape = cut(weights.public_w_h if after else w_rz, reached)
+                w_q, product_q, shape_q = cut(w_n, dq)
+            dh_t += dys[start:stop]
+            da_t = da[start:stop]
+            known = da_t if after else da_t[:, ::2]
+            known *= dh_t[:, None]
+            dh_t *= z[start:stop]
+            if not after:
+                np.matmul(da_t[:, 0].reshape(shape_q), w_q, out=product_q)
+                da_t[:, 1] *= dq
+                dq *= r[start:stop]
+                dh_t += dq
+            np.matmul(flat[start:stop, hidden:].reshape(shape), w_h, out=product)
+            dh_t += reached
 
-    flat, flat_h = da.reshape(packing.rows, 3 * hidden), da_h.reshape(packing.rows, 3 * hidden)
     if after:
-        np.matmul(flat_h.T, before, out=dw_h)
+        np.matmul(flat[:, hidden:].T, before, out=dw_h)
         assert db_hn is not None
-        np.sum(da_h[:, 2], axis=0, out=db_hn)
+        np.sum(da[:, 3], axis=0, out=db_hn)
     else:
-        np.matmul(flat[:, : 2 * hidden].T, before, out=dw_h[: 2 * hidden])
-        np.matmul(flat[:, 2 * hidden :].T, q, out=dw_h[2 * hidden :])
-    np.sum(flat, axis=0, out=db)
+        np.matmul(flat[:, hidden:].T, before, out=dw_h[: 2 * hidden])
+        np.matmul(flat[:, :hidden].T, q, out=dw_h[2 * hidden :])
+    from_n = flat[:, : 3 * hidden]  # n, r, z; public are r, z, n
+    db[...] = np.roll(np.sum(from_n, axis=0), -hidden)
     dx: Array | None = None
     if tape.x.ndim == 1:
-        dw_x[...] = sum_by_token(flat, tape.x, dw_x.shape[1]).T
+        dw_x[...] = np.roll(sum_by_token(from_n, tape.x, dw_x.shape[1]).T, -hidden, axis=0)
     else:
-        np.matmul(flat.T, tape.x, out=dw_x)
-        dx = packing.unpack(flat @ weights.public_w_x)
+        np.matmul(flat[:, hidden : 3 * hidden].T, tape.x, out=dw_x[: 2 * hidden])
+        np.matmul(flat[:, :hidden].T, tape.x, out=dw_x[2 * hidden :])
+        dx = packing.unpack(from_n @ np.roll(weights.public_w_x, hidden, axis=0))
     return dx, packing.unsort(dh)
 
 
@@ -186,7 +235,8 @@ class Stepper:
         self.h = h
         self._weights = weights
         self._z = np.empty((3, *h.shape), h.dtype)
-        self._recurrent = np.empty_like(self._z)
+        self._step = np.empty_like(self._z)
+        self._cuts = _cuts(weights, self._step)
         self._q, self._next = np.empty_like(h), np.empty_like(h)
 
     def __call__(self, x: Array) -> Array:
@@ -197,6 +247,6 @@ class Stepper:
         else:
             np.matmul(x, w.w_x, out=z)
         z += w.b
-        _step(w, z, self.h, self._recurrent, self._q, self._next)
+        _step(w, z, self._step, self.h, self._q, self._next, self._cuts)
         self.h[...] = self._next
         return self.h

@@ -20,16 +20,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .packing import Packing
+from .products import cut
 from .tape import Tape
 from .tokens import sum_by_token
 
 Array = NDArray[Any]
 
 #: Blocks inside the engine, and where each stands in the public order i, f, g, o.
-SLOTS = ("i", "f", "o", "g")
-_FROM_PUBLIC = (0, 1, 3, 2)
+SLOTS = ("g", "f", "i", "o")
+_FROM_PUBLIC = (2, 1, 0, 3)
 #: Elements of one block of steps whose factors are prepared together in the way back: they stay in the cache.
 _CACHED = 1 << 14
+#: Elements of the product with x that are made at once and used up before the next: they stay in the cache too.
+_CACHED_X = 1 << 17
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,7 +49,7 @@ class LSTMWeights:
 def pack(w_x: Array, w_h: Array, b: Array) -> LSTMWeights:
     """Repack ``w_x`` (4H, F), ``w_h`` (4H, H) and ``b`` (4H,), all in the order i, f, g, o."""
     hidden = w_h.shape[1]
-    scale = np.array((0.5, 0.5, 0.5, 1.0), w_h.dtype)[:, None, None]
+    scale = np.array((1.0, 0.5, 0.5, 0.5), w_h.dtype)[:, None, None]
 
     def blocks(w: Array) -> Array:
         out = np.empty((4, w.shape[1], hidden), w.dtype)
@@ -67,50 +70,59 @@ def forward(
 ) -> tuple[Array, Array, Array, Tape | None]:
     """Run over a batch; shapes and meaning as in :class:`compuerta.recurrence.Engine`."""
     packing = Packing(x.shape[0], x.shape[1], lengths, reverse)
-    n, hidden = packing.n, weights.w_h.shape[1]
+    n, rows, hidden, dtype = packing.n, packing.rows, weights.w_h.shape[1], weights.w_h.dtype
     xs = packing.pack(x)
-    gates = np.take(weights.w_x, xs, axis=1) if xs.ndim == 1 else np.matmul(xs, weights.w_x)
-    gates += weights.b
-
-    h = np.empty((n + packing.rows, hidden), gates.dtype)
-    c = np.empty((n + packing.rows if record else n, hidden), gates.dtype)
-    tanh_c = np.empty((packing.rows if record else 0, hidden), gates.dtype)
+    per_block = max(1, _CACHED_X // max(1, 4 * n * hidden))
+    kept = rows if record else 0
+    # One piece of memory for all: the system hands it out, and takes it back, once.
+    memory = np.empty((5 * kept + (n + kept if record else 0) + n + rows, hidden), dtype)
+    gates, tanh_c = memory[: 4 * kept].reshape(4, kept, hidden), memory[4 * kept : 5 * kept]
+    c, h = memory[5 * kept : -n - rows], memory[len(memory) - n - rows :]
+    from_x = gates if record else np.empty((4, min(rows, per_block * n), hidden), dtype)
+    step = np.empty((5, n, hidden), dtype)  # c g f i o: c beside g and f beside i, so that c ⊙ f and g ⊙ i are one call
     h[:n] = packing.sort(h0)
-    c[:n] = packing.sort(c0)
+    step[0] = packing.sort(c0)
+    if record:
+        c[:n] = step[0]
 
-    step = np.empty((4, n, hidden), gates.dtype)
-    h_prev, c_prev = h[:n], c[:n]
-    recurrent, half, multiply, tanh, w_h = step, gates.dtype.type(0.5), np.multiply, np.tanh, weights.w_h
-    for start, count in packing.steps:
-        stop = start + count
-        if count != len(h_prev):
-            h_prev, c_prev, recurrent = h_prev[:count], c_prev[:count], step[:, :count]
-        z = gates[:, start:stop]
-        np.matmul(h_prev, w_h, out=recurrent)
-        z += recurrent
-        tanh(z, out=z)
-        sigmoids = z[:3]
-        sigmoids *= half
-        sigmoids += half
-        i, f, o, g = z
-        h_prev = h[n + start : n + stop]
-        if record:
-            written = recurrent[0]
-            multiply(i, g, out=written)
-            c_next = c[n + start : n + stop]
-            multiply(f, c_prev, out=c_next)
-            c_next += written
-            c_prev = c_next
-            t = tanh(c_prev, out=tanh_c[start:stop])
-            multiply(o, t, out=h_prev)
+    multiply, tanh, matmul, half = np.multiply, np.tanh, np.matmul, dtype.type(0.5)
+    running, h_prev = -1, h[:n]
+    for k in range(0, len(packing.steps), per_block):
+        block = packing.steps[k : k + per_block]
+        first, end = block[0][0], sum(block[-1])
+        z_x = from_x[:, first:end] if record else from_x[:, : end - first]
+        if xs.ndim == 1:
+            np.take(weights.w_x, xs[first:end], axis=1, out=z_x, mode="clip")
         else:
-            c_prev *= f
-            g *= i
-            c_prev += g
-            tanh(c_prev, out=h_prev)
-            h_prev *= o
+            w_x, product_x, shape_x = cut(weights.w_x, z_x)
+            matmul(xs[first:end].reshape(shape_x), w_x, out=product_x)
+        z_x += weights.b
+        for start, count in block:
+            stop = start + count
+            if count != running:  # views of the rows that still run
+                running, run = count, step[:, :count]
+                z, sigmoids, c_g, f_i, o = run[1:], run[2:], run[:2], run[2:4], run[4]
+                cell, g = c_g
+                w_h, product, shape = cut(weights.w_h, z)
+                h_prev = h_prev[:count]
+            matmul(h_prev.reshape(shape), w_h, out=product)
+            z += z_x[:, start - first : stop - first]
+            tanh(z, out=z)
+            sigmoids *= half
+            sigmoids += half
+            if record:
+                gates[:, start:stop] = z
+            multiply(c_g, f_i, out=c_g)
+            cell += g
+            h_prev = h[n + start : n + stop]
+            if record:
+                c[n + start : n + stop] = cell
+                multiply(tanh(cell, out=tanh_c[start:stop]), o, out=h_prev)
+            else:
+                tanh(cell, out=h_prev)
+                h_prev *= o
     h_n = packing.unsort(packing.last(h))
-    c_n = packing.unsort(packing.last(c) if record else c)
+    c_n = packing.unsort(step[0])
     tape = Tape(packing, xs, SLOTS, gates, h, c, tanh_c) if record else None
     return packing.unpack(h[n:]), h_n, c_n, tape
 
@@ -141,7 +153,7 @@ def backward(
     All but dc_t and dh_t is known beforehand, so a block of steps prepares its factors at once, in the cache.
     """
     packing, hidden = tape.packing, weights.public_w_h.shape[1]
-    i, f, o, g = tape.gates
+    g, f, i, o = tape.gates
     tanh_c = tape.extra
     assert tape.c is not None
     c_before = packing.before(tape.c)
@@ -151,6 +163,7 @@ def backward(
     dh, dc = packing.sort(dh_n).copy(), packing.sort(dc_n).copy()
     scratch = np.empty((packing.n, hidden), dz.dtype)
 
+    running = -1
     per_block = max(1, _CACHED // max(1, packing.n * hidden))
     for last in range(len(packing.steps), 0, -per_block):
         block = packing.steps[max(0, last - per_block) : last]
@@ -182,7 +195,9 @@ def backward(
             dz_blocks[start:stop, :3] *= dc_t[:, None]
             dz_blocks[start:stop, 3] *= dh_t
             dc_t *= f[start:stop]
-            np.matmul(dz[start:stop], weights.public_w_h, out=dh_t)
+            if count != running:
+                running, (w_h, product, shape) = count, cut(weights.public_w_h, dh_t)
+            np.matmul(dz[start:stop].reshape(shape), w_h, out=product)
 
     np.matmul(dz.T, packing.before(tape.h), out=dw_h)
     np.sum(dz, axis=0, out=db)
@@ -204,7 +219,7 @@ class Stepper:
         self._z = np.empty((4, *h.shape), h.dtype)
         self._recurrent = np.empty_like(self._z)
         self._half = h.dtype.type(0.5)
-        self._i, self._f, self._o, self._g = self._z
+        self._g, self._f, self._i, self._o = self._z
 
     def __call__(self, x: Array) -> Array:
         """Take ``x`` (N, F), or (N,) token ids, one step on; return ``h`` (N, H), overwritten by the next step."""
@@ -217,7 +232,7 @@ class Stepper:
         np.matmul(self.h, w.w_h, out=self._recurrent)
         z += self._recurrent
         np.tanh(z, out=z)
-        gates = z[:3]
+        gates = z[1:]
         gates *= half
         gates += half
         self.c *= self._f
