@@ -38,9 +38,9 @@ def write(path: str | os.PathLike[str], tensors: Mapping[str, Array], content: M
     """
     from safetensors.numpy import save
 
-    # safetensors stores strided arrays wrongly in some versions: hand it contiguous ones only.
-    plain = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
-    text = json.dumps(content, ensure_ascii=False, sort_keys=True)
+    # safetensors stores strided arrays wrongly in some versions: hand it contiguous ones in native order only.
+    plain = {name: np.ascontiguousarray(a, a.dtype.newbyteorder("=")) for name, a in tensors.items()}
+    text = json.dumps(content, ensure_ascii=False, sort_keys=True, default=_plain)
     header = {"format_version": FORMAT_VERSION, "checksum": _checksum(plain, text), "content": text}
     write_bytes(path, save(plain, {_KEY: json.dumps(header, ensure_ascii=False)}))
 
@@ -55,8 +55,11 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, Array], dict[str, Any]
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
-    data = Path(path).read_bytes()
     name = os.fspath(path)
+    mode = os.stat(path).st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # a FIFO would be waited for
+        raise FileFormatError("error.file.not_plain", path=name)
+    data = Path(path).read_bytes()
     try:
         tensors = load(data)
         length = int.from_bytes(data[:8], "little")
@@ -68,15 +71,19 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, Array], dict[str, Any]
     try:
         header = json.loads(metadata[_KEY])
         version, checksum, text = header["format_version"], header["checksum"], header["content"]
-        if not isinstance(version, int) or not isinstance(text, str):
+        if type(version) is not int or version < 1 or not isinstance(text, str):
             raise TypeError
+        if version > FORMAT_VERSION:
+            raise FileFormatError("error.file.newer", path=name, got=version, known=FORMAT_VERSION)
+        if checksum != _checksum(tensors, text, version):
+            raise FileFormatError("error.file.checksum", path=name)
+        content = json.loads(text)
+        if not isinstance(content, dict):
+            raise TypeError
+    except FileFormatError:
+        raise
     except (ValueError, KeyError, TypeError, RecursionError):
         raise FileFormatError("error.file.not_ours", path=name) from None
-    if version > FORMAT_VERSION:
-        raise FileFormatError("error.file.newer", path=name, got=version, known=FORMAT_VERSION)
-    if checksum != _checksum(tensors, text):
-        raise FileFormatError("error.file.checksum", path=name)
-    content: dict[str, Any] = json.loads(text)
     return tensors, content
 
 
@@ -121,7 +128,7 @@ def check_writable(path: str | os.PathLike[str]) -> None:
 def _temporary(target: Path) -> tuple[int, str]:
     """Open a temporary file beside ``target``; an error names the folder, which is what is missing or closed."""
     try:
-        return tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
+        return tempfile.mkstemp(prefix=".compuerta-", suffix=".part", dir=target.parent)
     except OSError as error:
         raise type(error)(error.errno, error.strerror, os.fspath(target.parent)) from None
 
@@ -138,13 +145,24 @@ def _umask() -> int:
     return mask
 
 
-def _checksum(tensors: Mapping[str, Array], text: str) -> str:
-    digest = hashlib.sha256(text.encode())
+def _checksum(tensors: Mapping[str, Array], text: str, version: int = FORMAT_VERSION) -> str:
+    digest = hashlib.sha256(f"{version}\0{text}".encode("utf-8", "surrogatepass"))
     for name in sorted(tensors):
         array = tensors[name]
         digest.update(f"\0{name}\0{array.dtype.str}\0{array.shape}\0".encode())
         digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    """Return a NumPy number or dtype as JSON can write it."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, np.dtype | type):
+        return np.dtype(value).name
+    raise TypeError(f"{type(value).__name__} is no JSON value")
 
 
 def _one_line(error: BaseException) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 
 from .. import files
 from ..errors import CompuertaError, FileFormatError, SettingError
-from ..layers import Layer
+from ..layers import LAYERS, Layer, Sequential
 from ..tasks import TASKS, Task
 from ..tasks.base import build, fill
 from ..texts import say
@@ -37,6 +37,7 @@ def save(model: Task | Layer, path: str | os.PathLike[str]) -> None:
         tensors, content = model.to_file()
         kind = type(model).__name__
     elif isinstance(model, Layer):
+        _check_known(model)
         tensors, content = dict(model.parameters), {"model": [model.name, model.config()]}
         kind = "Layer"
     else:
@@ -63,12 +64,30 @@ def load(path: str | os.PathLike[str]) -> Any:
         if kind in TASKS:
             return TASKS[kind].from_file(tensors, content, name)
         if kind == "Layer":
-            kind, config = content["model"]
-            layer = build(kind, config, name)
+            layer = build(*_pair(content["model"]), name)
             fill(layer, tensors, name)
             return layer
-    except CompuertaError:
+    except FileFormatError:
         raise
-    except (KeyError, TypeError, ValueError, AttributeError, AssertionError) as error:
-        raise FileFormatError("error.file.config", path=name, name=kind, why=repr(error)) from None
+    except (CompuertaError, KeyError, TypeError, ValueError, AttributeError, AssertionError, OverflowError,
+            RecursionError, MemoryError) as error:  # fmt: skip
+        raise FileFormatError("error.file.config", path=name, name=kind, why=_one_line(error)) from None
     raise FileFormatError("error.file.unknown_class", path=name, got=repr(kind))
+
+
+def _pair(model: Any) -> tuple[str, dict[str, Any]]:
+    kind, config = model
+    return kind, config
+
+
+def _check_known(layer: Layer) -> None:
+    """Refuse to write a layer that could not be read back."""
+    if LAYERS.get(layer.name) is not type(layer):
+        raise SettingError("error.not_saveable", got=type(layer).__name__)
+    if isinstance(layer, Sequential):
+        for part in layer.layers:
+            _check_known(part)
+
+
+def _one_line(error: BaseException) -> str:
+    return f"{type(error).__name__}: " + " ".join(str(error).split())[:200]

@@ -1,6 +1,6 @@
 """Layers: what holds parameters, runs forward and walks back."""
 
-from .base import Gradients, Layer, Record
+from .base import Blank, Gradients, Layer, Record
 from .feedforward import Dense, Dropout, Embedding, Last
 from .parameters import Parameters
 from .recurrent import GRU, LSTM, Recurrent
@@ -15,6 +15,7 @@ __all__ = [
     "GRU",
     "LAYERS",
     "LSTM",
+    "Blank",
     "Dense",
     "Dropout",
     "Embedding",

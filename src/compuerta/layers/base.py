@@ -17,6 +17,10 @@ from .parameters import Parameters
 Array = NDArray[Any]
 
 
+class Blank:
+    """Passed as ``rng``, leaves the weights at zero: for a layer whose weights come from a file."""
+
+
 @dataclass(frozen=True, eq=False)
 class Gradients:
     """What :meth:`Layer.backward` returns.

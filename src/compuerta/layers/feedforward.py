@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import checks, initializers
 from ..recurrence.tokens import sum_by_token
-from .base import Array, Layer
+from .base import Array, Blank, Layer
 from .parameters import Parameters
 from .recurrent import dropout_mask
 
@@ -38,7 +38,7 @@ class Dense(Layer):
         output_size: int,
         *,
         dtype: Any = "float32",
-        rng: np.random.Generator | int | None = None,
+        rng: np.random.Generator | int | Blank | None = None,
         zero: bool = False,
     ) -> None:
         self.input_size = checks.size(input_size, self.name, "input_size")
@@ -48,7 +48,7 @@ class Dense(Layer):
         self.width_in, self.width_out = self.input_size, self.output_size
         shape = (self.output_size, self.input_size)
         self.parameters = Parameters({"w": shape, "b": shape[:1]}, self.dtype, self.name)
-        if not self.zero:
+        if not self.zero and not isinstance(rng, Blank):
             self.parameters["w"] = initializers.glorot_uniform(checks.generator(rng, self.name), shape, self.dtype)
 
     def config(self) -> dict[str, Any]:
@@ -94,7 +94,7 @@ class Embedding(Layer):
         embedding_size: int,
         *,
         dtype: Any = "float32",
-        rng: np.random.Generator | int | None = None,
+        rng: np.random.Generator | int | Blank | None = None,
     ) -> None:
         self.vocabulary_size = checks.size(vocabulary_size, self.name, "vocabulary_size")
         self.embedding_size = checks.size(embedding_size, self.name, "embedding_size")
@@ -102,7 +102,8 @@ class Embedding(Layer):
         self.width_out = self.embedding_size
         shape = (self.vocabulary_size, self.embedding_size)
         self.parameters = Parameters({"w": shape}, self.dtype, self.name)
-        self.parameters["w"] = initializers.normal(checks.generator(rng, self.name), shape, 1.0, self.dtype)
+        if not isinstance(rng, Blank):
+            self.parameters["w"] = initializers.normal(checks.generator(rng, self.name), shape, 1.0, self.dtype)
 
     def config(self) -> dict[str, Any]:
         """Return the arguments that make a layer of the same shape."""

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from .. import checks, gates, initializers, recurrence
 from ..errors import SettingError, ShapeError
 from ..recurrence import Tape
-from .base import Array, Layer
+from .base import Array, Blank, Layer
 from .parameters import Parameters
 from .stream import Stream
 from .trace import Trace
@@ -50,7 +50,7 @@ class Recurrent(Layer):
         bidirectional: bool = False,
         dropout: float = 0.0,
         dtype: Any = "float32",
-        rng: np.random.Generator | int | None = None,
+        rng: np.random.Generator | int | Blank | None = None,
         tokens: bool = False,
     ) -> None:
         self.input_size = checks.size(input_size, self.name, "input_size")
@@ -76,9 +76,10 @@ class Recurrent(Layer):
             inputs = self.input_size if k == 0 else self.hidden_size * self.directions
             shapes.update(zip(self.names(k, reverse=d == 1), self._shapes(inputs), strict=True))
         self.parameters = Parameters(shapes, self.dtype, self.name)
-        generator = checks.generator(rng, self.name)
-        for k, d in self._places():
-            self._initialize(self.names(k, reverse=d == 1), generator)
+        if not isinstance(rng, Blank):
+            generator = checks.generator(rng, self.name)
+            for k, d in self._places():
+                self._initialize(self.names(k, reverse=d == 1), generator)
         self._packed: tuple[tuple[int, str], list[Any]] | None = None
 
     # ---- what a cell is -------------------------------------------------------------------------------------------
@@ -302,7 +303,7 @@ class LSTM(Recurrent):
         bidirectional: bool = False,
         dropout: float = 0.0,
         dtype: Any = "float32",
-        rng: np.random.Generator | int | None = None,
+        rng: np.random.Generator | int | Blank | None = None,
         tokens: bool = False,
         forget_bias: float = 1.0,
         chrono: int | None = None,
@@ -378,7 +379,7 @@ class GRU(Recurrent):
         bidirectional: bool = False,
         dropout: float = 0.0,
         dtype: Any = "float32",
-        rng: np.random.Generator | int | None = None,
+        rng: np.random.Generator | int | Blank | None = None,
         tokens: bool = False,
     ) -> None:
         self.reset_after = bool(reset_after)

@@ -1,11 +1,11 @@
-r"""The LSTM over time in NumPy: one product for all of x, then one small step after another, nothing allocated.
+r"""The LSTM over time in NumPy: one product for a block of x, then one small step after another, nothing allocated.
 
 .. math::  c_t = f ⊙ c_{t-1} + i ⊙ g, \qquad h_t = o ⊙ \tanh(c_t)
 
 Inside, a gate is half a tanh: σ(z) = (1 + tanh(z/2))/2, so that one tanh serves all four blocks. The weights of i, f
 and o are halved when they are packed (exact: a power of two). Against the exact σ the absolute error stays below 1 ULP
 of 1, which is that of the sums it enters; it is the tiny gates whose relative accuracy suffers, and they are added to
-larger things. Blocks stand in the order i, f, o, g here and in the tape, each one a contiguous matrix, so that the
+larger things. Blocks stand in the order g, f, i, o here and in the tape, each one a contiguous matrix, so that the
 three gates are one slice.
 
 Shapes: N rows, T steps, F inputs, H units, P packed rows (see :mod:`.packing`).

@@ -9,7 +9,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from ..errors import FileFormatError, NotFittedError, SettingError
-from ..layers import LAYERS, Layer, Sequential
+from ..layers import LAYERS, Blank, Layer, Sequential
 
 Array = NDArray[Any]
 
@@ -66,20 +66,19 @@ def build(name: str, config: dict[str, Any], path: str) -> Layer:
     """Return a layer from its class name and config, by a fixed list of classes: a file cannot name anything else.
 
     Raises:
-        FileFormatError: the class is not one of ours, or the config does not fit it.
+        FileFormatError: the class is not one of ours.
+        Exception: the config does not fit it, in whatever way; ``load`` tells that of the file.
     """
     if name == "Sequential":
         return Sequential(*(build(kind, inner, path) for kind, inner in config["layers"]))
     if name not in LAYERS:
         raise FileFormatError("error.file.unknown_class", path=path, got=repr(name))
-    try:
-        return LAYERS[name](**config, **({"rng": 0} if "rng" in inspect.signature(LAYERS[name]).parameters else {}))
-    except TypeError as error:
-        raise FileFormatError("error.file.config", path=path, name=name, why=str(error)) from None
+    takes_rng = "rng" in inspect.signature(LAYERS[name]).parameters
+    return LAYERS[name](**config, **({"rng": Blank()} if takes_rng else {}))
 
 
 def fill(layer: Layer, tensors: dict[str, Array], path: str, prefix: str = "") -> None:
-    """Write tensors into a layer's parameters; a missing, extra or misshapen one is named.
+    """Write the tensors named ``prefix...`` into a layer's parameters; a missing, extra or misshapen one is named.
 
     Raises:
         FileFormatError: the tensors are not those of this layer.

@@ -12,8 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import checks
 from ..data import Series
-from ..errors import DataError, SettingError
-from ..layers import LSTM, Dense, Dropout, Last, Layer, Parameters, Sequential
+from ..errors import DataError, FileFormatError, SettingError
+from ..layers import LSTM, Blank, Dense, Dropout, Last, Layer, Parameters, Sequential
 from ..training import AdamW, Callback, EarlyStopping, Shuffled, Trainer, absolute_error
 from .base import Array, Task, fill
 from .windows import CHANNELS, View, estimate_period, seasonal_naive, seasonal_scale
@@ -31,8 +31,8 @@ class Forecast:
     """
 
     mean: Array
-    lower: dict[int, Array]
-    upper: dict[int, Array]
+    lower: dict[float, Array]
+    upper: dict[float, Array]
     seasonal_naive: Array
     dates: list[Any] | None = None
 
@@ -73,10 +73,10 @@ class ForecastNetwork(Layer):
         horizon: int,
         hidden_size: int,
         dropout: float = 0.0,
-        rng: np.random.Generator | int | None = None,
+        rng: np.random.Generator | int | Blank | None = None,
     ) -> None:
         self.window, self.horizon, self.hidden_size, self.dropout = window, horizon, hidden_size, dropout
-        rng = checks.generator(rng, self.name)
+        rng = rng if isinstance(rng, Blank) else checks.generator(rng, self.name)
         self.core = Sequential(
             LSTM(CHANNELS, hidden_size, rng=rng), Last(), Dropout(dropout), Dense(hidden_size, horizon, zero=True)
         )
@@ -198,8 +198,7 @@ class Forecaster(Task):
     def _sizes(self, series: Series) -> tuple[int, int, int]:
         """Return period, horizon and the number of backtest origins that the series is long enough for."""
         z = series.values
-        period = self.period if self.period is not None else series.period or estimate_period(z)
-        period = checks.count(period, "period")
+        period = self._season(series)
         natural = min(period, 60) if period > 1 else 12
         horizon = checks.count(natural if self.horizon is None else self.horizon, "horizon")
         origins = checks.count(self.origins, "origins", low=0)
@@ -207,9 +206,14 @@ class Forecaster(Task):
         if len(z) < least:
             raise DataError("error.series_too_short", got=len(z), expected=least, horizon=horizon)
         if 2 * period + 3 * horizon > len(z):
-            period = 1
+            period = 1  # too short to know its season
         room = (len(z) - max(least, 2 * period + 2 * horizon)) // horizon
         return period, horizon, max(0, min(origins, room))
+
+    def _season(self, series: Series) -> int:
+        """Return the season that was asked for, else that of the dates, else the clearest in the values."""
+        period = self.period if self.period is not None else series.period or estimate_period(series.values)
+        return checks.count(period, "period")
 
     def _learn(
         self, series: Series, period: int, horizon: int, callbacks: Callable[[str], Sequence[Callback]] | None
@@ -227,25 +231,25 @@ class Forecaster(Task):
         self.members_: list[tuple[View, ForecastNetwork]] = []
         errors = []
         count = len(bases) * checks.count(self.members, "members")
+        # Windows held out, the same for every member: a sixth of those of the view that reaches back furthest.
+        common = len(z) - horizon - window - (period if period > 1 else 1) + 1
+        held = max(1, min(common // 3, max(horizon, common // 6)))
         for k in range(count):
             view = View(bases[k % len(bases)], window, horizon, period)
             label = f"{k + 1}/{count}"
-            view, network, error = self._member(z, view, rng, callbacks(label) if callbacks else ())
+            view, network, error = self._member(z, view, held, rng, callbacks(label) if callbacks else ())
             self.members_.append((view, network))
             errors.append(error)
-        rows = min(len(e) for e in errors)
-        # Held-out errors of the mean of all members, on the latest windows that every one of them held out.
-        self.errors_ = np.mean([e[-rows:] for e in errors], axis=0)
+        self.errors_ = np.mean(errors, axis=0)  # of the mean of all members, on the windows they all held out
         self.series_ = series
         self.period_, self.horizon_ = period, horizon
 
     def _member(
-        self, z: Array, view: View, rng: np.random.Generator, callbacks: Sequence[Callback]
+        self, z: Array, view: View, held: int, rng: np.random.Generator, callbacks: Sequence[Callback]
     ) -> tuple[View, ForecastNetwork, Array]:
         """Train one network; return it with its view and its errors (M, h) on the windows it held out."""
         h = view.horizon
         origins = np.arange(view.reach - 1, len(z) - h)
-        held = max(1, min(len(origins) // 3, max(h, len(origins) // 6)))
         early, late = _thinned(origins[: max(1, len(origins) - held - h + 1)]), _thinned(origins[-held:])
         off = view.targets(z, early)
         view = replace(view, scale=float(np.std(off)) or 1.0)
@@ -316,10 +320,12 @@ class Forecaster(Task):
             for v in levels:  # each round on fed-back values is as much more uncertain as one more independent error
                 spread[v].append(np.quantile(np.abs(self.errors_), v / 100, axis=0) * math.sqrt(len(means)))
         mean = np.concatenate(means)[:h]
-        lower, upper = {}, {}
+        lower: dict[float, Array] = {}
+        upper: dict[float, Array] = {}
         for v in levels:
             width = np.maximum.accumulate(np.concatenate(spread[v])[:h])
-            lower[int(v)], upper[int(v)] = self._back(mean - width), self._back(mean + width)
+            key = int(v) if v == int(v) else v
+            lower[key], upper[key] = self._back(mean - width), self._back(mean + width)
         season = seasonal_naive(past.values, h, self.period_)
         return Forecast(self._back(mean), lower, upper, season, past.future_dates(h))
 
@@ -348,13 +354,16 @@ class Forecaster(Task):
                 one model that has seen nothing after the first origin makes all forecasts.
         """
         whole = _series(series)
-        period, horizon, _ = self._sizes(whole)
+        _, horizon, _ = self._sizes(whole)
         checks.count(origins, "origins")
         z, n = whole.values, len(whole.values)
-        if n - origins * horizon < max(3 * horizon + 8, 2 * period):
+        if n - origins * horizon < 3 * horizon + 8:
             raise DataError("error.backtest_too_long", got=n, origins=origins, horizon=horizon)
+        settings = {**self.get_params(), "horizon": horizon}
+        # The season, too, must be known from what comes before the part to be forecast.
+        period, _, _ = Forecaster(**settings)._sizes(whole.until(n - origins * horizon))
         refit = n < 500 if refit is None else refit
-        model = Forecaster(**{**self.get_params(), "horizon": horizon, "period": period})
+        model = Forecaster(**{**settings, "period": period})
         own, other, unit = [], [], []
         for k in range(origins, 0, -1):
             cut = n - k * horizon
@@ -412,8 +421,13 @@ class Forecaster(Task):
         task.series_ = Series.from_json(tensors["series"], content["series"])
         task.errors_ = tensors["errors"]
         task.members_ = []
+        known = {"series", "errors"} | {f"{k}." for k in range(len(content["members"]))}
+        for name in tensors:
+            if name not in known and name.split(".")[0] + "." not in known:
+                raise FileFormatError("error.file.tensor", path=path, name=name, expected="absent",
+                                      got=tensors[name].shape)  # fmt: skip
         for k, (view, config) in enumerate(content["members"]):
-            network = ForecastNetwork(**config, rng=0)
+            network = ForecastNetwork(**config, rng=Blank())
             fill(network, tensors, path, prefix=f"{k}.")
             task.members_.append((View(**view), network))
         return task
@@ -421,6 +435,7 @@ class Forecaster(Task):
 
 def _series(series: Series | ArrayLike) -> Series:
     if isinstance(series, Series):
+        checks.finite(series.values, "Forecaster", "series")
         return series
     values = checks.as_array(series, "Forecaster", "series", np.dtype(np.float64))
     if values.ndim != 1:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import checks
+from .. import checks, files
 from ..activations import softmax
 from ..data import Vocabulary
 from ..errors import DataError, SettingError
@@ -144,6 +144,10 @@ class LanguageModel(Task):
             raise SettingError("error.choice", name="cell", known="lstm, gru", got=repr(self.cell))
         if self.schedule not in ("constant", "cosine"):
             raise SettingError("error.choice", name="schedule", known="constant, cosine", got=repr(self.schedule))
+        if resume and checkpoint is None:
+            raise SettingError("error.resume_needs_checkpoint")
+        if checkpoint is not None:
+            files.check_writable(checkpoint)
         vocabulary = Vocabulary(text)
         ids = vocabulary.encode(text)
         cut = len(ids) - int(held * len(ids))
@@ -211,13 +215,13 @@ class LanguageModel(Task):
 
     def _same_run(self, extra: dict[str, Any], text: str) -> None:
         """Refuse a checkpoint of other settings or another text; more updates or minutes may be asked for."""
-        theirs = extra["settings"]
+        theirs = extra.get("settings", {})
         mine = self.get_params()
         different = [f"{k}: {theirs.get(k)} ≠ {v}" for k, v in mine.items()
                      if k not in ("updates", "minutes") and theirs.get(k) != v]  # fmt: skip
         if self.schedule == "cosine" and theirs.get("updates") != mine["updates"]:
             different.append(f"updates: {theirs.get('updates')} ≠ {mine['updates']}")
-        if extra["text"] != text:
+        if extra.get("text") != text:
             different.append("text")
         if different:
             raise SettingError("error.resume_differs", differences="; ".join(different))

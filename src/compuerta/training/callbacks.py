@@ -33,8 +33,11 @@ class Callback:
     def validated(self, trainer: Trainer, value: float) -> None:
         """A validation was done, with this figure."""
 
+    def stopped(self, trainer: Trainer) -> None:
+        """The run ended, in whatever way; the weights are still those of the last update."""
+
     def end(self, trainer: Trainer) -> None:
-        """The run ended, in whatever way."""
+        """After every callback's ``stopped``: the weights may be changed now."""
 
     def snapshot(self) -> tuple[dict[str, Array], Any]:
         """Return what a resumed run needs, as arrays and one JSON value."""
@@ -98,7 +101,8 @@ class Progress(Callback):
 
     def _show(self, refresh: bool = False) -> None:
         name = self._name or say("progress.loss", self._lang)
-        self._bar.set_postfix_str(f"{name} {self._smooth:.3f}{self._validation}", refresh=refresh)
+        loss = "" if math.isnan(self._smooth) else f"{name} {self._smooth:.3f}"
+        self._bar.set_postfix_str(f"{loss}{self._validation}".removeprefix(" · "), refresh=refresh)
 
     def end(self, trainer: Trainer) -> None:
         """Close the bar."""
@@ -127,7 +131,7 @@ class EarlyStopping(Callback):
 
     def validated(self, trainer: Trainer, value: float) -> None:
         """Keep the weights if they are the best so far; count, reduce the rate or stop if not."""
-        if value < self.best - self.tolerance * abs(self.best) or math.isinf(self.best):
+        if math.isfinite(value) and (math.isinf(self.best) or value < self.best - self.tolerance * abs(self.best)):
             self.best, self.best_update, self._bad = value, trainer.update, 0
             self._kept = trainer.model.parameters.flat.copy()
             return
@@ -185,8 +189,9 @@ class Checkpoint(Callback):
         self._last = time.monotonic()
 
     def start(self, trainer: Trainer, updates: int | None, seconds: float) -> None:
-        """Begin to count the time."""
+        """Begin to count the time; refuse a path that cannot be written, before any work."""
         self._updates, self._limit = updates, seconds
+        files.check_writable(self.path)
         self._last = time.monotonic()
 
     def updated(self, trainer: Trainer) -> None:
@@ -195,10 +200,10 @@ class Checkpoint(Callback):
             self.write(trainer)
             self._last = time.monotonic()
 
-    def end(self, trainer: Trainer) -> None:
+    def stopped(self, trainer: Trainer) -> None:
         """Write if there is more to do, so that nothing is lost."""
         unfinished = self._updates is None or trainer.update < self._updates
-        if trainer.update and unfinished and trainer.seconds < self._limit:
+        if trainer.update and unfinished and trainer.whole and trainer.seconds < self._limit:
             self.write(trainer)
 
     def write(self, trainer: Trainer) -> None:

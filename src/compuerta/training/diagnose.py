@@ -52,8 +52,9 @@ def _in_tape(stack: StackTape, layer: Recurrent) -> Phrase | None:
             for key in (*tape.slots, *(("c",) if tape.c is not None else ()), "h"):
                 bad = np.argwhere(~np.isfinite(tape.read(key)))
                 if len(bad):
-                    row, step, _ = bad[np.argmin(bad[:, 1])]
-                    if first is None or step < first[0]:
+                    time = -bad[:, 1] if tape.packing.reverse else bad[:, 1]
+                    row, step, _ = bad[np.argmin(time)]
+                    if first is None or (step > first[0] if tape.packing.reverse else step < first[0]):
                         first = (int(step), key, int(row))
             if first:
                 step, key, row = first

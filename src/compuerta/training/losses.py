@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .. import checks
 from ..errors import DTypeError, ShapeError
 
 Array = NDArray[Any]
@@ -99,16 +100,19 @@ def quantile_loss(
     """
     q = np.asarray(levels, predictions.dtype)
     y = np.asarray(targets, predictions.dtype)
+    for level in np.ravel(levels):
+        checks.number(float(level), "level", low=0.0, high=1.0)
     if predictions.shape != (*y.shape, len(q)):
-        raise ShapeError("error.targets_shape", expected=predictions.shape[:-1], got=y.shape)
+        raise ShapeError("error.predictions_shape", expected=(*y.shape, len(q)), got=predictions.shape)
     keep, count = _mask(mask, y.shape)
-    over = predictions > y[..., None]
-    slope = np.where(over, 1 - q, -q)
-    if keep is not None:
-        slope = slope * keep[..., None]
     count = max(count, 1) * len(q)
-    value = float((slope * (predictions - y[..., None])).sum(dtype=np.float64)) / count
-    return value, slope * predictions.dtype.type(1 / count)
+    with np.errstate(all="ignore"):
+        difference = predictions - y[..., None]
+        slope = np.where(difference > 0, 1 - q, -q)
+        if keep is not None:
+            difference, slope = (np.where(keep[..., None], a, a.dtype.type(0)) for a in (difference, slope))
+        value = float((slope * difference).sum(dtype=np.float64)) / count
+        return value, slope * predictions.dtype.type(1 / count)
 
 
 def _mask(mask: ArrayLike | None, shape: tuple[int, ...]) -> tuple[NDArray[np.bool_] | None, int]:

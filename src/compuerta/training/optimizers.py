@@ -28,9 +28,15 @@ def clip_by_global_norm(gradient: Array, limit: float | None) -> float:
     """
     with np.errstate(all="ignore"):
         norm = math.sqrt(float(np.dot(gradient, gradient))) if gradient.size else 0.0
+        if not math.isfinite(norm):  # the square may have overflowed where the norm does not
+            norm = float(np.linalg.norm(gradient.astype(np.float64)))
     if limit is not None and norm > limit and math.isfinite(norm):
         gradient *= gradient.dtype.type(limit / norm)
     return norm
+
+
+#: A mean over the past that never forgets cannot be corrected for its start.
+_BELOW_1 = math.nextafter(1.0, 0.0)
 
 
 class Optimizer(ABC):
@@ -102,8 +108,8 @@ class Adam(Optimizer):
         self, beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-8, weight_decay: float = 0.0
     ) -> None:
         super().__init__()
-        self.beta1 = checks.number(beta1, "beta1", low=0.0, high=1.0)
-        self.beta2 = checks.number(beta2, "beta2", low=0.0, high=1.0)
+        self.beta1 = checks.number(beta1, "beta1", low=0.0, high=_BELOW_1)
+        self.beta2 = checks.number(beta2, "beta2", low=0.0, high=_BELOW_1)
         self.epsilon = checks.number(epsilon, "epsilon", low=0.0)
         self.weight_decay = checks.number(weight_decay, "weight_decay", low=0.0)
 
@@ -122,7 +128,7 @@ class Adam(Optimizer):
             part = slice(start, start + _BLOCK)
             p, g, m_, v_ = parameters[part], gradient[part], m[part], v[part]
             t = scratch[: p.size]
-            if decay and self.decoupled:
+            if self.decoupled:
                 np.multiply(p, decay, out=t)
                 p -= t
             elif self.weight_decay:

@@ -10,6 +10,8 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from .. import checks
+
 Schedule = Callable[[int, int], float]
 
 
@@ -18,6 +20,9 @@ class Constant:
     """The same rate throughout, after ``warmup`` updates of linear growth."""
 
     warmup: int = 0
+
+    def __post_init__(self) -> None:
+        checks.count(self.warmup, "warmup", low=0)
 
     def __call__(self, k: int, updates: int) -> float:
         """Return the factor of update k."""
@@ -34,6 +39,10 @@ class Cosine:
     warmup: int = 0
     floor: float = 0.0
 
+    def __post_init__(self) -> None:
+        checks.count(self.warmup, "warmup", low=0)
+        checks.number(self.floor, "floor", low=0.0, high=1.0)
+
     def __call__(self, k: int, updates: int) -> float:
         """Return the factor of update k."""
         if k < self.warmup:
@@ -48,6 +57,10 @@ class Steps:
 
     every: int
     factor: float = 0.5
+
+    def __post_init__(self) -> None:
+        checks.count(self.every, "every")
+        checks.number(self.factor, "factor", low=0.0, open_low=True)
 
     def __call__(self, k: int, updates: int) -> float:
         """Return the factor of update k."""

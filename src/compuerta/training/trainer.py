@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .. import checks
-from ..errors import DivergedError, SettingError
+from ..errors import DivergedError, Phrase, SettingError
 from ..layers import Layer
 from .batches import Batch, Source
 from .callbacks import Callback
@@ -77,6 +78,7 @@ class Trainer:
         self.rng = checks.generator(rng, "Trainer")
         self.callbacks = list(callbacks)
         self.gradient = np.empty(model.parameters.size, model.parameters.dtype)
+        self._before = np.empty_like(self.gradient)
         #: Updates done, and the loss of each.
         self.update = 0
         self.losses: list[float] = []
@@ -84,6 +86,8 @@ class Trainer:
         self.validations: list[tuple[int, float]] = []
         self.gradient_norm = math.nan
         self.seconds = 0.0
+        #: False while an update is under way, and for good if something broke it off.
+        self.whole = True
         self._state: Any = None
         self._stop = False
 
@@ -132,17 +136,21 @@ class Trainer:
                 if validate is not None and self.update == 0:
                     self._validate(validate)
                 while not self._stop and (total is None or self.update < total) and self.seconds < limit:
+                    self.whole = False
                     self._step(source.next(self.rng), total)
+                    self.whole = True
                     self.seconds = before + time.perf_counter() - started
-                    for callback in self.callbacks:
-                        callback.updated(self)
                     if validate is not None and self.update % every == 0:
                         self._validate(validate)
+                    for callback in self.callbacks:
+                        callback.updated(self)
                     if interrupted():
                         raise KeyboardInterrupt
                 if validate is not None and (not self.validations or self.validations[-1][0] != self.update):
                     self._validate(validate)
             finally:
+                for callback in self.callbacks:
+                    callback.stopped(self)
                 for callback in self.callbacks:
                     callback.end(self)
         return self.losses
@@ -170,7 +178,13 @@ class Trainer:
         if not math.isfinite(self.gradient_norm):
             self._diverged(batch, state, value, self.gradient)
         self._rate = self.learning_rate * self.schedule(self.update, total if total is not None else self.update + 1)
-        self.optimizer.step(model.parameters.writable(), self.gradient, self._rate)
+        np.copyto(self._before, model.parameters.flat)
+        with np.errstate(all="ignore"):
+            self.optimizer.step(model.parameters.writable(), self.gradient, self._rate)
+        for name, array in (("parameters", model.parameters.flat), *self.optimizer.arrays.items()):
+            if not np.isfinite(array).all():
+                model.parameters.writable()[...] = self._before
+                self._raise(value, Phrase("diverged.step", name=name))
         self._state = final
         self.update += 1
         self.losses.append(value)
@@ -182,7 +196,9 @@ class Trainer:
             callback.validated(self, value)
 
     def _diverged(self, batch: Batch, state: Any, value: float, gradient: Array | None) -> None:
-        place = where_not_finite(self.model, batch.x, state, batch.lengths, gradient)
+        self._raise(value, where_not_finite(self.model, batch.x, state, batch.lengths, gradient))
+
+    def _raise(self, value: float, place: Phrase) -> NoReturn:
         raise DivergedError("error.diverged", update=self.update + 1, loss=f"{value:g}", where=place)
 
     # ---- checkpoints ------------------------------------------------------------------------------------------------
@@ -208,7 +224,7 @@ class Trainer:
             "learning_rate": self.learning_rate,
             "optimizer_updates": self.optimizer.updates,
             "state": tree,
-            "rng": self.rng.bit_generator.state,
+            "rng": _listed(self.rng.bit_generator.state),
             "position": source.position(),
             "callbacks": notes,
         }
@@ -235,7 +251,7 @@ class Trainer:
         self.learning_rate = content["learning_rate"]
         self._rate = self.learning_rate
         self._state = _unflatten(content["state"], arrays)
-        self.rng.bit_generator.state = content["rng"]
+        self.rng.bit_generator.state = _unlisted(content["rng"], self.rng.bit_generator.state)
         source.seek(content["position"])
         for k, (callback, note) in enumerate(zip(self.callbacks, content["callbacks"], strict=False)):
             prefix = f"callback.{k}."
@@ -245,7 +261,7 @@ class Trainer:
         return {
             "model": self.model.config(),
             "optimizer": [type(self.optimizer).__name__, self.optimizer.config()],
-            "loss": getattr(self.loss, "__name__", repr(self.loss)),
+            "loss": _named(self.loss),
             "clip": self.clip,
             "schedule": repr(self.schedule),
             "rng": self.rng.bit_generator.state["bit_generator"],
@@ -267,6 +283,27 @@ def _unflatten(tree: Any, arrays: dict[str, Array]) -> Any:
     if isinstance(tree, list):
         return tuple(_unflatten(part, arrays) for part in tree)
     return arrays[f"state.{tree}"].copy()
+
+
+def _named(function: Any) -> str:
+    """Name a function without its address, which is another one in each process."""
+    if isinstance(function, functools.partial):
+        return f"{_named(function.func)}{function.args}{function.keywords}"
+    return getattr(function, "__qualname__", type(function).__qualname__)
+
+
+def _listed(state: Any) -> Any:
+    """Return a bit generator's state with lists in place of arrays."""
+    if isinstance(state, dict):
+        return {key: _listed(value) for key, value in state.items()}
+    return state.tolist() if isinstance(state, np.ndarray | np.generic) else state
+
+
+def _unlisted(state: Any, like: Any) -> Any:
+    """Undo :func:`_listed`, with the dtypes of the state ``like``."""
+    if isinstance(like, dict):
+        return {key: _unlisted(state[key], value) for key, value in like.items()}
+    return np.array(state, like.dtype) if isinstance(like, np.ndarray) else state
 
 
 @contextlib.contextmanager

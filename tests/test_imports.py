@@ -1,0 +1,166 @@
+"""Imports go one way, down the list; `import compuerta` costs next to nothing; nothing heavy or unsafe is imported."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import compuerta
+
+SOURCE = Path(compuerta.__file__).parent
+MODULES = sorted(SOURCE.rglob("*.py"))
+
+#: What each part may import of ours, besides itself; from the foundation up.
+MAY_IMPORT = {
+    "texts": set(),
+    "errors": {"texts"},
+    "textbook": set(),
+    "gates": {"texts"},
+    "checks": {"errors"},
+    "activations": set(),
+    "initializers": set(),
+    "files": {"errors"},
+    "data": {"checks", "errors", "texts"},
+    "recurrence": {"errors"},
+    "layers": {"checks", "errors", "gates", "initializers", "recurrence", "texts"},
+    "training": {"checks", "errors", "files", "layers", "texts"},
+    "tasks": {"activations", "checks", "data", "errors", "files", "layers", "training"},
+    "see": {"checks", "errors", "gates", "textbook", "texts"},
+    "interop": {"errors", "files", "layers", "tasks", "texts"},
+    "cli": {"", "data", "errors", "files", "interop", "layers", "recurrence", "see", "tasks", "texts", "training"},
+    "__main__": {"cli"},
+}
+#: Imports that do not follow the table, each inside a function: module, what it imports.
+EXCEPTIONS = {("textbook.py", "layers")}
+#: What may be imported that is not in the standard library, and where if not everywhere.
+OUTSIDE = {"numpy": None, "safetensors": {"files.py"}, "click": {"cli"}, "tqdm": {"training/callbacks.py"}}
+NEVER = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal", "torch", "tensorflow", "keras",
+         "jax", "sklearn", "scipy", "pandas", "matplotlib", "socket", "urllib", "http", "requests"}  # fmt: skip
+
+
+def part(name):
+    return name.split(".")[0]
+
+
+def place(path):
+    return path.relative_to(SOURCE).as_posix()
+
+
+def imports(path):
+    """Yield ``(module, whether inside a function)`` for each import; ours as "compuerta.<module>"."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    package = ["compuerta", *path.relative_to(SOURCE).parts[:-1]]
+    inside = {id(n) for f in ast.walk(tree) if isinstance(f, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+              for n in ast.walk(f)}  # fmt: skip
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name, id(node) in inside
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            base = ".".join([*base, *([node.module] if node.module else [])])
+            for alias in node.names if node.level and not node.module else [None]:
+                known = alias is not None and (package[: len(package) - node.level + 1] == ["compuerta"])
+                yield (f"{base}.{alias.name}" if known else base), id(node) in inside
+
+
+def own(module):
+    """Return the part of ours that a module belongs to ("" for the package itself), or None."""
+    words = module.split(".")
+    if words[0] != "compuerta":
+        return None
+    name = words[1] if len(words) > 1 else ""
+    return name if name in MAY_IMPORT else ""
+
+
+def part_of(path):
+    name = path.relative_to(SOURCE).parts[0]
+    return name.removesuffix(".py")
+
+
+def test_every_part_stands_in_the_table():
+    assert {part_of(path) for path in MODULES} - {"__init__"} == set(MAY_IMPORT)
+    assert len(MODULES) > 40
+
+
+def test_the_table_has_one_direction():
+    names = list(MAY_IMPORT)
+    for name, others in MAY_IMPORT.items():
+        assert {other for other in others if other and names.index(other) >= names.index(name)} == set()
+
+
+@pytest.mark.parametrize("path", MODULES, ids=place)
+def test_imports_go_down(path):
+    mine = part_of(path)
+    if mine == "__init__":
+        assert {own(m) for m, inside in imports(path) if own(m)} == {"interop", "layers", "recurrence", "tasks",
+                                                                     "training"}  # fmt: skip
+        return
+    for module, inside in imports(path):
+        other = own(module)
+        if other is None or other == mine:
+            continue
+        if (place(path), other) in EXCEPTIONS:
+            assert inside, f"{place(path)} imports {module} when it is imported itself"
+            continue
+        assert other in MAY_IMPORT[mine], f"{place(path)} imports {module}"
+
+
+def test_the_table_allows_nothing_that_is_not_used():
+    used = {name: set() for name in MAY_IMPORT}
+    for path in MODULES:
+        if part_of(path) != "__init__":
+            used[part_of(path)] |= {own(m) for m, _ in imports(path)} - {None, part_of(path)}
+    for name, others in EXCEPTIONS:
+        used[name.removesuffix(".py")].discard(others)
+    assert used == MAY_IMPORT
+
+
+@pytest.mark.parametrize("path", MODULES, ids=place)
+def test_nothing_else_is_imported(path):
+    for module, _ in imports(path):
+        name = part(module)
+        assert name not in NEVER, f"{place(path)} imports {module}"
+        if name == "compuerta" or name in sys.stdlib_module_names:
+            continue
+        assert name in OUTSIDE, f"{place(path)} imports {module}"
+        where = OUTSIDE[name]
+        assert where is None or part_of(path) in where or place(path) in where, f"{place(path)} imports {module}"
+
+
+def test_what_is_heavy_is_imported_where_it_is_needed():
+    """Outside of functions: NumPy everywhere but in the command, the texts and errors; the others nowhere."""
+    for path in MODULES:
+        at_once = {part(m) for m, inside in imports(path) if not inside}
+        assert not at_once & {"safetensors", "tqdm"}, place(path)
+        if part_of(path) in ("cli", "texts", "errors", "__init__", "__main__"):
+            assert "numpy" not in at_once, place(path)
+
+
+def modules_after(code):
+    program = f"import sys\nbefore = set(sys.modules)\n{code}\nprint(*sorted(set(sys.modules) - before), sep='\\n')"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+def test_importing_the_package_imports_next_to_nothing():
+    loaded = modules_after("import compuerta")
+    assert {m for m in loaded if m.startswith("compuerta")} == {"compuerta"}
+    assert not {part(m) for m in loaded} & ({"numpy", "safetensors", "click", "tqdm", "json"} | NEVER)
+
+
+def test_layers_need_no_more_than_numpy():
+    loaded = modules_after("import compuerta, numpy; compuerta.LSTM(2, 3, rng=0)(numpy.zeros((1, 4, 2)))")
+    assert not {part(m) for m in loaded} & {"safetensors", "click", "tqdm"}
+    assert not {m for m in loaded if m.startswith("compuerta.")} & {"compuerta.training", "compuerta.tasks",
+                                                                   "compuerta.cli", "compuerta.see"}  # fmt: skip
+
+
+def test_every_public_name_is_there():
+    for name in compuerta.__all__:
+        assert getattr(compuerta, name) is not None
+    assert set(dir(compuerta)) == set(compuerta.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = compuerta.nothing
