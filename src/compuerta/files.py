@@ -63,7 +63,8 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, Array], dict[str, Any]
     try:
         tensors = load(data)
         length = int.from_bytes(data[:8], "little")
-        metadata = json.loads(data[8 : 8 + length]).get("__metadata__", {})
+        header = json.loads(data[8 : 8 + length], object_pairs_hook=_once)
+        metadata = header.get("__metadata__", {})
     except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise FileFormatError("error.file.not_safetensors", path=name, why=_one_line(error)) from None
     if not isinstance(metadata, dict) or _KEY not in metadata:
@@ -152,6 +153,14 @@ def _checksum(tensors: Mapping[str, Array], text: str, version: int = FORMAT_VER
         digest.update(f"\0{name}\0{array.dtype.str}\0{array.shape}\0".encode())
         digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Make a JSON object of its pairs; a name that stands there twice could hide a tensor."""
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        raise ValueError("duplicate names")
+    return made
 
 
 def _plain(value: Any) -> Any:

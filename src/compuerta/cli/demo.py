@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from ..texts import grouped
-from .base import FILE, IntRange, Texts, command, flag, option
+from .base import FILE, IntRange, Refused, Texts, command, flag, option
 from .output import clean, log, out, out_json, painter
 
 #: The numbers the model may learn from, how many of them it sees, and how it learns: some 20 s on two cores.
@@ -42,6 +42,8 @@ def make(t: Texts) -> click.Command:
 
         files.check_writable(output)
         corpus_file = output.with_suffix(".txt")
+        if corpus_file == output or not _may_write(corpus_file):
+            raise Refused("cli.demo.taken", option="--output", file=clean(str(corpus_file)))
         files.check_writable(corpus_file)
         paint = painter()
         text, numbers = corpus(t.lang, SEEN, np.random.default_rng(seed), limit=LIMIT)
@@ -86,6 +88,20 @@ def make(t: Texts) -> click.Command:
             log(line)
 
     return demo
+
+
+def _may_write(path: Path) -> bool:
+    """Return whether there is no such file, or it is a text that a demo wrote: a person's file is left alone."""
+    from ..data import from_words
+    from ..texts import LANGUAGES
+
+    if not path.exists():
+        return True
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError):
+        return False
+    return any(all(from_words(line, lang) is not None for line in lines) for lang in LANGUAGES)
 
 
 def _gates(model: Any, lines: list[str], values: list[int | None]) -> tuple[dict[str, Any], str, int]:

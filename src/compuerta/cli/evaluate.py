@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from .base import FILE, IntRange, Texts, argument, command, flag, option
+from .base import FILE, IntRange, Refused, Texts, argument, command, flag, option
 from .output import clean, log, out, out_json
 
 
@@ -20,19 +20,24 @@ def make(t: Texts) -> click.Command:
         argument("model", FILE),
         argument("file", FILE),
         option("--column"),
-        option("--origins", type=IntRange(1, 10_000), default=4),
+        option("--origins", type=IntRange(1, 10_000)),
         flag("--all"),
         flag("--json"),
     )
-    def evaluate(model: Path, file: Path, column: str | None, origins: int, all: bool, json: bool) -> None:
+    def evaluate(model: Path, file: Path, column: str | None, origins: int | None, all: bool, json: bool) -> None:
         from ..tasks import LanguageModel, Task
         from .models import open_model
 
         task = open_model(model, Task)  # type: ignore[type-abstract]
-        if isinstance(task, LanguageModel):
+        text = isinstance(task, LanguageModel)
+        foreign = {"--column": column, "--origins": origins} if text else {"--all": all or None}
+        for name, value in foreign.items():
+            if value is not None:
+                raise Refused("cli.evaluate.foreign", option=name, kind=type(task).__name__)
+        if text:
             _language(t, task, file, all, json)
         else:
-            _series(t, task, file, column, origins, json)
+            _series(t, task, file, column, origins or 4, json)
 
     return evaluate
 

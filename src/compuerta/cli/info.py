@@ -24,11 +24,18 @@ def make(t: Texts) -> click.Command:
             return
         width = max(len(label) for _, label, _ in rows)
         for _, label, value in rows:
-            out(f"{label:<{width}}  {clean(str(value))}")
+            shown = _shown(t, value)
+            out(f"{label:<{width}}  {shown}")
         if tail:
             out("\n" + tail)
 
     return info
+
+
+def _shown(t: Texts, value: Any) -> str:
+    if value is True:
+        return t("cli.info.checksum_ok")
+    return grouped(value, t.lang) if isinstance(value, int) else clean(str(value))
 
 
 def _here(t: Texts) -> list[tuple[str, str, Any]]:
@@ -59,18 +66,18 @@ def _file(t: Texts, file: Path) -> tuple[list[tuple[str, str, Any]], str]:
     facts: dict[str, Any] = {"kind": type(model).__name__, "size": f"{os.path.getsize(file) / 1e6:.2f} MB"}
     tail: list[str] = []
     if isinstance(model, LanguageModel):
-        facts["parameters"] = grouped(model.model_.parameters.size, t.lang)
+        facts["parameters"] = model.model_.parameters.size
         facts["vocabulary"] = f"{model.vocabulary_.size}: {model.vocabulary_.characters!r}"
         facts["settings"] = ", ".join(f"{k}={v}" for k, v in model.get_params().items())
         tail = [model.model_.summary(t.lang), "", *language_lines(t, model.report_)]
     elif isinstance(model, Forecaster):
-        facts["parameters"] = grouped(sum(n.parameters.size for _, n in model.members_), t.lang)
+        facts["parameters"] = sum(network.parameters.size for _, network in model.members_)
         facts["series"] = f"{model.series_.name}: {len(model.series_.values)}"
         facts["settings"] = ", ".join(f"{k}={v}" for k, v in model.get_params().items())
         tail = backtest_lines(t, model.report_)
     elif isinstance(model, Layer):
-        facts["parameters"] = grouped(model.parameters.size, t.lang)
+        facts["parameters"] = model.parameters.size
         tail = [model.summary(t.lang) if isinstance(model, Sequential) else repr(model)]
         tail += [f"  {name:<20}{array.shape}" for name, array in model.parameters.items()]
-    facts["checksum"] = t("cli.info.checksum_ok")
+    facts["checksum"] = True
     return [(key, t(f"cli.info.{key}"), value) for key, value in facts.items()], "\n".join(tail)

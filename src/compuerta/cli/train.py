@@ -61,21 +61,28 @@ def make(t: Texts) -> click.Command:
             task = "series" if looks_like_series(file) else "text"
         foreign = _SERIES_ONLY if task == "text" else _TEXT_ONLY
         for name in foreign:
-            if given[name] not in (None, False):
+            if given[name] is not None and given[name] is not False:
                 raise Refused("cli.train.foreign", option="--" + name.replace("_", "-"), task=task)
         output = output if output is not None else Path(Path(file).stem + ".safetensors")
-        _writable(output)
+        _writable(file, output, task)
         settings = {name: value for name, value in given.items() if value is not None and name not in foreign}
         (_train_text if task == "text" else _train_series)(t, file, output, settings, json)
 
     return train
 
 
-def _writable(output: Path) -> None:
-    """Find out before the work, not after it, whether the model can be written."""
+def _checkpoint(output: Path) -> Path:
+    return Path(f"{output}.checkpoint")
+
+
+def _writable(file: Path, output: Path, task: str) -> None:
+    """Find out before the work, not after it, whether all that will be written can be."""
     from .. import files
 
-    files.check_writable(output)
+    for path in (output, *([_checkpoint(output)] if task == "text" else [])):
+        if path.exists() and path.samefile(file):
+            raise Refused("cli.train.same_file", option="--output", file=clean(str(file)))
+        files.check_writable(path)
 
 
 def _train_text(t: Texts, file: Path, output: Path, settings: dict[str, Any], json: bool) -> None:
@@ -91,7 +98,7 @@ def _train_text(t: Texts, file: Path, output: Path, settings: dict[str, Any], js
         settings.setdefault("updates", None)
     text = read_text(file)
     model = LanguageModel(**settings)
-    checkpoint = Path(f"{output}.checkpoint")
+    checkpoint = _checkpoint(output)
     if not resume and checkpoint.exists():
         log(t("cli.train.old_checkpoint", file=clean(str(checkpoint))))
     log(t("cli.train.text", file=clean(str(file)), characters=grouped(len(text), t.lang), distinct=len(set(text)),
@@ -107,6 +114,8 @@ def _train_text(t: Texts, file: Path, output: Path, settings: dict[str, Any], js
         if hasattr(model, "model_") and model.report_["updates"]:
             save(model, output)
             log(t("cli.train.interrupted", updates=model.report_["updates"], file=clean(str(output))))
+        if checkpoint.exists():
+            log(t("cli.train.go_on"))
             log(f"  compuerta train {clean(str(file))} -o {clean(str(output))} … --resume")
         raise
     save(model, output)

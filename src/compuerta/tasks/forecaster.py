@@ -119,7 +119,8 @@ class Forecaster(Task):
 
     Args:
         horizon: steps to forecast; if None one season, but at most 60 (12 where there is no season).
-        period: length of the season in steps; if None, that of the dates, else the clearest in the series.
+        period: length of the season in steps; if None, that of the dates, else the clearest in the series. A series
+            too short for two seasons and three horizons is taken to have none.
         window: steps the networks see; chosen from the season if None.
         hidden_size: H. members: networks for each view.
         dropout: in training, before the output.
@@ -206,7 +207,7 @@ class Forecaster(Task):
         if len(z) < least:
             raise DataError("error.series_too_short", got=len(z), expected=least, horizon=horizon)
         if 2 * period + 3 * horizon > len(z):
-            period = 1  # too short to know its season
+            period = 1  # too short to know its season; the report says so
         room = (len(z) - max(least, 2 * period + 2 * horizon)) // horizon
         return period, horizon, max(0, min(origins, room))
 
@@ -305,16 +306,17 @@ class Forecaster(Task):
         """
         self._check_fitted("members_")
         h = checks.count(h if h is not None else self.horizon_, "h")
-        levels = [checks.number(v, "level", low=0.0, high=99.9, open_low=True) for v in level]
+        levels = [checks.number(v, "level", low=0.0, high=math.nextafter(100.0, 0.0), open_low=True) for v in level]
         past = self.series_ if series is None else _series(series)
         reach = max(view.reach for view, _ in self.members_)
         if len(past.values) < reach:
             raise DataError("error.series_too_short_to_forecast", got=len(past.values), expected=reach)
         z = self._forward(past.values)
+        phase = _phase(self.series_, past)
         spread: dict[float, list[Array]] = {v: [] for v in levels}
         means: list[Array] = []
         while sum(len(mean) for mean in means) < h:
-            mean = self._ahead(z)
+            mean = self._ahead(z, phase)
             z = np.concatenate((z, mean))
             means.append(mean)
             for v in levels:  # each round on fed-back values is as much more uncertain as one more independent error
@@ -329,10 +331,10 @@ class Forecaster(Task):
         season = seasonal_naive(past.values, h, self.period_)
         return Forecast(self._back(mean), lower, upper, season, past.future_dates(h))
 
-    def _ahead(self, z: Array) -> Array:
+    def _ahead(self, z: Array, phase: int = 0) -> Array:
         """Return the mean of the members' forecasts (horizon,) from the end of ``z``."""
         origin = np.array([len(z) - 1])
-        each = [v.forecasts(z, origin, net(_single(v.inputs(z, origin)))[:, 0])[0] for v, net in self.members_]
+        each = [v.forecasts(z, origin, net(_single(v.inputs(z, origin, phase)))[:, 0])[0] for v, net in self.members_]
         mean: Array = np.mean(each, axis=0)
         return mean
 
@@ -452,6 +454,13 @@ def _thinned(origins: Array) -> Array:
     if len(origins) <= _MOST_WINDOWS:
         return origins
     return origins[np.linspace(0, len(origins) - 1, _MOST_WINDOWS).round().astype(np.intp)]
+
+
+def _phase(learnt: Series, other: Series) -> int:
+    """Return how many steps after ``learnt`` another series begins, where the dates tell; 0 where they do not."""
+    if learnt.step is None or not learnt.dates or not other.dates:
+        return 0
+    return round(learnt.step.between(learnt.dates[0], other.dates[0]))
 
 
 def _single(array: Array) -> Array:

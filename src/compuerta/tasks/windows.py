@@ -105,15 +105,18 @@ class View:
         """Values that a window needs before its first forecast."""
         return self.window + (self.period if self.base == "season" else 1)
 
-    def inputs(self, z: Array, origins: Array) -> Array:
-        """Return the windows (M, W, C) that end at ``origins`` (M,), indices into ``z`` (values on a common scale)."""
+    def inputs(self, z: Array, origins: Array, phase: int = 0) -> Array:
+        """Return the windows (M, W, C) that end at ``origins`` (M,), indices into ``z`` (values on a common scale).
+
+        ``phase`` is how many steps after the start of the series it learnt from ``z`` begins.
+        """
         at = origins[:, None] + np.arange(1 - self.window, 1)
         relative = z[at] - z[origins][:, None]
         if self.base == "season":
             first, second = z[at] - z[at - self.period], relative
         else:
             first, second = relative, z[at] - z[at - 1]
-        angle = 2 * math.pi * at / self.period
+        angle = 2 * math.pi * (at + phase) / self.period
         season = (np.sin(angle), np.cos(angle)) if self.period > 1 else (np.zeros(at.shape), np.zeros(at.shape))
         return np.stack((first / self.scale, second / self.scale, *season), axis=2)
 
