@@ -206,7 +206,7 @@ def test_a_random_walk_gets_an_honest_figure(rng):
 def test_the_figures_of_the_backtest_by_hand(monkeypatch):
     """With a forecast put in its place, every number can be worked out."""
     z = growing(80)
-    monkeypatch.setattr(Forecaster, "_ahead", lambda self, past: past[-5] + np.arange(5.0))
+    monkeypatch.setattr(Forecaster, "_ahead", lambda self, past, phase: past[-5] + np.arange(5.0))
     test = Forecaster(5, period=4, log=False, **QUICK).backtest(z, origins=3)
     own, other, scaled, other_scaled = [], [], [], []
     for cut in (65, 70, 75):
@@ -229,8 +229,8 @@ def test_the_backtest_never_sees_the_future(refit, period, monkeypatch):
     seen = []
     ahead = Forecaster._ahead
 
-    def watched(self, z):
-        seen.append(ahead(self, z))
+    def watched(self, z, phase):
+        seen.append(ahead(self, z, phase))
         return seen[-1]
 
     monkeypatch.setattr(Forecaster, "_ahead", watched)
@@ -506,3 +506,16 @@ def test_errors_of_all_members_belong_to_the_same_windows(monkeypatch):
     rows = min(len(at) for at in late)
     for at in late[1:]:
         np.testing.assert_array_equal(at[-rows:], late[0][-rows:])
+
+
+def test_the_season_of_another_series_is_told_by_its_dates():
+    """The same months from January on or from May on: the same forecast, because May stays May."""
+    z = np.round(seasonal_series(96, 12, 3), 3)
+    dates = [dt.date(2010 + k // 12, k % 12 + 1, 1) for k in range(96)]
+    step = Step(months=1)
+    whole = Series(z, "x", dates, "ymd", step, 12)
+    later = Series(z[4:], "x", dates[4:], "ymd", step, 12)
+    model = Forecaster(4, **QUICK).fit(whole)
+    np.testing.assert_allclose(model.predict(4, series=later).mean, model.predict(4).mean, rtol=1e-6)
+    blind = Series(z[4:], "x")
+    assert np.abs(model.predict(4, series=blind).mean - model.predict(4).mean).max() > 1e-4
