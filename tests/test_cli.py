@@ -282,10 +282,10 @@ def test_what_is_no_model_file_is_told(here, refused, made, command):
 
 def test_a_model_of_another_kind_is_told(refused, made):
     for args, got, expected in (
-        (("generate", made / "sales.safetensors"), "Forecaster", "LanguageModel"),
-        (("forecast", made / "text.safetensors"), "LanguageModel", "Forecaster"),
-        (("generate", made / "layers"), "Sequential", "LanguageModel"),
-        (("evaluate", made / "layers", made / "text.txt"), "Sequential", ""),
+        (("generate", made / "sales.safetensors"), "forecasting model", "language model"),
+        (("forecast", made / "text.safetensors"), "language model", "forecasting model"),
+        (("generate", made / "layers"), "network of layers", "language model"),
+        (("evaluate", made / "layers", made / "text.txt"), "network of layers", "compuerta train"),
     ):
         err = refused(1, *args)
         assert got in err
@@ -364,7 +364,7 @@ def test_forecast_from_another_file(here, ok, made):
 def test_forecast_tells_levels_apart(ok, made):
     args = ("forecast", made / "sales.safetensors", "--level", 97, "--level", 97.5)
     assert set(parsed(ok(*args, "--json")[0])["intervals"]) == {"97", "97.5"}
-    assert "97.5% +" in ok(*args, "--csv")[0]
+    assert "upper_97.5" in ok(*args, "--csv")[0]
     assert ok("forecast", made / "sales.safetensors", "--level", 99.95)[0]  # the help says up to 100
 
 
@@ -396,7 +396,7 @@ def test_evaluate_a_series(ok, made):
     assert (result["origins"], result["horizon"], result["period"]) == (1, 6, 12)
     out, err = ok("evaluate", made / "sales.safetensors", made / "sales.csv", "--origins", 1)
     assert "MASE" in out
-    assert "MAE" in err
+    assert "error 0." in err
 
 
 @pytest.mark.parametrize(
@@ -470,7 +470,7 @@ def test_demo(here, ok, small_demo, lang):
     assert sorted(os.listdir(here)) == ["numbers.safetensors", "numbers.txt"]
     lines = (here / "numbers.txt").read_text(encoding="utf-8").splitlines()
     assert len({from_words(line, lang) for line in lines}) == 300
-    assert {"en": "What it writes:", "es": "Lo que escribe"}[lang] in out
+    assert {"en": "What it writes", "es": "Lo que escribe"}[lang] in out
     assert re.search(r"\b0 \(0", out) or re.search(r"\b\d+ \(\d+\s?%\)", out)
     assert re.search(r"^\s*f\b|f_t", out, re.M)  # the gates
     assert "5/5" in err
@@ -553,8 +553,33 @@ def test_ctrl_c_saves_and_resume_goes_on(here, ok, made, run):
 
 def test_resume_without_a_checkpoint_is_told(here, run, made):
     code, out, err = run("train", made / "text.txt", "-o", "m", *TRAIN, "--updates", 3, "--resume")
-    assert (code, out) == (1, "")
+    assert (code, out) == (2, "")
     assert "m.checkpoint" in err.splitlines()[-1]
+
+
+def test_a_checkpoint_that_is_left_is_not_overwritten(here, run, made):
+    (here / "m.checkpoint").write_bytes(b"precious")
+    code, out, err = run("train", made / "text.txt", "-o", "m", *TRAIN, "--updates", 3)
+    assert (code, out) == (2, "")
+    assert "--resume" in err
+    assert (here / "m.checkpoint").read_bytes() == b"precious"
+
+
+def test_explain_shows_the_gates_of_a_model_of_ones_own(ok, refused, made):
+    """The printed numbers are those of the trace, for the unit asked for; without one, for the unit that moves most."""
+    model = compuerta.load(made / "text.safetensors")
+    text = "la luna"
+    told = parsed(ok("explain", made / "text.safetensors", "--text", text, "--unit", 3, "--json")[0])
+    before = "\n" if "\n" in model.vocabulary_ else ""
+    trace = model.trace(before + text)
+    for key in "figoch":
+        np.testing.assert_allclose(told["gates"][key], trace[key, 0][0, len(before) :, 2], rtol=1e-6)
+    out, _ = ok("explain", made / "text.safetensors", "--text", text, "--lang", "es")
+    assert text in out
+    assert "compuerta de olvido" in " ".join(out.split())
+    assert "--text" in refused(2, "explain", made / "text.safetensors")
+    assert "MODEL" in refused(2, "explain", "--text", "x")
+    assert "units" in refused(2, "explain", made / "text.safetensors", "--text", text, "--unit", 10_000)
 
 
 def test_ctrl_c_in_a_series_stops_the_whole(here, made):

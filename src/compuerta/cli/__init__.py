@@ -110,6 +110,11 @@ def run(args: list[str]) -> int:
 
 def main() -> None:
     """Run the command line and leave with its exit code: 0, 1 (failed), 2 (wrong use) or 130 (Ctrl-C)."""
+    # Before NumPy loads: OpenBLAS's threads wait for one another where another program holds a core, and then a run
+    # takes ten times as long; on a free machine a second thread gains little. Whoever sets these is obeyed.
+    threads = os.environ.get("COMPUERTA_NUM_THREADS") or "1"
+    for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(name, threads)
     prepare_streams()
     try:
         code = run(sys.argv[1:])

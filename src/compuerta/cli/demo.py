@@ -7,9 +7,10 @@ from typing import Any
 
 import click
 
-from ..texts import grouped
+from ..texts import grouped, percent
 from .base import FILE, IntRange, Refused, Texts, command, flag, option
-from .output import clean, log, out, out_json, painter
+from .models import unit_gates
+from .output import clean, log, out, out_json, out_wrapped, painter
 
 #: The numbers the model may learn from, how many of them it sees, and how it learns: some 20 s on two cores.
 LIMIT, SEEN = 10_000, 3_000
@@ -36,6 +37,7 @@ def make(t: Texts) -> click.Command:
         from .. import files
         from ..data.numbers import corpus, from_words
         from ..interop import save
+        from ..see.explain import gate_table
         from ..tasks import LanguageModel
         from ..tasks.language_model import LN2
         from ..training import Progress
@@ -58,7 +60,9 @@ def make(t: Texts) -> click.Command:
         valid = [n for n in values if n is not None]
         unseen = [n for n in valid if n not in known]
         save(model, output)
-        trace, word, unit = _gates(model, lines, values)
+        good = [line for line, n in zip(lines, values, strict=True) if n is not None and 15 <= len(line) <= 32]
+        word = good[0] if good else (lines[0] if lines else "") or "?"
+        trace, unit = unit_gates(model, word)
         if json:
             out_json({
                 "model": output, "corpus": corpus_file, "written": len(lines), "valid": len(valid),
@@ -70,17 +74,16 @@ def make(t: Texts) -> click.Command:
 
         out(paint(t("cli.demo.wrote"), "title"))
         for line, value in list(zip(lines, values, strict=True))[:8]:
-            mark = t("cli.demo.invalid") if value is None else f"= {grouped(value, t.lang)}"
+            mark = t("cli.demo.invalid") if value is None else f"= {value:<5}"
             if value is not None and value not in known:
-                mark += f"  {t('cli.demo.new')}"
-            out(f"  {clean(line):<58} {mark}")
-        share = f"{len(valid) / max(1, len(lines)):.0%}"
-        out(t("cli.demo.judged", written=len(lines), valid=len(valid), share=share, unseen=len(unseen)))
-        out(t("cli.demo.chance", share=f"{1 - SEEN / LIMIT:.0%}"))
+                mark += t("cli.demo.new")
+            line = clean(line)
+            out(f"  {line if len(line) <= 48 else line[:47] + '…':<48} {mark}".rstrip())
+        share = percent(len(valid) / max(1, len(lines)), t.lang)
+        out_wrapped(t("cli.demo.judged", written=len(lines), valid=len(valid), share=share, unseen=len(unseen)))
+        out_wrapped(t("cli.demo.chance", share=percent(1 - SEEN / LIMIT, t.lang)))
         out("")
         out(paint(t("cli.demo.gates", unit=unit + 1, units=SETTINGS["hidden_size"], word=word), "title"))
-        from ..see.explain import gate_table
-
         out(gate_table(list(word), trace, t.lang))
         out("")
         log(t("cli.demo.saved", model=clean(str(output)), corpus=clean(str(corpus_file))))
@@ -102,17 +105,3 @@ def _may_write(path: Path) -> bool:
     except (OSError, ValueError):
         return False
     return any(all(from_words(line, lang) is not None for line in lines) for lang in LANGUAGES)
-
-
-def _gates(model: Any, lines: list[str], values: list[int | None]) -> tuple[dict[str, Any], str, int]:
-    """Return the gates of one unit along one written number, that number, and the unit: the one that moves most."""
-    import numpy as np
-
-    good = [line for line, value in zip(lines, values, strict=True) if value is not None and 15 <= len(line) <= 32]
-    word = good[0] if good else lines[0] or "?"
-    embedding, recurrent, _ = model._parts()
-    ids = model.vocabulary_.encode("\n" + word)
-    _, trace = recurrent.trace(embedding(ids[None]))
-    every = {key: trace[key, 0][0, 1:] for key in ("f", "i", "g", "o", "c", "h")}  # without the line break before
-    unit = int(np.argmax(np.ptp(every["f"], axis=0) * np.ptp(every["c"], axis=0)))
-    return {key: values_[:, unit] for key, values_ in every.items()}, word, unit

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from ..texts import percent
 from .base import FILE, IntRange, Refused, Texts, argument, command, flag, option
 from .output import clean, log, out, out_json
 
@@ -51,28 +52,30 @@ def _language(t: Texts, task: object, file: Path, everything: bool, json: bool) 
     text = read_text(file)
     held_out = task.held_out(text)
     if held_out is not None and not everything:
-        log(t("cli.evaluate.held_out", share=f"{len(held_out) / len(text):.0%}"))
+        log(t("cli.evaluate.held_out", share=percent(len(held_out) / len(text), t.lang)))
         text = held_out
     elif held_out is not None:
         log(t("cli.evaluate.trained_on"))
-    bits, unigram = task.score(text), task.score_unigram(text)
+    held = held_out is not None and not everything
+    bits = task.score(text)
+    unigram = task.report_["unigram"] if held else task.score_unigram(text)
     if json:
         out_json({"bits_per_char": bits, "unigram": unigram, "characters": len(text)})
         return
-    for line in bits_lines(t, bits, unigram, held_out=held_out is not None and not everything):
+    for line in bits_lines(t, bits, unigram, held_out=held):
         out(line)
 
 
 def _series(t: Texts, task: object, file: Path, column: str | None, origins: int, json: bool) -> None:
     from ..data import read_series
     from ..tasks import Forecaster
-    from ..training import Progress
+    from .models import bars
     from .report import backtest_lines
 
     assert isinstance(task, Forecaster)
     series = read_series(file, column)
     log(t("cli.evaluate.series", file=clean(str(file)), n=len(series.values), origins=origins))
-    test = task.backtest(series, origins=origins, callbacks=lambda label: [Progress(t.lang, name="MAE", label=label)])
+    test = task.backtest(series, origins=origins, callbacks=bars(t))
     if json:
         out_json(asdict(test))
         return

@@ -1,11 +1,13 @@
-"""``compuerta explain``: one step of an LSTM by hand, every gate with its numbers and what they mean."""
+"""``compuerta explain``: one step of an LSTM by hand, or a unit of one's own model along a text, gate by gate."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
-from .base import IntRange, Texts, command, flag, option
-from .output import out, out_json, painter
+from .base import FILE, IntRange, Refused, Texts, argument, command, flag, option
+from .output import clean, out, out_json, painter
 
 
 def make(t: Texts) -> click.Command:
@@ -14,12 +16,22 @@ def make(t: Texts) -> click.Command:
     @command(
         t,
         "explain",
+        argument("model", FILE, required=False),
+        option("--text", default=""),
+        option("--unit", type=IntRange(1, 1_000_000)),
         option("--seed", type=IntRange(0, 2**32 - 1), default=42),
         option("--input-size", type=IntRange(1, 1000), default=4),
         option("--hidden-size", type=IntRange(1, 1000), default=3),
         flag("--json"),
     )
-    def explain(seed: int, input_size: int, hidden_size: int, json: bool) -> None:
+    def explain(
+        model: Path | None, text: str, unit: int | None, seed: int, input_size: int, hidden_size: int, json: bool
+    ) -> None:
+        if model is not None:
+            _model(t, model, text, unit, json)
+            return
+        if text or unit is not None:
+            raise Refused("cli.explain.needs_model", option="--text" if text else "--unit")
         from ..see.explain import drawn_step, explain_step, numbers
 
         step = drawn_step(seed, input_size, hidden_size)
@@ -30,3 +42,23 @@ def make(t: Texts) -> click.Command:
             out("\n" + t("cli.explain.next", seed=(seed + 1) % 2**32))
 
     return explain
+
+
+def _model(t: Texts, model: Path, text: str, unit: int | None, json: bool) -> None:
+    """Show the gates of one unit of a person's own model along a text."""
+    from ..see.explain import gate_table
+    from ..tasks import LanguageModel
+    from .models import open_model, unit_gates
+
+    if not text:
+        raise Refused("cli.explain.needs_text", option="--text")
+    task = open_model(model, LanguageModel)
+    units = task.hidden_size
+    if unit is not None and unit > units:
+        raise Refused("cli.explain.no_unit", option="--unit", units=units, got=unit)
+    gates, chosen = unit_gates(task, text, None if unit is None else unit - 1)
+    if json:
+        out_json({"text": text, "unit": chosen + 1, "gates": gates})
+        return
+    out(painter()(t("cli.demo.gates", unit=chosen + 1, units=units, word=clean(text)), "title"))
+    out(gate_table(list(text), gates, t.lang))

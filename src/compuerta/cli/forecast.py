@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import csv as csv_module
 import io
-import math
+import shlex
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -43,7 +42,7 @@ def make(t: Texts) -> click.Command:
         from ..see.chart import series_chart
         from ..tasks import Forecaster
         from .models import open_model
-        from .report import backtest_lines
+        from .report import backtest_lines, decimals
 
         task = open_model(model, Forecaster)
         series = read_series(file, column) if file is not None else task.series_
@@ -57,34 +56,37 @@ def make(t: Texts) -> click.Command:
                 "backtest": task.report_["backtest"],
             })  # fmt: skip
             return
-        names = [t("cli.forecast.step"), t("cli.forecast.forecast")]
+        names = [t("cli.forecast.date" if made.dates is not None else "cli.forecast.step"), t("cli.forecast.forecast")]
+        plain = ["step", "forecast"]  # the header of the CSV is the same in every language
         columns = [made.mean]
         for v in sorted(made.lower):
-            names += [f"{v:g}% −", f"{v:g}% +"]
+            names += [t("cli.forecast.low", level=f"{v:g}"), t("cli.forecast.high", level=f"{v:g}")]
+            plain += [f"lower_{v:g}", f"upper_{v:g}"]
             columns += [made.lower[v], made.upper[v]]
         names.append(t("cli.report.seasonal_naive" if task.period_ > 1 else "cli.report.naive"))
         columns.append(made.seasonal_naive)
         if csv:
             table = io.StringIO()
             writer = csv_module.writer(table, lineterminator="\n")
-            writer.writerow(names)
+            writer.writerow([*plain, "naive"])
             writer.writerows([step, *(f"{c[k]:.10g}" for c in columns)] for k, step in enumerate(steps))
             out(table.getvalue().rstrip("\n"))
             return
         if is_terminal(sys.stdout):
             out(series_chart(series.values, made.mean, clean(series.name)))
-        decimals = _decimals(columns)
-        rows = [names] + [[step, *(f"{c[k]:.{decimals}f}" for c in columns)] for k, step in enumerate(steps)]
+            out(f"· {clean(series.name)}   ● {t('cli.forecast.legend', first=steps[0], last=steps[-1])}\n")
+        digits = decimals([float(v) for column in columns for v in column])
+        rows = [names] + [[step, *(f"{c[k]:.{digits}f}" for c in columns)] for k, step in enumerate(steps)]
         widths = [max(len(row[k]) for row in rows) for k in range(len(names))]
         for row in rows:
             out("  ".join([row[0].ljust(widths[0]), *(v.rjust(w) for v, w in zip(row[1:], widths[1:], strict=True))]))
+        sys.stdout.flush()
+        if file is not None:
+            log(t("cli.forecast.other", name=clean(task.series_.name)))
+            log(f"  {shlex.join(['compuerta', 'evaluate', str(model), str(file)])}")
+            return
+        log("")
         for line in backtest_lines(t, task.report_):
             log(line)
 
     return forecast
-
-
-def _decimals(columns: list[Any]) -> int:
-    """Return how many decimals show four figures of the largest value: the same for all, so that points align."""
-    largest = max((abs(float(v)) for column in columns for v in column), default=1.0)
-    return min(6, max(0, 3 - math.floor(math.log10(largest)))) if largest > 0 else 0

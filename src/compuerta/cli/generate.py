@@ -41,6 +41,7 @@ def make(t: Texts) -> click.Command:
         from .models import open_model
 
         task = open_model(model, LanguageModel)
+        stop = stop.replace("\\n", "\n").replace("\\t", "\t") if stop is not None else None
         text = task.generate(prompt, length, temperature=temperature, top_k=top_k, top_p=top_p, stop=stop, seed=seed)
         if json:
             out_json({"prompt": prompt, "text": text})

@@ -7,6 +7,7 @@ import math
 import os
 import re
 import sys
+import textwrap
 import unicodedata
 from collections.abc import Callable
 from contextlib import suppress
@@ -49,6 +50,11 @@ def clean(text: str, *, lines: bool = False) -> str:
 def out(text: str) -> None:
     """Write a result to stdout."""
     click.echo(text)
+
+
+def out_wrapped(text: str, indent: str = "") -> None:
+    """Write a sentence to stdout in lines of at most 80 columns; further lines begin with ``indent``."""
+    out("\n".join(textwrap.wrap(text, 80, subsequent_indent=indent, break_long_words=False)))
 
 
 def out_json(value: Any) -> None:

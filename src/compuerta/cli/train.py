@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..texts import grouped
+from ..texts import grouped, percent
 from .base import FILE, Choice, FloatRange, IntRange, Refused, Texts, argument, command, flag, option
+from .models import bars
 from .output import clean, log, out, out_json
-from .report import backtest_lines, language_lines
+from .report import backtest_lines, language_lines, lstm_wins
 
 if TYPE_CHECKING:
     from ..training import Callback
@@ -99,10 +101,11 @@ def _train_text(t: Texts, file: Path, output: Path, settings: dict[str, Any], js
     text = read_text(file)
     model = LanguageModel(**settings)
     checkpoint = _checkpoint(output)
-    if not resume and checkpoint.exists():
-        log(t("cli.train.old_checkpoint", file=clean(str(checkpoint))))
+    if resume != checkpoint.exists():
+        key = "cli.train.nothing_to_resume" if resume else "cli.train.old_checkpoint"
+        raise Refused(key, file=clean(str(checkpoint)))
     log(t("cli.train.text", file=clean(str(file)), characters=grouped(len(text), t.lang), distinct=len(set(text)),
-          held=f"{model.validation:.0%}"))  # fmt: skip
+          held=percent(model.validation, t.lang)))  # fmt: skip
     try:
         model.fit(
             text,
@@ -116,7 +119,7 @@ def _train_text(t: Texts, file: Path, output: Path, settings: dict[str, Any], js
             log(t("cli.train.interrupted", updates=model.report_["updates"], file=clean(str(output))))
         if checkpoint.exists():
             log(t("cli.train.go_on"))
-            log(f"  compuerta train {clean(str(file))} -o {clean(str(output))} … --resume")
+            log("  " + clean(shlex.join(["compuerta", *(a for a in sys.argv[1:] if a != "--resume"), "--resume"])))
         raise
     save(model, output)
     checkpoint.unlink(missing_ok=True)
@@ -132,7 +135,6 @@ def _train_series(t: Texts, file: Path, output: Path, settings: dict[str, Any], 
     from ..data import read_series
     from ..interop import save
     from ..tasks import Forecaster
-    from ..training import Progress
 
     series = read_series(file, settings.pop("column", None))
     model = Forecaster(**settings)
@@ -143,22 +145,20 @@ def _train_series(t: Texts, file: Path, output: Path, settings: dict[str, Any], 
         log(t("cli.train.gaps", gaps=series.gaps))
     log(t("cli.train.series", file=clean(str(file)), name=clean(series.name), n=len(series.values)))
 
-    def bars(label: str) -> Sequence[Callback]:
-        return [Progress(t.lang, name="MAE", label=label)]
-
-    model.fit(series, callbacks=bars)
+    model.fit(series, callbacks=bars(t))
     save(model, output)
     if json:
         out_json({"model": output, "task": "series", **model.report_})
         return
     for line in backtest_lines(t, model.report_):
         out(line)
-    _done(t, output, f"compuerta forecast {clean(str(output))}")
+    _done(t, output, f"compuerta forecast {clean(str(output))}" if lstm_wins(model.report_) else "")
 
 
 def _done(t: Texts, output: Path, following: str) -> None:
     log(t("cli.train.saved", file=clean(str(output)), size=f"{os.path.getsize(output) / 1e6:.1f}"))
-    log(t("cli.train.next", command=following))
+    if following:
+        log(t("cli.train.next", command=following))
 
 
 def _Summary(t: Texts) -> Callback:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 
 
-def series_chart(past: Array, future: Array, name: str = "", *, width: int = 72, height: int = 12) -> str:
+def series_chart(past: Array, future: Array, name: str = "", *, width: int = 68, height: int = 12) -> str:
     """Return a chart of the end of ``past`` and all of ``future``, at most ``width`` columns of dots.
 
     Past values are ``·``, the forecast is ``●``; the numbers at the left are the highest and lowest shown.
@@ -21,13 +21,14 @@ def series_chart(past: Array, future: Array, name: str = "", *, width: int = 72,
       │  ··
     0 │··
     """
-    room = max(1, width - len(future))
-    shown = np.concatenate((past[-room:], future))[:width]
-    start = len(shown) - len(future) if len(future) < width else 0
+    if len(future) > width * 2 // 3:  # thinned out, so that the past keeps its third
+        future = future[np.linspace(0, len(future) - 1, width * 2 // 3).round().astype(int)]
+    shown = np.concatenate((past[len(past) - min(len(past), width - len(future)) :], future))
+    start = len(shown) - len(future)
     low, high = float(shown.min()), float(shown.max())
     span = high - low or 1.0
     rows = np.rint((shown - low) / span * (height - 1)).astype(int)
-    labels = {height - 1: f"{high:.4g}", 0: f"{low:.4g}"}
+    labels = {height - 1: _label(high), 0: _label(low)}
     margin = max(map(len, labels.values()))
     lines = [f"{'':>{margin}} {name}"] if name else []
     before = np.concatenate((rows[:1], rows[:-1]))  # a column reaches from the value before to its own
@@ -37,3 +38,7 @@ def series_chart(past: Array, future: Array, name: str = "", *, width: int = 72,
         dots = "".join(m if bottom[k] <= r <= top[k] else " " for k, m in enumerate(marks))
         lines.append(f"{labels.get(r, ''):>{margin}} │{dots.rstrip()}")
     return "\n".join(lines)
+
+
+def _label(value: float) -> str:
+    return f"{value:.0f}" if 1000 <= abs(value) < 1e7 else f"{value:.4g}"

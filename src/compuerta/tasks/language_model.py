@@ -15,7 +15,7 @@ from .. import checks, files
 from ..activations import softmax
 from ..data import Vocabulary
 from ..errors import DataError, SettingError
-from ..layers import GRU, LSTM, Dense, Dropout, Embedding, Recurrent, Sequential
+from ..layers import GRU, LSTM, Dense, Dropout, Embedding, Recurrent, Sequential, Trace
 from ..training import (
     Adam,
     Callback,
@@ -302,7 +302,7 @@ class LanguageModel(Task):
         Args:
             prompt: read first; if empty, the model starts as at a line's beginning.
             n: how many characters to write.
-            temperature: below 1 bolder, above 1 wilder; 0 takes the likeliest each time.
+            temperature: below 1 safer, above 1 wilder; 0 takes the likeliest each time.
             top_k: choose among the k likeliest only.
             top_p: choose among the likeliest that together reach this probability (Holtzman et al. 2020).
             seed: of the draws; None for another text each time.
@@ -337,6 +337,17 @@ class LanguageModel(Task):
             out.append(k)
             h = stream(table[k])
         return self.vocabulary_.decode(np.array(out, np.intp))
+
+    def trace(self, text: str) -> Trace:
+        """Return every gate of every recurrent layer while the model reads ``text``: ``trace["f", 0]`` is (1, T, H).
+
+        Raises:
+            DataError: a character is not in the vocabulary.
+        """
+        self._check_fitted("model_")
+        embedding, recurrent, _ = self._parts()
+        _, trace = recurrent.trace(embedding(self.vocabulary_.encode(text)[None]))
+        return trace
 
     def _parts(self) -> tuple[Embedding, Recurrent, Dense]:
         """Return the three layers that matter when nothing is trained."""

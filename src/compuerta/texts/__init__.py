@@ -60,6 +60,15 @@ def grouped(n: int, lang: str | None = None) -> str:
     return f"{n:,}".replace(",", "\u202f") if abs(n) >= 10_000 else str(n)
 
 
+def percent(share: float, lang: str | None = None) -> str:
+    """Write a share as a percentage: ``98%`` in English, ``98 %`` in Spanish.
+
+    >>> percent(0.98, "en"), percent(0.98, "es")
+    ('98%', '98\xa0%')
+    """
+    return f"{share:.0%}" if language(lang) == "en" else f"{100 * share:.0f}\u00a0%"
+
+
 def say(key: str, lang: str | None = None, /, **values: object) -> str:
     """Return the text of ``key`` in ``lang`` with its fields filled in.
 

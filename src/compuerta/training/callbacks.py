@@ -55,12 +55,21 @@ class Progress(Callback):
         unit: factor and name of the loss as shown, such as ``(1 / log 2, "bits")`` for nats.
         label: a word before the bar.
         disable: show nothing.
+        leave: keep the bar when the run has ended.
     """
 
     def __init__(
-        self, lang: str | None = None, *, scale: float = 1.0, name: str = "", label: str = "", disable: bool = False
+        self,
+        lang: str | None = None,
+        *,
+        scale: float = 1.0,
+        name: str = "",
+        label: str = "",
+        disable: bool = False,
+        leave: bool = True,
     ) -> None:
-        self._lang, self._scale, self._name, self._label, self._disable = lang, scale, name, label, disable
+        self._lang, self._scale, self._name, self._label = lang, scale, name, label
+        self._disable, self._leave = disable, leave
         self._bar: Any = None
         self._smooth = math.nan
         self._validation = ""
@@ -74,13 +83,13 @@ class Progress(Callback):
         self._bar = tqdm(
             total=math.ceil(seconds) if by_time else updates,
             initial=int(trainer.seconds) if by_time else trainer.update,
-            desc=self._label or None,
-            unit=" s" if by_time else f" {say('progress.update', self._lang)}",
-            bar_format=say("progress.bar", self._lang),
+            desc=f"{self._label}: " if self._label else None,
+            unit="",
+            bar_format=say("progress.bar_time" if by_time else "progress.bar", self._lang),
             disable=self._disable,
             dynamic_ncols=True,
             mininterval=0.1 if sys.stderr.isatty() else 10.0,  # a log file wants few lines
-            leave=True,
+            leave=self._leave,
         )
         self._by_time = by_time
 
@@ -97,7 +106,7 @@ class Progress(Callback):
     def validated(self, trainer: Trainer, value: float) -> None:
         """Show the held-out figure beside the loss."""
         self._validation = f" · {say('progress.validation', self._lang)} {value:.3f}"
-        self._show(refresh=True)
+        self._show(refresh=sys.stderr.isatty())
 
     def _show(self, refresh: bool = False) -> None:
         name = self._name or say("progress.loss", self._lang)
