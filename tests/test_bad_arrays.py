@@ -146,9 +146,6 @@ def test_6_7_no_numbers(name, x):
 
 @pytest.mark.parametrize("dtype", ["float16", "int32", "complex128", "object", "nonsense", None, 7, np.longdouble])
 def test_6_7_dtypes_of_layers(dtype):
-    if dtype is None:  # NumPy's own reading of None
-        assert LSTM(F, H, dtype=None).dtype == np.float64
-        return
     with pytest.raises(DTypeError, match=r"dtype must be 'float32' or 'float64'; got " + re.escape(repr(dtype))):
         LSTM(F, H, dtype=dtype)
 
@@ -298,9 +295,30 @@ def test_12_dense_and_dropout_overflow_without_a_warning():
         y, _, tape = layer.forward(x, record=True)
         assert y[0, 0, 0] == np.sign(value) * np.inf
         layer.backward(tape, x)
-    y, _, tape = Dropout(0.5).forward(np.full((2, 3, 8), 3e38), record=True, rng=0)
+    dropout = Dropout(0.5)
+    y, _, tape = dropout.forward(np.full((2, 3, 8), 3e38), record=True, rng=0)
     assert set(np.unique(y)) == {0, np.inf}
-    Dropout(0.5).backward(tape, np.full((2, 3, 8), 3e38))
+    dropout.backward(tape, np.full((2, 3, 8), 3e38))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("make", [LSTM, GRU])
+def test_12_all_features_infinite_saturate_too(make, dtype):
+    """∞ − ∞ is NaN, but ±∞ at every input is a saturated gate: what a very large number gives, gradients too."""
+    layer = make(F, H, dtype=dtype, rng=0)
+    for value, large in ((np.inf, 1e29), (-np.inf, -1e29), (np.finfo(dtype).max, 1e29)):
+        y, _, tape = layer.forward(np.full((2, 4, F), value), record=True)
+        assert np.array_equal(y, layer(np.full((2, 4, F), large))[0])
+        grads = layer.backward(tape, np.ones_like(y))
+        assert np.isfinite(grads.flat).all()
+
+
+def test_a_tape_of_another_layer_is_refused():
+    layer, other = LSTM(F, H, rng=0), LSTM(F, H, rng=1)
+    y, _, tape = other.forward(np.ones((2, 3, F)), record=True)
+    for bad in (None, tape, tape.tape):
+        with pytest.raises(SettingError, match="LSTM: tape must be"):
+            layer.backward(bad, y)
 
 
 @recurrent
@@ -393,8 +411,13 @@ def test_15_states_that_are_no_states():
     lstm, gru, model = LAYERS["LSTM"](), LAYERS["GRU"](), LAYERS["Sequential"]()
     x, part = np.ones((3, 5, F)), np.zeros((1, 3, H))
     for bad in (part, (part,), (part, part, part), {"h": part, "c": part}, np.stack((part, part))):
-        refused(ShapeError, r"state must be the tuple \(h, c\)", lstm, lambda bad=bad: lstm.forward(x, bad))
-    refused(ShapeError, r"state must be the tuple \(h\)", gru, lambda: gru.forward(x, (part, part)))
+        refused(
+            ShapeError,
+            r"state must be \(h, c\), as a call returned it; got ",
+            lstm,
+            lambda bad=bad: lstm.forward(x, bad),
+        )
+    refused(ShapeError, r"state must be \(h\), as a call", gru, lambda: gru.forward(x, (part, part)))
     refused(ShapeError, r"state must be a tuple of 1", model, lambda: model.forward(x, (part, part)))
     refused(DTypeError, r"state c must hold real numbers; got dtype complex128", lstm,
             lambda: lstm.forward(x, (part, part + 0j)))  # fmt: skip

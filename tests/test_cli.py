@@ -396,7 +396,7 @@ def test_evaluate_a_series(ok, made):
     assert (result["origins"], result["horizon"], result["period"]) == (1, 6, 12)
     out, err = ok("evaluate", made / "sales.safetensors", made / "sales.csv", "--origins", 1)
     assert "MASE" in out
-    assert "error 0." in err
+    assert "check 1/1, network 2/2" in err
 
 
 @pytest.mark.parametrize(

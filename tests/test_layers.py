@@ -740,3 +740,26 @@ def test_seeds(rng):
     assert np.array_equal(first.parameters.flat, again.parameters.flat)
     assert not np.array_equal(first.parameters.flat, other.parameters.flat)
     assert not np.array_equal(first.parameters["w_h_l0"], first.parameters["w_h_l0_reverse"])
+
+
+def test_a_copied_stream_goes_on_alone(rng):
+    stream = LSTM(3, 4, 2, rng=rng).stream(2)
+    x = rng.standard_normal((3, 2, 3)).astype(np.float32)
+    stream(x[0])
+    twins = copy.deepcopy(stream), pickle.loads(pickle.dumps(stream))
+    expected = [stream(x[1]), stream(x[2])]
+    for twin in twins:
+        assert np.array_equal([twin(x[1]), twin(x[2])], expected)
+        assert np.array_equal(twin.state[1], stream.state[1])
+
+
+def test_a_trace_is_a_mapping_of_its_names(rng):
+    layer = LSTM(3, 4, 2, rng=rng)
+    _, trace = layer.trace(rng.standard_normal((2, 5, 3)))
+    assert list(trace) == [(name, k) for k in range(2) for name in trace.names]
+    assert set(trace.names) == set("figoch")
+    assert ("f", 1) in trace
+    for wrong in ("f", 0, ("f", 2), ("f", -1), ("f", "x"), ("zz", 0), ("f", 0, 1), ()):
+        assert wrong not in trace
+        with pytest.raises(KeyError):
+            trace[wrong]

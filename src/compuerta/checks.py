@@ -39,7 +39,7 @@ def float_dtype(dtype: Any, name: str) -> np.dtype[Any]:
     """Return float32 or float64 as a native dtype; anything else is refused."""
     for known in (np.dtype(np.float32), np.dtype(np.float64)):
         try:
-            if np.dtype(dtype) == known:
+            if dtype is not None and np.dtype(dtype).newbyteorder("=") == known:
                 return known
         except TypeError:
             break
@@ -81,11 +81,13 @@ def as_array(value: ArrayLike, name: str, argument: str, dtype: np.dtype[Any]) -
         array = np.asarray(value)
     except ValueError:  # NumPy's word for lists of unequal lengths
         raise ShapeError("error.ragged", name=name, argument=argument) from None
+    if array.dtype.kind == "O" and any(hasattr(row, "__len__") and not isinstance(row, str) for row in array.flat):
+        raise ShapeError("error.ragged", name=name, argument=argument)
     if array.dtype.kind not in "fiub":
         raise DTypeError("error.kind", name=name, argument=argument, got=array.dtype.name)
     if array.dtype == dtype:
         return array
-    with np.errstate(over="ignore"):  # a float64 beyond float32's range becomes infinity, which saturates
+    with np.errstate(all="ignore"):  # a float64 beyond float32's range becomes infinity, which saturates
         return array.astype(dtype)
 
 

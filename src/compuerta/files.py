@@ -11,8 +11,8 @@ import contextlib
 import hashlib
 import json
 import os
+import secrets
 import stat
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -36,13 +36,18 @@ def write(path: str | os.PathLike[str], tensors: Mapping[str, Array], content: M
         SettingError: ``path`` is a folder, a link or another thing that is no plain file.
         OSError: the disk is full, the folder is missing or read-only; an older file at ``path`` stays as it was.
     """
+    from safetensors import SafetensorError
     from safetensors.numpy import save
 
     # safetensors stores strided arrays wrongly in some versions: hand it contiguous ones in native order only.
     plain = {name: np.ascontiguousarray(a, a.dtype.newbyteorder("=")) for name, a in tensors.items()}
     text = json.dumps(content, ensure_ascii=False, sort_keys=True, default=_plain)
     header = {"format_version": FORMAT_VERSION, "checksum": _checksum(plain, text), "content": text}
-    write_bytes(path, save(plain, {_KEY: json.dumps(header, ensure_ascii=False)}))
+    try:
+        data = save(plain, {_KEY: json.dumps(header, ensure_ascii=False)})
+    except SafetensorError as error:
+        raise FileFormatError("error.file.cannot_hold", path=os.fspath(path), why=_one_line(error)) from None
+    write_bytes(path, data)
 
 
 def read(path: str | os.PathLike[str]) -> tuple[dict[str, Array], dict[str, Any]]:
@@ -98,7 +103,8 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
+        with contextlib.suppress(FileNotFoundError):  # an older file's permissions stay
+            os.chmod(temporary, stat.S_IMODE(os.stat(target).st_mode))
         os.replace(temporary, target)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
@@ -128,8 +134,9 @@ def check_writable(path: str | os.PathLike[str]) -> None:
 
 def _temporary(target: Path) -> tuple[int, str]:
     """Open a temporary file beside ``target``; an error names the folder, which is what is missing or closed."""
+    temporary = os.path.join(target.parent, f".compuerta-{secrets.token_hex(8)}.part")
     try:
-        return tempfile.mkstemp(prefix=".compuerta-", suffix=".part", dir=target.parent)
+        return os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666), temporary
     except OSError as error:
         raise type(error)(error.errno, error.strerror, os.fspath(target.parent)) from None
 
@@ -138,12 +145,6 @@ def _check_plain(target: Path) -> None:
     with contextlib.suppress(FileNotFoundError):
         if not stat.S_ISREG(os.lstat(target).st_mode):
             raise SettingError("error.file.not_plain", path=os.fspath(target))
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _checksum(tensors: Mapping[str, Array], text: str, version: int = FORMAT_VERSION) -> str:

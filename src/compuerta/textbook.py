@@ -50,6 +50,14 @@ def tanh(z: Array) -> Array:
     return result
 
 
+def _column(a: Any, n: int, name: str) -> Array:
+    """Return ``a`` as an array, which must be a column (n, 1): anything else would broadcast to nonsense."""
+    column: Array = np.asarray(a)
+    if column.shape != (n, 1):
+        raise ValueError(f"{name}: expected a column ({n}, 1); got {column.shape}; use reshape(-1, 1).")
+    return column
+
+
 class LSTM:
     """One LSTM cell and its run over a sequence, gate by gate.
 
@@ -62,7 +70,8 @@ class LSTM:
             leaves every bias at 0, as first tutorials do.
 
     Raises:
-        ValueError: ``init`` is neither of the two.
+        ValueError: ``init`` is neither of the two, or a size is not positive; in every method, an array is no column
+            of the right height.
 
     >>> lstm = LSTM(3, 5, rng=0)
     >>> h_t, C_t = lstm.forward(np.ones((3, 1)), np.zeros((5, 1)), np.zeros((5, 1)))
@@ -73,6 +82,8 @@ class LSTM:
     """
 
     def __init__(self, input_size: int, hidden_size: int, rng: Any = None, *, init: str = "standard") -> None:
+        if input_size < 1 or hidden_size < 1:
+            raise ValueError(f"LSTM: sizes must be positive; got input_size={input_size}, hidden_size={hidden_size}.")
         self.input_size = input_size
         self.hidden_size = hidden_size
         rng = np.random.default_rng(rng)
@@ -113,6 +124,8 @@ class LSTM:
             ``x``, ``h_prev``, ``C_prev``, ``concat`` (H + I, 1), the pre-activations ``zf, zi, zC, zo``, the gates
             ``f, i, o``, the candidate ``C_tilde``, ``C``, ``tanh_C`` and ``h``, all (H, 1).
         """
+        x = _column(x, self.input_size, "x")
+        h_prev, C_prev = _column(h_prev, self.hidden_size, "h_prev"), _column(C_prev, self.hidden_size, "C_prev")
         concat = np.vstack((h_prev, x))
         zf = self.Wf @ concat + self.bf
         f = sigmoid(zf)
@@ -177,7 +190,7 @@ class LSTM:
         h = zeros if h0 is None else h0
         C = zeros if C0 is None else C0
         steps = []
-        for x in X:
+        for x in np.asarray(X):
             s = self.step(x.reshape(-1, 1), h, C)
             h, C = s["h"], s["C"]
             steps.append(s)
@@ -211,11 +224,12 @@ class LSTM:
             RuntimeError: :meth:`forward_sequence` has not been called, or ``dH`` is not of its length.
         """
         steps: list[dict[str, Array]] | None = getattr(self, "_steps", None)
+        dH = np.asarray(dH)
         if steps is None or len(steps) != len(dH):
             raise RuntimeError("backward_sequence: call forward_sequence(X) first, with as many steps as dH has rows.")
         grads = {kind + k: np.zeros_like(getattr(self, kind[1] + k)) for k in BLOCKS for kind in ("dW", "db")}
         dh_next = np.zeros((self.hidden_size, 1))
-        dC_next = np.zeros((self.hidden_size, 1)) if dC is None else dC
+        dC_next = np.zeros((self.hidden_size, 1)) if dC is None else _column(dC, self.hidden_size, "dC")
         dX = []
         for s, dh in zip(reversed(steps), dH[::-1], strict=True):
             g = self.step_backward(s, dh.reshape(-1, 1) + dh_next, dC_next)

@@ -33,7 +33,7 @@ def backtest_lines(t: Texts, report: dict[str, Any]) -> list[str]:
     """Tell the errors of the backtest beside those of the seasonal naive forecast; if that wins, say so."""
     test = report["backtest"]
     if test is None:
-        return [t("cli.report.no_backtest", n=report["n"])]
+        return [t("cli.report.no_backtest", n=report["n"]) if report["origins"] else t("cli.report.not_asked")]
     seasonal = test["period"] > 1
     figures = [(t("cli.report.lstm"), test["mae"], test["mase"]),
                (t("cli.report.seasonal_naive" if seasonal else "cli.report.naive"), test["naive_mae"],

@@ -60,7 +60,8 @@ def make(t: Texts) -> click.Command:
         from ..data import looks_like_series
 
         if task is None:
-            task = "series" if looks_like_series(file) else "text"
+            table = looks_like_series(file) or file.suffix.lower() in (".csv", ".tsv")
+            task = "series" if table else "text"
         foreign = _SERIES_ONLY if task == "text" else _TEXT_ONLY
         for name in foreign:
             if given[name] is not None and given[name] is not False:
@@ -128,7 +129,7 @@ def _train_text(t: Texts, file: Path, output: Path, settings: dict[str, Any], js
         return
     for line in language_lines(t, model.report_):
         out(line)
-    _done(t, output, f"compuerta generate {clean(str(output))}")
+    _done(t, output, _command("generate", output))
 
 
 def _train_series(t: Texts, file: Path, output: Path, settings: dict[str, Any], json: bool) -> None:
@@ -152,7 +153,11 @@ def _train_series(t: Texts, file: Path, output: Path, settings: dict[str, Any], 
         return
     for line in backtest_lines(t, model.report_):
         out(line)
-    _done(t, output, f"compuerta forecast {clean(str(output))}" if lstm_wins(model.report_) else "")
+    _done(t, output, _command("forecast", output) if lstm_wins(model.report_) else "")
+
+
+def _command(name: str, output: Path) -> str:
+    return clean(shlex.join(["compuerta", name, str(output)]))
 
 
 def _done(t: Texts, output: Path, following: str) -> None:

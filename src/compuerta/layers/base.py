@@ -47,6 +47,7 @@ class Gradients:
 class Record:
     """A tape with what the boundary needs to know about it: the output's shape, and whether one sequence came."""
 
+    layer: Layer
     tape: Any
     shape: tuple[int, ...]
     single: bool
@@ -117,7 +118,7 @@ class Layer(ABC):
 
         Args:
             x: (N, T, F) or (T, F); token ids (N, T) or (T,) where the layer reads those. Integers and float16 are
-                converted to the layer's dtype, float64 too.
+                converted to the layer's dtype; float64 is rounded to it.
             state: the initial state, zeros if None; layers without state take None.
             lengths: (N,) ints in [0, T] for padded batches. Past its length a recurrent layer's output is zero and its
                 state stands still; with length 0 the state comes back as it was.
@@ -147,7 +148,7 @@ class Layer(ABC):
             y, state, tape = self._run(batch, self._check_state(state, n), valid, record, rng)
         if np.may_share_memory(y, batch):
             y = y.copy()
-        made = Record(tape, y.shape, single) if record else None
+        made = Record(self, tape, y.shape, single) if record else None
         return (y[0] if single else y), state, made
 
     def __call__(self, x: ArrayLike, state: Any = None, lengths: ArrayLike | None = None) -> Any:
@@ -166,7 +167,10 @@ class Layer(ABC):
 
         Raises:
             ShapeError: a gradient has not the shape of what it belongs to.
+            SettingError: the tape is not one of this layer's.
         """
+        if not isinstance(tape, Record) or tape.layer is not self:
+            raise SettingError("error.tape", name=self.name)
         shape = tape.shape[1:] if tape.single else tape.shape
         array = checks.gradient(dy, self.name, "dy", shape, self.parameters.dtype)
         if tape.single:

@@ -48,7 +48,7 @@ class Parameters(Mapping[str, Array]):
         self._flat = flat
         self.flat = flat.view()
         self.flat.flags.writeable = False
-        self._views = self.named(self.flat)
+        self._views, self._writable = self.named(self.flat), self.named(flat)
 
     def named(self, flat: Array) -> dict[str, Array]:
         """Return named views into any flat array of this layout, such as a gradient."""
@@ -77,11 +77,14 @@ class Parameters(Mapping[str, Array]):
         return self._views[name]
 
     def __setitem__(self, name: str, value: ArrayLike) -> None:
+        if name not in self.shapes:
+            raise KeyError(f"{name!r}: the parameters are {', '.join(self.shapes)}")
         shape = self.shapes[name]
         array = checks.as_array(value, "parameters", name, self.dtype)
         if array.shape != shape:
             raise ShapeError("error.parameter", name=name, expected=shape, got=array.shape)
-        self.named(self.writable())[name][...] = array
+        self._clock[0] += 1
+        self._writable[name][...] = array
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.shapes)
@@ -130,4 +133,5 @@ class Parameters(Mapping[str, Array]):
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.shapes, self._joined, self._parts = state["shapes"], state["joined"], state["parts"]
         self.size = state["flat"].size
-        self._adopt(state["flat"], [state["version"]])
+        flat = state["flat"]
+        self._adopt(flat if flat.flags.writeable else flat.copy(), [state["version"]])

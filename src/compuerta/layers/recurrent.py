@@ -122,9 +122,10 @@ class Recurrent(Layer):
         shape = (self.num_layers * self.directions, n, self.hidden_size)
         if state is None:
             return [np.zeros(shape, self.dtype) for _ in self.parts]
-        given = (state,) if len(self.parts) == 1 and not isinstance(state, (tuple, list)) else state
+        given = (state,) if len(self.parts) == 1 and not isinstance(state, tuple) else state
         if not isinstance(given, (tuple, list)) or len(given) != len(self.parts):
-            raise ShapeError("error.state_parts", name=self.name, parts=", ".join(self.parts))
+            got = f"{type(given).__name__}" + (f" of {len(given)}" if isinstance(given, (tuple, list)) else "")
+            raise ShapeError("error.state_parts", name=self.name, parts=", ".join(self.parts), got=got)
         return [
             checks.state(v, self.name, p, shape, self.dtype) for v, p in zip(given, self.parts, strict=True)
         ]  # fmt: skip
@@ -154,6 +155,10 @@ class Recurrent(Layer):
         record: bool,
         rng: np.random.Generator | None,
     ) -> tuple[Array, Any, StackTape | None]:
+        if x.dtype.kind == "f":
+            most = _MOST[x.dtype.itemsize]
+            if not (np.abs(x) <= most).all():  # ∞ − ∞ would be NaN where one infinity saturates; NaN stays
+                x = np.clip(x, -most, most)
         cell = self._cell()
         weights = self._weights(cell)
         final = [np.empty_like(part) for part in state]
@@ -243,6 +248,10 @@ class Recurrent(Layer):
             "dtype": self.dtype.name,
             "tokens": self.tokens,
         }
+
+
+#: Inputs beyond this, by bytes of the dtype, are taken as this: every gate is long saturated.
+_MOST = {4: 1e30, 8: 1e300}
 
 
 def dropout_mask(rng: np.random.Generator, shape: tuple[int, ...], p: float, dtype: np.dtype[Any]) -> Array:

@@ -28,6 +28,16 @@ class Stream:
         self._state = [np.zeros(shape, layer.dtype) for _ in layer.parts]
         self._rebuild()
 
+    # Copies of views are views no longer: a copied or pickled stream makes its own.
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"layer": self._layer, "n": self._n, "state": [part.copy() for part in self._state]}
+
+    def __setstate__(self, kept: dict[str, Any]) -> None:
+        self.__init__(kept["layer"], kept["n"])  # type: ignore[misc]
+        for mine, part in zip(self._state, kept["state"], strict=True):
+            mine[...] = part
+
     def _rebuild(self) -> None:
         cell = self._layer._cell()
         self._version = self._layer.parameters.version

@@ -37,7 +37,10 @@ class Trace(Mapping[Any, Array]):
         Raises:
             KeyError: there is no such quantity, layer or direction.
         """
-        name, layer, direction = key if len(key) == 3 else (*key, 0)
+        place = key if isinstance(key, tuple) else (key,)
+        name, layer, direction = (*place, 0) if len(place) == 2 else place if len(place) == 3 else ("", 0, 0)
+        if name not in self.names or not all(isinstance(k, int) for k in (layer, direction)):
+            raise KeyError(f"{key!r}: expected (name, layer) or (name, layer, direction), name one of {self.names}")
         if not (0 <= layer < len(self._tapes) and 0 <= direction < len(self._tapes[layer])):
             raise KeyError(key)
         values: Array = self._tapes[layer][direction].read(name)

@@ -189,6 +189,7 @@ class Forecaster(Task):
         whole = _series(series)
         period, horizon, origins = self._sizes(whole)
         report: dict[str, Any] = {"n": len(whole.values), "period": period, "horizon": horizon, "backtest": None,
+                                  "origins": self.origins,
                                   "name": whole.name}  # fmt: skip
         if origins:
             report["backtest"] = asdict(self.backtest(whole, origins=origins, callbacks=callbacks))
@@ -290,7 +291,11 @@ class Forecaster(Task):
     # ---- answering --------------------------------------------------------------------------------------------------
 
     def predict(
-        self, h: int | None = None, level: Sequence[float] = (80, 95), *, series: Series | ArrayLike | None = None
+        self,
+        h: int | None = None,
+        level: Sequence[float] | float = (80, 95),
+        *,
+        series: Series | ArrayLike | None = None,
     ) -> Forecast:
         """Forecast ``h`` steps after the end of the series (or of another, of the same kind).
 
@@ -306,6 +311,7 @@ class Forecaster(Task):
         """
         self._check_fitted("members_")
         h = checks.count(h if h is not None else self.horizon_, "h")
+        level = [level] if isinstance(level, (int, float)) else level
         levels = [checks.number(v, "level", low=0.0, high=math.nextafter(100.0, 0.0), open_low=True) for v in level]
         past = self.series_ if series is None else _series(series)
         reach = max(view.reach for view, _ in self.members_)
@@ -328,8 +334,8 @@ class Forecaster(Task):
             width = np.maximum.accumulate(np.concatenate(spread[v])[:h])
             key = int(v) if v == int(v) else v
             lower[key], upper[key] = self._back(mean - width), self._back(mean + width)
-        season = seasonal_naive(past.values, h, self.period_)
-        return Forecast(self._back(mean), lower, upper, season, past.future_dates(h))
+        repeated = seasonal_naive(past.values, h, self._season(past))
+        return Forecast(self._back(mean), lower, upper, repeated, past.future_dates(h))
 
     def _ahead(self, z: Array, phase: int = 0) -> Array:
         """Return the mean of the members' forecasts (horizon,) from the end of ``z``."""
@@ -363,7 +369,9 @@ class Forecaster(Task):
             raise DataError("error.backtest_too_long", got=n, origins=origins, horizon=horizon)
         settings = {**self.get_params(), "horizon": horizon}
         # The season, too, must be known from what comes before the part to be forecast.
-        period, _, _ = Forecaster(**settings)._sizes(whole.until(n - origins * horizon))
+        before = whole.until(n - origins * horizon)
+        period, _, _ = Forecaster(**settings)._sizes(before)
+        season = self._season(before) if len(before.values) > self._season(before) else 1  # one is enough to repeat
         refit = n < 500 if refit is None else refit
         model = Forecaster(**{**settings, "period": period})
         own, other, unit = [], [], []
@@ -374,13 +382,14 @@ class Forecaster(Task):
                 label = f"{origins - k + 1}/{origins}"
                 model._learn(past, period, horizon, _prefixed(callbacks, label))
             forecast = model.predict(horizon, (), series=past)
-            scale = seasonal_scale(past.values, period)
+            scale = seasonal_scale(past.values, season)
+            repeated = seasonal_naive(past.values, horizon, season)
             own.append(float(np.abs(forecast.mean - truth).mean()))
-            other.append(float(np.abs(forecast.seasonal_naive - truth).mean()))
+            other.append(float(np.abs(repeated - truth).mean()))
             unit.append(scale)
         ratios = [(a / s, b / s) for a, b, s in zip(own, other, unit, strict=True)]
         return Backtest(
-            origins, horizon, period, float(np.mean(own)), float(np.mean([a for a, _ in ratios])),
+            origins, horizon, season, float(np.mean(own)), float(np.mean([a for a, _ in ratios])),
             float(np.mean(other)), float(np.mean([b for _, b in ratios])),
         )  # fmt: skip
 

@@ -63,7 +63,8 @@ class LanguageModel(Task):
         vocabulary_: the :class:`~compuerta.data.Vocabulary` of the text.
         model_: the network, a :class:`~compuerta.layers.Sequential`.
         report_: what is known of the training: ``bits_per_char`` and ``unigram`` on the held-out part (None without
-            one), ``updates``, ``seconds``, ``losses``, ``validations``, sizes, ``text_sha256``.
+            one), ``updates``, ``seconds``, ``losses`` (in nats, at most 1,000 means over equal runs of updates),
+            ``validations``, sizes, ``text_sha256``.
 
     >>> text = "la luna, la luz, la lana. " * 40
     >>> model = LanguageModel(hidden_size=16, embedding_size=8, batch_size=4, steps=16, updates=150, learning_rate=0.02)
@@ -144,6 +145,8 @@ class LanguageModel(Task):
             raise SettingError("error.choice", name="cell", known="lstm, gru", got=repr(self.cell))
         if self.schedule not in ("constant", "cosine"):
             raise SettingError("error.choice", name="schedule", known="constant, cosine", got=repr(self.schedule))
+        if self.updates is not None:
+            checks.count(self.updates, "updates")
         if resume and checkpoint is None:
             raise SettingError("error.resume_needs_checkpoint")
         if checkpoint is not None:
@@ -184,22 +187,29 @@ class LanguageModel(Task):
             arrays, content = load_checkpoint(checkpoint)
             self._same_run(content["extra"], report["text_sha256"])
             trainer.restore(arrays, content["training"], source)
-        self.vocabulary_, self.model_, self.report_ = vocabulary, model, report
         try:
             trainer.fit(
                 source,
                 self.updates,
                 minutes=self.minutes,
-                validate=(lambda: self._bits(watched)) if len(watched) > 1 else None,
+                validate=(lambda: _bits(model, watched)) if len(watched) > 1 else None,
                 every=max(1, min(500, (self.updates or 2000) // 4)),
             )
-        finally:
-            report["updates"], report["seconds"] = trainer.update, round(trainer.seconds, 3)
-            report["losses"] = [round(value, 6) for value in trainer.losses]
-            report["validations"] = trainer.validations
-        if len(ids) - cut > 1:
-            report["bits_per_char"] = self._bits(ids[cut:])
+            if len(ids) - cut > 1:
+                report["bits_per_char"] = _bits(model, ids[cut:])
+        except KeyboardInterrupt:
+            if trainer.update:
+                self._keep(vocabulary, model, report, trainer)
+            raise
+        self._keep(vocabulary, model, report, trainer)
         return self
+
+    def _keep(self, vocabulary: Vocabulary, model: Sequential, report: dict[str, Any], trainer: Trainer) -> None:
+        """Become what was trained; until then a task that was fitted before stays what it was."""
+        report["updates"], report["seconds"] = trainer.update, round(trainer.seconds, 3)
+        report["losses"] = _thinned(trainer.losses)
+        report["validations"] = trainer.validations
+        self.vocabulary_, self.model_, self.report_ = vocabulary, model, report
 
     def _network(self, size: int, rng: np.random.Generator) -> Sequential:
         cell = LSTM if self.cell == "lstm" else GRU
@@ -241,7 +251,7 @@ class LanguageModel(Task):
         ids = self.vocabulary_.encode(text)
         if len(ids) < 2:
             raise DataError("error.text.too_short_to_score", got=len(ids))
-        return self._bits(ids)
+        return _bits(self.model_, ids)
 
     def score_unigram(self, text: str) -> float:
         """Return the bits per character of the letter frequencies of ``text`` itself: the figure to beat."""
@@ -253,29 +263,6 @@ class LanguageModel(Task):
         self._check_fitted("model_")
         same = _sha256(text) == self.report_["text_sha256"]
         return text[self.report_["train_characters"] :] if same else None
-
-    def _bits(self, ids: NDArray[np.integer[Any]]) -> float:
-        total = len(ids) - 1
-        count = max(1, min(_STRETCHES, total // _STRETCH))
-        each = total // count
-        starts = np.arange(count) * each
-        state = None
-        if count > 1:  # all but the first stretch have something before them
-            warm = np.stack([ids[s - _CONTEXT : s] for s in starts[1:]])
-            _, (rows,) = self.model_(warm)
-            state = (_with_first_zero(rows),)
-        nats = 0.0
-        for t in range(0, each, 64):
-            x = np.stack([ids[s + t : s + min(t + 64, each)] for s in starts])
-            y = np.stack([ids[s + t + 1 : s + min(t + 64, each) + 1] for s in starts])
-            logits, state = self.model_(x, state)
-            nats += cross_entropy(logits, y)[0] * y.size
-        if count * each < total:  # the few characters left over go on from the last stretch
-            tail = ids[count * each :]
-            last = tuple(_last_row(part) for part in state) if state is not None else None
-            logits, _ = self.model_(tail[None, :-1], last)
-            nats += cross_entropy(logits[0], tail[1:])[0] * (len(tail) - 1)
-        return nats / total / LN2
 
     def _unigram(self, train: NDArray[np.integer[Any]], test: NDArray[np.integer[Any]], size: int) -> float | None:
         """Bits per character of ``test`` under the letter frequencies of ``train``, each count one more than seen."""
@@ -380,6 +367,37 @@ class LanguageModel(Task):
         fill(model, tensors, path)
         task.model_, task.vocabulary_, task.report_ = model, Vocabulary(content["vocabulary"]), content["report"]
         return task
+
+
+def _bits(model: Sequential, ids: NDArray[np.integer[Any]]) -> float:
+    """Return the bits per character of ``ids``, all but the first; see :meth:`LanguageModel.score`."""
+    total = len(ids) - 1
+    count = max(1, min(_STRETCHES, total // _STRETCH))
+    each = total // count
+    starts = np.arange(count) * each
+    state = None
+    if count > 1:  # all but the first stretch have something before them
+        warm = np.stack([ids[s - _CONTEXT : s] for s in starts[1:]])
+        _, (rows,) = model(warm)
+        state = (_with_first_zero(rows),)
+    nats = 0.0
+    for t in range(0, each, 64):
+        x = np.stack([ids[s + t : s + min(t + 64, each)] for s in starts])
+        y = np.stack([ids[s + t + 1 : s + min(t + 64, each) + 1] for s in starts])
+        logits, state = model(x, state)
+        nats += cross_entropy(logits, y)[0] * y.size
+    if count * each < total:  # the few characters left over go on from the last stretch
+        tail = ids[count * each :]
+        last = tuple(_last_row(part) for part in state) if state is not None else None
+        logits, _ = model(tail[None, :-1], last)
+        nats += cross_entropy(logits[0], tail[1:])[0] * (len(tail) - 1)
+    return nats / total / LN2
+
+
+def _thinned(losses: list[float], most: int = 1000) -> list[float]:
+    """Return at most ``most`` means over equal runs of updates, so that a long run does not swell its file."""
+    run = -(-len(losses) // most)
+    return [round(float(np.mean(losses[k : k + run])), 6) for k in range(0, len(losses), run)] if losses else []
 
 
 def _draw(logits: Array, temperature: float, top_k: int | None, top_p: float | None, rng: np.random.Generator) -> int:

@@ -207,6 +207,7 @@ class Trainer:
         """Return everything that the next update depends on, as arrays and JSON values."""
         arrays = {"parameters": self.model.parameters.flat}
         arrays.update({f"optimizer.{name}": array for name, array in self.optimizer.arrays.items()})
+        arrays["losses"] = np.array(self.losses, np.float64)
         leaves: list[Array] = []
         tree = _flatten(self._state, leaves)
         arrays.update({f"state.{k}": leaf for k, leaf in enumerate(leaves)})
@@ -218,7 +219,6 @@ class Trainer:
         content = {
             "setup": self._setup(),
             "update": self.update,
-            "losses": self.losses,
             "validations": self.validations,
             "seconds": self.seconds,
             "learning_rate": self.learning_rate,
@@ -246,7 +246,7 @@ class Trainer:
         self.optimizer.arrays = {k[len(prefix) :]: a.copy() for k, a in arrays.items() if k.startswith(prefix)}
         self.optimizer.updates = content["optimizer_updates"]
         self.update, self.seconds = content["update"], content["seconds"]
-        self.losses = list(content["losses"])
+        self.losses = arrays["losses"].tolist()
         self.validations = [(int(k), float(v)) for k, v in content["validations"]]
         self.learning_rate = content["learning_rate"]
         self._rate = self.learning_rate
