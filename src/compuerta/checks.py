@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .errors import DTypeError, NonFiniteError, SettingError, ShapeError
+from .errors import DTypeError, NonFiniteError, Phrase, SettingError, ShapeError
 
 Array = NDArray[Any]
 
@@ -160,7 +160,8 @@ def output(out: Any, name: str, shape: tuple[int, ...], dtype: np.dtype[Any], *i
     if not isinstance(out, np.ndarray):
         raise ShapeError("error.out", name=name, dtype=dtype.name, expected=shape, got=type(out).__name__)
     if out.shape != shape or out.dtype != dtype or not out.flags.writeable:
-        got = f"{'' if out.flags.writeable else 'read-only '}{out.dtype.name} {out.shape}"
+        kind = "word.writable" if out.flags.writeable else "word.read_only"
+        got = Phrase(kind, array=f"{out.dtype.name} {out.shape}")
         raise ShapeError("error.out", name=name, dtype=dtype.name, expected=shape, got=got)
     if any(np.may_share_memory(out, array) for array in inputs):
         raise SettingError("error.aliased", name=name)

@@ -102,13 +102,17 @@ class Sequential(Layer):
                 shape[1] = "1"
             shape[2] = str(layer.width_out or layer.width_in or shape[2])
             rows.append((str(k), _short(layer), " × ".join(shape), grouped(layer.parameters.size, lang), ""))
-        size = f"  ({self.parameters.flat.nbytes / 1024:,.1f} KiB, {self.parameters.dtype})"
+        size = f"  ({_size(self.parameters.flat.nbytes)}, {self.parameters.dtype})"
         rows.append(("", say("summary.total", lang), "", grouped(self.parameters.size, lang), size))
         widths = [max(len(row[k]) for row in rows) for k in range(4)]
         return "\n".join(
             f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:<{widths[2]}}  {d:>{widths[3]}}{e}".rstrip()
             for a, b, c, d, e in rows
         )
+
+
+def _size(nbytes: int) -> str:
+    return f"{nbytes / 2**20:.1f} MiB" if nbytes >= 2**20 else f"{nbytes / 1024:.1f} KiB"
 
 
 _SIZES = ("vocabulary_size", "input_size", "embedding_size", "hidden_size", "output_size")

@@ -8,7 +8,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from ..errors import FileFormatError, NotFittedError, SettingError
+from ..errors import FileFormatError, NotFittedError, Phrase, SettingError
 from ..layers import LAYERS, Blank, Layer, Sequential
 
 Array = NDArray[Any]
@@ -91,8 +91,8 @@ def fill(layer: Layer, tensors: dict[str, Array], path: str, prefix: str = "") -
 
     for full in sorted(given ^ set(names)):
         if full in given:
-            raise refuse(full, "absent", tensors[full].shape)
-        raise refuse(full, layer.parameters.shapes[names[full]], "nothing")
+            raise refuse(full, Phrase("word.absent"), tensors[full].shape)
+        raise refuse(full, layer.parameters.shapes[names[full]], Phrase("word.nothing"))
     for full, name in names.items():
         mine, theirs = layer.parameters[name], tensors[full]
         if mine.shape != theirs.shape or mine.dtype != theirs.dtype:

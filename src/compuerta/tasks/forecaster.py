@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import checks
 from ..data import Series
-from ..errors import DataError, FileFormatError, SettingError
+from ..errors import DataError, FileFormatError, Phrase, SettingError
 from ..layers import LSTM, Blank, Dense, Dropout, Last, Layer, Parameters, Sequential
 from ..training import AdamW, Callback, EarlyStopping, Shuffled, Trainer, absolute_error
 from .base import Array, Task, fill
@@ -435,7 +435,7 @@ class Forecaster(Task):
         known = {"series", "errors"} | {f"{k}." for k in range(len(content["members"]))}
         for name in tensors:
             if name not in known and name.split(".")[0] + "." not in known:
-                raise FileFormatError("error.file.tensor", path=path, name=name, expected="absent",
+                raise FileFormatError("error.file.tensor", path=path, name=name, expected=Phrase("word.absent"),
                                       got=tensors[name].shape)  # fmt: skip
         for k, (view, config) in enumerate(content["members"]):
             network = ForecastNetwork(**config, rng=Blank())
