@@ -73,6 +73,8 @@ class LSTM:
         ValueError: ``init`` is neither of the two, or a size is not positive; in every method, an array is no column
             of the right height.
 
+    >>> import numpy as np
+    >>> from compuerta.textbook import LSTM
     >>> lstm = LSTM(3, 5, rng=0)
     >>> h_t, C_t = lstm.forward(np.ones((3, 1)), np.zeros((5, 1)), np.zeros((5, 1)))
     >>> h_t.shape, C_t.shape

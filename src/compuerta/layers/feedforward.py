@@ -28,6 +28,8 @@ class Dense(Layer):
         rng: a seed or Generator for the initial weights (Glorot).
         zero: start with zero weights, so that the layer's first word is 0.
 
+    >>> import numpy as np
+    >>> from compuerta import Dense
     >>> Dense(3, 2, rng=0)(np.ones((4, 5, 3))).shape
     (4, 5, 2)
     """
@@ -82,6 +84,7 @@ class Embedding(Layer):
         embedding_size: K.
         dtype, rng: as in :class:`Dense`.
 
+    >>> from compuerta import Embedding
     >>> Embedding(10, 4, rng=0)([[1, 2, 3]]).shape
     (1, 3, 4)
     """
@@ -129,6 +132,8 @@ class Dropout(Layer):
 
     Source: Srivastava et al. 2014.
 
+    >>> import numpy as np
+    >>> from compuerta import Dropout
     >>> Dropout(0.5)(np.ones((1, 2, 3)))
     array([[[1., 1., 1.], [1., 1., 1.]]], dtype=float32)
     """
@@ -159,6 +164,8 @@ class Dropout(Layer):
 class Last(Layer):
     """Keep each row's last valid step: (N, T, F) to (N, 1, F). A row of length 0 gives zeros.
 
+    >>> import numpy as np
+    >>> from compuerta import Last
     >>> Last()(np.arange(6.0).reshape(1, 3, 2))
     array([[[4., 5.]]], dtype=float32)
     """

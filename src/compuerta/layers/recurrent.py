@@ -226,6 +226,8 @@ class Recurrent(Layer):
         Raises:
             SettingError: the layer is bidirectional, and its second direction would need the future.
 
+        >>> import numpy as np
+        >>> from compuerta import LSTM
         >>> layer = LSTM(2, 3, rng=0)
         >>> stream = layer.stream()
         >>> x = np.ones((5, 2))
@@ -294,6 +296,8 @@ class LSTM(Recurrent):
 
     Source: Hochreiter and Schmidhuber 1997; Gers, Schmidhuber and Cummins 2000.
 
+    >>> import numpy as np
+    >>> from compuerta import LSTM
     >>> lstm = LSTM(8, 16, rng=0)
     >>> y, (h, c) = lstm(np.zeros((32, 100, 8)))
     >>> y.shape, h.shape, c.shape
@@ -369,6 +373,8 @@ class GRU(Recurrent):
 
     Source: Cho et al. 2014; Chung et al. 2014.
 
+    >>> import numpy as np
+    >>> from compuerta import GRU
     >>> gru = GRU(8, 16, rng=0)
     >>> y, h = gru(np.zeros((32, 100, 8)))
     >>> y.shape, h.shape

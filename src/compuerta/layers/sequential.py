@@ -23,7 +23,7 @@ class Sequential(Layer):
     Raises:
         SettingError: there is no layer, the dtypes differ, or a layer already belongs to a model.
 
-    >>> from compuerta.layers import LSTM, Dense, Embedding
+    >>> from compuerta import LSTM, Dense, Embedding, Sequential
     >>> model = Sequential(Embedding(20, 8, rng=0), LSTM(8, 16, rng=1), Dense(16, 20, rng=2))
     >>> y, state = model([[3, 1, 4], [1, 5, 9]])
     >>> y.shape

@@ -120,6 +120,7 @@ def _find(name: str) -> Engine:
 def engine() -> str:
     """Return the name of the engine that runs.
 
+    >>> from compuerta import engine
     >>> engine()
     'numpy'
     """

@@ -133,6 +133,7 @@ class Forecaster(Task):
     Attributes:
         report_: what is known of the fit: ``backtest`` (a :class:`Backtest` as a dict, or None), sizes, ``period``.
 
+    >>> from compuerta import Forecaster
     >>> from compuerta.data import seasonal_series
     >>> series = seasonal_series(96, period=12, rng=0)
     >>> model = Forecaster(horizon=6, hidden_size=8, members=1, max_epochs=5, origins=0).fit(series)

@@ -66,6 +66,7 @@ class LanguageModel(Task):
             one), ``updates``, ``seconds``, ``losses`` (in nats, at most 1,000 means over equal runs of updates),
             ``validations``, sizes, ``text_sha256``.
 
+    >>> from compuerta import LanguageModel
     >>> text = "la luna, la luz, la lana. " * 40
     >>> model = LanguageModel(hidden_size=16, embedding_size=8, batch_size=4, steps=16, updates=150, learning_rate=0.02)
     >>> _ = model.fit(text)

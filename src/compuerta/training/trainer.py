@@ -47,7 +47,8 @@ class Trainer:
     Raises:
         SettingError: ``learning_rate`` or ``clip`` is out of its range.
 
-    >>> from compuerta.layers import LSTM, Dense, Last, Sequential
+    >>> import numpy as np
+    >>> from compuerta import LSTM, Dense, Last, Sequential, Trainer
     >>> from compuerta.training import Shuffled, squared_error
     >>> rng = np.random.default_rng(0)
     >>> x = rng.normal(size=(64, 10, 1)).astype(np.float32)
