@@ -28,6 +28,7 @@ class Forecast:
         lower, upper: for each level in percent, the bounds (h,).
         seasonal_naive: (h,), the forecast that repeats the last season, for comparison.
         dates: h dates, if the series had dates.
+        period: the season that is repeated for comparison; 1 where there is none.
     """
 
     mean: Array
@@ -35,6 +36,7 @@ class Forecast:
     upper: dict[float, Array]
     seasonal_naive: Array
     dates: list[Any] | None = None
+    period: int = 1
 
 
 @dataclass(frozen=True)
@@ -335,8 +337,9 @@ class Forecaster(Task):
             width = np.maximum.accumulate(np.concatenate(spread[v])[:h])
             key = int(v) if v == int(v) else v
             lower[key], upper[key] = self._back(mean - width), self._back(mean + width)
-        repeated = seasonal_naive(past.values, h, self._season(past))
-        return Forecast(self._back(mean), lower, upper, repeated, past.future_dates(h))
+        season = self._season(past) if len(past.values) >= self._season(past) else 1
+        repeated = seasonal_naive(past.values, h, season)
+        return Forecast(self._back(mean), lower, upper, repeated, past.future_dates(h), season)
 
     def _ahead(self, z: Array, phase: int = 0) -> Array:
         """Return the mean of the members' forecasts (horizon,) from the end of ``z``."""
