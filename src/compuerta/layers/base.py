@@ -144,8 +144,7 @@ class Layer(ABC):
             rng = checks.generator(rng, self.name)
         if record and isinstance(x, np.ndarray) and np.may_share_memory(batch, x):
             batch = batch.copy()  # the tape must not change when the caller reuses x
-        with np.errstate(all="ignore"):
-            y, state, tape = self._run(batch, self._check_state(state, n), valid, record, rng)
+        y, state, tape = self._run(batch, self._check_state(state, n), valid, record, rng)
         if np.may_share_memory(y, batch):
             y = y.copy()
         made = Record(self, tape, y.shape, single) if record else None
@@ -180,8 +179,7 @@ class Layer(ABC):
         d_final = self._check_dstate(dstate, tape.shape[0])
         read = (array, *_leaves(d_final), self.parameters.flat)
         checks.output(out, self.name, (self.parameters.size,), self.parameters.dtype, *read)
-        with np.errstate(all="ignore"):
-            dx, dinitial = self._back(tape.tape, array, d_final, out)
+        dx, dinitial = self._back(tape.tape, array, d_final, out)
         if dx is not None and tape.single:
             dx = dx[0]
         return Gradients(out, self.parameters.named(out), dx, dinitial)

@@ -62,16 +62,18 @@ class Dense(Layer):
         return checks.sequences(x, self.name, self.input_size, self.dtype)
 
     def _run(self, x: Array, state: Any, lengths: _Lengths, record: bool, rng: _Rng) -> tuple[Array, Any, Any]:
-        y = x.reshape(-1, self.input_size) @ self.parameters["w"].T
-        y += self.parameters["b"]
+        with np.errstate(all="ignore"):  # what overflows is infinite, and says so itself
+            y = x.reshape(-1, self.input_size) @ self.parameters["w"].T
+            y += self.parameters["b"]
         return y.reshape(*x.shape[:-1], self.output_size), None, x if record else None
 
     def _back(self, tape: Any, dy: Array, dstate: Any, out: Array) -> tuple[Array, Any]:
         d = self.parameters.named(out)
         rows = dy.reshape(-1, self.output_size)
-        np.matmul(rows.T, tape.reshape(-1, self.input_size), out=d["w"])
-        np.sum(rows, axis=0, out=d["b"])
-        return (rows @ self.parameters["w"]).reshape(tape.shape), None
+        with np.errstate(all="ignore"):
+            np.matmul(rows.T, tape.reshape(-1, self.input_size), out=d["w"])
+            np.sum(rows, axis=0, out=d["b"])
+            return (rows @ self.parameters["w"]).reshape(tape.shape), None
 
 
 class Embedding(Layer):
@@ -155,10 +157,12 @@ class Dropout(Layer):
         if rng is None or not self.p:
             return x, None, None
         mask = dropout_mask(rng, x.shape, self.p, self.dtype)
-        return x * mask, None, mask
+        with np.errstate(all="ignore"):
+            return x * mask, None, mask
 
     def _back(self, tape: Any, dy: Array, dstate: Any, out: Array) -> tuple[Array, Any]:
-        return (dy if tape is None else dy * tape), None
+        with np.errstate(all="ignore"):
+            return (dy if tape is None else dy * tape), None
 
 
 class Last(Layer):
