@@ -63,7 +63,7 @@ def make(t: Texts) -> click.Command:
             names += [t("cli.forecast.low", level=f"{v:g}"), t("cli.forecast.high", level=f"{v:g}")]
             plain += [f"lower_{v:g}", f"upper_{v:g}"]
             columns += [made.lower[v], made.upper[v]]
-        names.append(t("cli.report.seasonal_naive" if made.period > 1 else "cli.report.naive"))
+        names.append(t("cli.forecast.naive"))
         columns.append(made.seasonal_naive)
         if csv:
             table = io.StringIO()

@@ -57,6 +57,7 @@ def unit_gates(model: Any, text: str, unit: int | None = None) -> tuple[dict[str
     """
     import numpy as np
 
+    model.vocabulary_.encode(text)  # alone, so that an error names the place in the text as it was given
     before = "\n" if "\n" in model.vocabulary_ else ""
     trace = model.trace(before + text)
     keys = ("f", "i", "g", "o", "c", "h") if "f" in trace.names else ("r", "z", "n", "h")
