@@ -34,6 +34,7 @@ def write(path: str | os.PathLike[str], tensors: Mapping[str, Array], content: M
 
     Raises:
         SettingError: ``path`` is a folder, a link or another thing that is no plain file.
+        FileFormatError: the container cannot hold so much.
         OSError: the disk is full, the folder is missing or read-only; an older file at ``path`` stays as it was.
     """
     from safetensors import SafetensorError
@@ -46,7 +47,7 @@ def write(path: str | os.PathLike[str], tensors: Mapping[str, Array], content: M
     try:
         data = save(plain, {_KEY: json.dumps(header, ensure_ascii=False)})
     except SafetensorError as error:
-        raise FileFormatError("error.file.cannot_hold", path=os.fspath(path), why=_one_line(error)) from None
+        raise FileFormatError("error.file.cannot_hold", path=os.fspath(path), why=one_line(error)) from None
     write_bytes(path, data)
 
 
@@ -71,7 +72,7 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, Array], dict[str, Any]
         header = json.loads(data[8 : 8 + length], object_pairs_hook=_once)
         metadata = header.get("__metadata__", {})
     except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise FileFormatError("error.file.not_safetensors", path=name, why=_one_line(error)) from None
+        raise FileFormatError("error.file.not_safetensors", path=name, why=one_line(error)) from None
     if not isinstance(metadata, dict) or _KEY not in metadata:
         raise FileFormatError("error.file.not_ours", path=name)
     try:
@@ -175,5 +176,6 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} is no JSON value")
 
 
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:200]
+def one_line(error: BaseException) -> str:
+    """Return an error's kind and its words on one line, for the end of a sentence of ours."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"

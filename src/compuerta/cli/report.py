@@ -53,8 +53,10 @@ def backtest_lines(t: Texts, report: dict[str, Any]) -> list[str]:
 
 def lstm_wins(report: dict[str, Any]) -> bool:
     """Return whether the LSTM was better than the naive forecast in the backtest, as far as there was one."""
+    from ..tasks import Backtest
+
     test = report["backtest"]
-    return test is None or test["mase"] < test["naive_mase"]
+    return test is None or Backtest(**test).wins
 
 
 def decimals(values: list[float]) -> int:

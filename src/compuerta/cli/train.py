@@ -110,7 +110,7 @@ def _train_text(t: Texts, file: Path, output: Path, settings: dict[str, Any], js
     try:
         model.fit(
             text,
-            callbacks=[_Summary(t), Progress(t.lang, scale=1 / LN2, name="bits")],
+            callbacks=[_summary(t), Progress(t.lang, scale=1 / LN2, name="bits")],
             checkpoint=checkpoint,
             resume=resume,
         )
@@ -166,7 +166,7 @@ def _done(t: Texts, output: Path, following: str) -> None:
         log(t("cli.train.next", command=following))
 
 
-def _Summary(t: Texts) -> Callback:
+def _summary(t: Texts) -> Callback:
     """Return a callback that shows the network before the bar starts."""
     from ..layers import Sequential
     from ..training import Callback, Trainer

@@ -71,7 +71,7 @@ def load(path: str | os.PathLike[str]) -> Any:
         raise
     except (CompuertaError, KeyError, TypeError, ValueError, AttributeError, AssertionError, OverflowError,
             RecursionError, MemoryError) as error:  # fmt: skip
-        raise FileFormatError("error.file.config", path=name, name=kind, why=_one_line(error)) from None
+        raise FileFormatError("error.file.config", path=name, name=kind, why=files.one_line(error)) from None
     raise FileFormatError("error.file.unknown_class", path=name, got=repr(kind))
 
 
@@ -87,7 +87,3 @@ def _check_known(layer: Layer) -> None:
     if isinstance(layer, Sequential):
         for part in layer.layers:
             _check_known(part)
-
-
-def _one_line(error: BaseException) -> str:
-    return f"{type(error).__name__}: " + " ".join(str(error).split())[:200]

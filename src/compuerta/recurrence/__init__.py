@@ -18,7 +18,7 @@ from ..errors import SettingError
 from . import numpy_gru, numpy_lstm
 from .tape import Tape
 
-__all__ = ["Engine", "Tape", "active", "engine", "use_engine"]
+__all__ = ["Cell", "Engine", "Tape", "active", "engine", "use_engine"]
 
 Array = NDArray[Any]
 Lengths = NDArray[np.intp] | None

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .packing import Packing
-from .products import cut
+from .products import cut, from_inputs
 from .tape import Tape
 from .tokens import sum_by_token
 
@@ -68,7 +68,7 @@ def forward(
     reverse: bool = False,
     record: bool = False,
 ) -> tuple[Array, Array, Array, Tape | None]:
-    """Run over a batch; shapes and meaning as in :class:`compuerta.recurrence.Engine`."""
+    """Run over a batch; shapes and meaning as in :class:`compuerta.recurrence.Cell`."""
     packing = Packing(x.shape[0], x.shape[1], lengths, reverse)
     n, rows, hidden, dtype = packing.n, packing.rows, weights.w_h.shape[1], weights.w_h.dtype
     xs = packing.pack(x)
@@ -91,12 +91,7 @@ def forward(
         block = packing.steps[k : k + per_block]
         first, end = block[0][0], sum(block[-1])
         z_x = from_x[:, first:end] if record else from_x[:, : end - first]
-        if xs.ndim == 1:
-            np.take(weights.w_x, xs[first:end], axis=1, out=z_x, mode="clip")
-        else:
-            w_x, product_x, shape_x = cut(weights.w_x, z_x)
-            matmul(xs[first:end].reshape(shape_x), w_x, out=product_x)
-        z_x += weights.b
+        from_inputs(xs[first:end], weights.w_x, weights.b, z_x)
         for start, count in block:
             stop = start + count
             if count != running:  # views of the rows that still run
@@ -137,7 +132,7 @@ def backward(
     dw_h: Array,
     db: Array,
 ) -> tuple[Array | None, Array, Array]:
-    r"""Backpropagation through time; shapes and meaning as in :class:`compuerta.recurrence.Engine`.
+    r"""Backpropagation through time; shapes and meaning as in :class:`compuerta.recurrence.Cell`.
 
     With dh_t and dc_t the gradients that arrive at a step (from the output and from the step after it),
 

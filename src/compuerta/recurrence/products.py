@@ -33,6 +33,20 @@ def _cutting_pays() -> bool:
     return "openblas" in blas and any(name in ("X86_V4", "AVX512_SKX") for name in found)
 
 
+def from_inputs(xs: Array, w_x: Array, b: Array, out: Array) -> None:
+    """Write the part of the inputs into ``out`` (G, P, H): ``xs @ w_x + b``, or rows of ``w_x`` gathered by token id.
+
+    Args:
+        xs: (P, F), or (P,) token ids. w_x: (G, F, H). b: (G, 1, H).
+    """
+    if xs.ndim == 1:
+        np.take(w_x, xs, axis=1, out=out, mode="clip")
+    else:
+        w, product, shape = cut(w_x, out)
+        np.matmul(xs.reshape(shape), w, out=product)
+    out += b
+
+
 def cut(w: Array, out: Array) -> tuple[Array, Array, tuple[int, ...]]:
     """Return views ``(w_, out_, shape)`` with which ``np.matmul(a.reshape(shape), w_, out=out_)`` is ``out = a @ w``.
 

@@ -52,7 +52,8 @@ class Progress(Callback):
 
     Args:
         lang: "en" or "es"; the locale's if None.
-        unit: factor and name of the loss as shown, such as ``(1 / log 2, "bits")`` for nats.
+        scale, name: factor and name of the loss as shown, such as ``1 / log 2`` and "bits" for nats. What a validation
+            returns is shown as it is.
         label: a word before the bar.
         disable: show nothing.
         leave: keep the bar when the run has ended.
@@ -78,7 +79,6 @@ class Progress(Callback):
         """Open the bar."""
         from tqdm import tqdm
 
-        self._seconds = None if math.isinf(seconds) else seconds
         by_time = updates is None
         self._bar = tqdm(
             total=math.ceil(seconds) if by_time else updates,
