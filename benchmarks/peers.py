@@ -1,7 +1,7 @@
-"""What the benchmarks share: the peers with our very weights, a timer that alternates, the machine in one line.
+"""What the benchmarks share: the peers with our very weights, and the machine in two lines.
 
 Peers are PyTorch and ONNX Runtime, each in the layout it likes best, (T, N, F); ours is (N, T, F), and what it costs to
-turn it around is in our time. A peer that is not installed is None, and :func:`missing` says so.
+turn it around is in our time. A peer that is not installed is left out, and :func:`missing` says so.
 """
 
 # Threads come first: importing the module sets the limits, and NumPy reads them when it loads.
@@ -10,15 +10,15 @@ from threads import THREADS
 # isort: split
 import os
 import platform
-import statistics
-import time
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Callable
+from importlib.metadata import version
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 
 import compuerta
+from compuerta.cli import bench
 
 try:
     import torch
@@ -26,40 +26,13 @@ try:
     torch.set_num_threads(THREADS)
 except ImportError:
     torch = None
-try:
-    import onnx
-    import onnxruntime
-except ImportError:
-    onnxruntime = onnx = None
+#: ONNX Runtime is imported where it is used: it would weigh on the memory of processes that measure others'.
+ONNX = find_spec("onnx") is not None and find_spec("onnxruntime") is not None
 
 Array = np.ndarray
 
 
-# ---- the timer -------------------------------------------------------------------------------------------------------
-
-
-def alternate(runs: Mapping[str, Callable[[], Any]], rounds: int = 9, seconds: float = 0.02) -> dict[str, float]:
-    """Return the median time of one call of each, in seconds.
-
-    They take turns within each round, so that whatever else the machine does hits all of them alike. A turn is as many
-    calls as fit in ``seconds``, at least one.
-    """
-    calls = {}
-    for name, run in runs.items():
-        run()
-        calls[name] = max(1, int(seconds / max(_time(run, 1), 1e-9)))
-    times: dict[str, list[float]] = {name: [] for name in runs}
-    for _ in range(rounds):
-        for name, run in runs.items():
-            times[name].append(_time(run, calls[name]) / calls[name])
-    return {name: statistics.median(values) for name, values in times.items()}
-
-
-def _time(run: Callable[[], Any], calls: int) -> float:
-    start = time.perf_counter()
-    for _ in range(calls):
-        run()
-    return time.perf_counter() - start
+# ---- the peers -------------------------------------------------------------------------------------------------------
 
 
 def check(name: str, ours: Array, theirs: Array) -> None:
@@ -68,9 +41,6 @@ def check(name: str, ours: Array, theirs: Array) -> None:
     error = float(np.abs(ours - theirs).max() / max(1e-30, np.abs(theirs).max())) if theirs.size else 0.0
     if not error <= tolerance:
         raise SystemExit(f"{name}: results differ by {error:.1e} of the largest, more than {tolerance:.0e}")
-
-
-# ---- the peers -------------------------------------------------------------------------------------------------------
 
 
 def to_torch(layer: compuerta.LSTM | compuerta.GRU) -> Any:
@@ -90,6 +60,9 @@ def to_torch(layer: compuerta.LSTM | compuerta.GRU) -> Any:
 
 def to_onnx(layer: compuerta.LSTM | compuerta.GRU) -> Any:
     """Return an ONNX Runtime session of the same weights: inputs X (T, N, F), h0 and c0 (1, N, H)."""
+    import onnx
+    import onnxruntime
+
     lstm = isinstance(layer, compuerta.LSTM)
     hidden, dtype, p = layer.hidden_size, layer.dtype, layer.parameters
     order = (0, 3, 1, 2) if lstm else (1, 0, 2)  # i f g o to i o f c; r z n to z r h
@@ -129,12 +102,51 @@ def to_onnx(layer: compuerta.LSTM | compuerta.GRU) -> Any:
 # ---- what stands above and below a table -----------------------------------------------------------------------------
 
 
+def onnx_steps(layer: compuerta.LSTM | compuerta.GRU, x: Array) -> tuple[Callable[[], Array], Callable[[], Array]]:
+    """Return one step of a stream in ONNX Runtime in two ways: by ``session.run``, which makes new arrays each time;
+    and with inputs and outputs bound to memory made beforehand, where two copies of the state take turns."""
+    import onnxruntime
+
+    session = to_onnx(layer)
+    names = [value.name for value in session.get_inputs()[1:]]
+    outputs = [value.name for value in session.get_outputs()]
+    zeros = np.zeros((1, x.shape[1], layer.hidden_size), layer.dtype)
+    feed = {"X": x, **dict.fromkeys(names, zeros)}
+
+    def run() -> Array:
+        y, *state = session.run(None, feed)
+        feed.update(zip(names, state, strict=True))
+        return y
+
+    def place(array: Array) -> Any:
+        return onnxruntime.OrtValue.ortvalue_from_numpy(array.copy())  # it uses, and keeps, the array's own memory
+
+    x_place, y_place = place(x), place(zeros[None])
+    states = [[place(zeros) for _ in names] for _ in range(2)]
+    turns = []
+    for before, after in (states, states[::-1]):
+        turn = session.io_binding()
+        for name, value in zip(("X", *names), (x_place, *before), strict=True):
+            turn.bind_ortvalue_input(name, value)
+        for name, value in zip(outputs, (y_place, *after), strict=True):
+            turn.bind_ortvalue_output(name, value)
+        turns.append(turn)
+
+    def run_bound() -> Array:
+        x_place.update_inplace(x)
+        session.run_with_iobinding(turns[0])
+        turns.reverse()
+        return y_place.numpy()
+
+    return run, run_bound
+
+
 def missing() -> list[str]:
     """Return one line for each peer that is not installed."""
     lines = []
     if torch is None:
         lines.append("PyTorch is not installed and is left out: pip install torch")
-    if onnxruntime is None:
+    if not ONNX:
         lines.append("ONNX Runtime is not installed and is left out: pip install onnx onnxruntime")
     return lines
 
@@ -143,16 +155,18 @@ def machine() -> dict[str, Any]:
     """Return what the figures were measured on."""
     blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]  # type: ignore[call-overload]
     return {
-        "cpu": _cpu(),
+        "cpu": processor(),
         "cores": os.cpu_count(),
         "threads": THREADS,
         "python": platform.python_version(),
         "numpy": np.__version__,
         "blas": f"{blas.get('name')} {blas.get('version')}",
         "torch": getattr(torch, "__version__", None),
-        "onnxruntime": getattr(onnxruntime, "__version__", None),
+        "torch_instructions": torch.backends.cpu.get_cpu_capability() if torch is not None else None,
+        "onnxruntime": version("onnxruntime") if ONNX else None,
         "compuerta": compuerta.__version__,
         "engine": compuerta.engine(),
+        "instructions": bench.variant()[1],
     }
 
 
@@ -160,36 +174,24 @@ def machine_line() -> str:
     """Return :func:`machine` as two lines to print."""
     m = machine()
     parts = [f"Python {m['python']}", f"NumPy {m['numpy']} ({m['blas']})"]
-    parts += [f"PyTorch {m['torch']}"] if m["torch"] else []
+    parts += [f"PyTorch {m['torch']} ({m['torch_instructions']})"] if m["torch"] else []
     parts += [f"ONNX Runtime {m['onnxruntime']}"] if m["onnxruntime"] else []
-    threads = "1 thread" if THREADS == 1 else f"{THREADS} threads"
+    engine = " ".join([m["engine"].partition(":")[0], m["instructions"]]).strip()
     return (
-        f"{m['cpu']}, {m['cores']} cores, {threads} each\n"
-        f"compuerta {m['compuerta']} (engine: {m['engine']}), {', '.join(parts)}"
+        f"{m['cpu']}, {m['cores']} cores, {threads()} each\ncompuerta {m['compuerta']} ({engine}), {', '.join(parts)}"
     )
 
 
-def _cpu() -> str:
-    info = Path("/proc/cpuinfo")
-    fields = {}
-    if info.exists():
-        for line in info.read_text().split("\n\n")[0].splitlines():
-            key, _, text = line.partition(":")
-            fields[key.strip()] = text.strip()
-    name = fields.get("model name") or platform.processor() or platform.machine()
-    if "cpu family" in fields:
-        name += f" (family {fields['cpu family']}, model {fields['model']})"
-    wide = [flag for flag in ("avx2", "avx512f") if flag in fields.get("flags", "").split()]
-    return f"{name} {wide[-1]}" if wide else name
+def threads() -> str:
+    """Return how many threads every library has, in words."""
+    return "1 thread" if THREADS == 1 else f"{THREADS} threads"
 
 
-def table(head: list[str], rows: list[list[str]]) -> str:
-    """Return rows as Markdown that also reads well in a terminal; the first column to the left, others to the right."""
-    widths = [max(len(row[k]) for row in [head, *rows]) for k in range(len(head))]
-
-    def line(row: list[str]) -> str:
-        cells = [v.ljust(w) if k == 0 else v.rjust(w) for k, (v, w) in enumerate(zip(row, widths, strict=True))]
-        return "| " + " | ".join(cells) + " |"
-
-    rule = "|" + "|".join("-" * (w + 2) if k == 0 else "-" * (w + 1) + ":" for k, w in enumerate(widths)) + "|"
-    return "\n".join([line(head), rule, *(line(row) for row in rows)])
+def processor() -> str:
+    """Return the processor's name with the widest of the instruction sets that matter here."""
+    flags: list[str] = []
+    if os.path.exists("/proc/cpuinfo"):
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            flags = next((line.split() for line in file if line.startswith("flags")), [])
+    wide = [flag for flag in ("avx2", "avx512f") if flag in flags]
+    return " ".join([bench.processor(), *wide[-1:]])

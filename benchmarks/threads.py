@@ -1,13 +1,15 @@
 """Limit every library to the same number of threads. Import this module before NumPy.
 
-BLAS and OpenMP read their limits once, when they are loaded, so the number has to stand in the environment by then. It
-comes from ``--threads K`` on the command line, else from ``OMP_NUM_THREADS``, else it is 1.
+BLAS and OpenMP read their limits once, when they are loaded, so the number has to stand in the environment by then;
+our native engine reads its own there too. It comes from ``--threads K`` on the command line, else from
+``OMP_NUM_THREADS``, else it is 1.
 """
 
 import argparse
 import os
 
 NAMES = (
+    "COMPUERTA_NUM_THREADS",
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
     "MKL_NUM_THREADS",

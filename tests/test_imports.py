@@ -25,7 +25,7 @@ MAY_IMPORT = {
     "data": {"checks", "errors", "texts"},
     "recurrence": {"errors"},
     "layers": {"checks", "errors", "gates", "initializers", "recurrence", "texts"},
-    "training": {"checks", "errors", "files", "layers", "texts"},
+    "training": {"checks", "errors", "files", "layers", "recurrence", "texts"},
     "tasks": {"activations", "checks", "data", "errors", "files", "layers", "training"},
     "see": {"checks", "errors", "gates", "textbook", "texts"},
     "interop": {"errors", "files", "layers", "tasks", "texts"},

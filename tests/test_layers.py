@@ -176,10 +176,11 @@ def check_gradients(model, x, state, lengths, seed, rng, complex_step, assert_sa
     def loss(**values):
         write(values)
         given = like(tuple(inner), iter([values[f"state {k}"] for k in range(len(initial))]))
-        if isinstance(twin, Sequential):  # its _run takes an entry for each layer, each a list of parts
+        if isinstance(twin, Sequential):  # its _run takes an entry for each layer, each one array of all parts
             entries = iter(given)
-            given = [next(entries) if layer.recurrent else None for layer in twin.layers]
-            given = [(entry,) if isinstance(entry, np.ndarray) else entry for entry in given]
+            given = [np.stack(leaves(next(entries))) if layer.recurrent else None for layer in twin.layers]
+        else:
+            given = np.stack(given)
         generator = None if seed is None else np.random.default_rng(seed)
         out, last, _ = twin._run(values.get("x", x), given, valid, False, generator)
         return np.sum(dy * out) + sum(np.sum(d * a) for d, a in zip(dstate, leaves(last), strict=True))

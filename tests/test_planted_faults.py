@@ -2,6 +2,9 @@
 
 A fault is a few textual replacements, each of a text that occurs exactly once. When the source changes so that a text
 is no longer found, the fault has to be written anew, not removed.
+
+Faults in Python are planted in a copy of the package and run on the NumPy engine, but for those in the native engine's
+own module. Faults in C are planted in a copy of native/, of which one variant is built into a library of its own.
 """
 
 import os
@@ -14,10 +17,13 @@ from pathlib import Path
 import pytest
 
 import compuerta
+from compuerta.recurrence.library import find
 
 TESTS = Path(__file__).parent
+NATIVE = TESTS.parent / "native"
 SOURCE = Path(compuerta.__file__).parent
 LSTM, GRU = "recurrence/numpy_lstm.py", "recurrence/numpy_gru.py"
+BRIDGE = "recurrence/native.py"
 
 GOLDEN = "test_golden.py"
 STEP = "test_recurrence.py::test_gradients_by_complex_step"
@@ -25,6 +31,13 @@ UNROLLED = "test_recurrence.py::test_forward_is_the_equations_unrolled"
 TAPE = "test_recurrence.py::test_tape_reads_every_quantity_in_the_place_of_its_input"
 STREAM = "test_layers.py::test_stream_is_the_whole"
 TEXTBOOK = "test_layers.py::test_lstm_is_the_textbook_one"
+NATIVE_LSTM = "test_native.py::test_an_lstm_is_the_textbook_one_forward_and_backward"
+NATIVE_GRU = "test_native.py::test_a_gru_is_its_equations"
+NATIVE_STEP = "test_native.py::test_gradients_by_complex_step"
+NATIVE_LARGE = "test_native.py::test_large_inputs_saturate"
+NATIVE_STREAM = "test_native.py::test_a_stream_gives_the_bits_of_the_sequence"
+NATIVE_UNITS = "test_native.py::test_activations_are_right_to_four_units_in_the_last_place"
+NATIVE_ANY = "test_native.py::test_every_variant_is_the_numpy_engine"
 ALL = (GOLDEN, STEP, UNROLLED, TAPE, STREAM, TEXTBOOK)
 
 
@@ -127,17 +140,72 @@ FAULTS = {
     "stream forgets h": fault(GRU, "        self.h[...] = self._next\n        return self.h",
                               "        return self._next", STREAM),
     "weights packed once and for all": fault(
-        "layers/recurrent.py", "if self._packed is None or self._packed[0] != stamp:", "if self._packed is None:",
+        "layers/recurrent.py", "if kept is None or kept[0] != version or kept[1] is not cell:", "if kept is None:",
         "test_layers.py::test_packed_weights_follow_every_write",
     ),
-    "y handed out as a view of the tape": fault(
-        "layers/recurrent.py", 'np.array(x, order="C") if self.directions == 1 else x', "x",
+    "the way back computes in the tape": fault(
+        LSTM, "dc_dh = one_minus\n        dc_dh *= o_", "dc_dh = o_\n        dc_dh *= one_minus",
         "test_layers.py::test_a_tape_may_be_walked_twice_and_belongs_to_nobody_else",
     ),
+    "weights packed for one engine given to another": fault(
+        "layers/recurrent.py", " or kept[1] is not cell:", ":",
+        "test_native.py::test_the_engine_may_change_between_forward_and_backward",
+    ),
+    "strides of the gradients not told to the library": fault(
+        BRIDGE, "run.dy, run.dy_n, run.dy_t = address(dy), dy.strides[0] // itemsize, dy.strides[1] // itemsize",
+        "run.dy, run.dy_n, run.dy_t = address(dy), dy.shape[1] * dy.shape[2], dy.shape[2]", NATIVE_ANY,
+    ),
+    "large inputs not clipped for the library": fault(BRIDGE, "if code == _TOO_LARGE:", "if False:", NATIVE_LARGE),
     "textbook: output gate's place in the gradient of C": fault(
         "textbook.py", 'dC + dh * s["o"] * (1', 'dC + dh * s["i"] * (1',
         "test_textbook.py::test_gradients_by_complex_step",
     ),
+}  # fmt: skip
+
+
+C_FAULTS = {
+    "input and forget gate swapped": fault("kernel.c", "lstm[] = {1, 0, 3, 2}", "lstm[] = {0, 1, 3, 2}", NATIVE_LSTM),
+    "derivative of the forget gate": fault(
+        "kernel.c", "dc_ * load(c_before) * f * (1 - f)", "dc_ * load(c_before) * f", NATIVE_STEP
+    ),
+    "dc carried past the forget gate": fault("kernel.c", "store(dc, dc_ * f);", "store(dc, dc_);", NATIVE_STEP),
+    "dh past the update gate": fault("kernel.c", "store(dh, dh_ * z);", "store(dh, dh_);", NATIVE_STEP),
+    "sign in the update gate's derivative": fault(
+        "kernel.c", "(load(h_before) - m) * z", "(m - load(h_before)) * z", NATIVE_STEP
+    ),
+    "gradient of b_hn without the reset gate": fault(
+        "kernel.c", "r->db_hn + p * VL, total[3]", "r->db_hn + p * VL, total[2]", NATIVE_STEP
+    ),
+    "reset gate left out": fault("kernel.c", "load(z + 2 * VL) + reset * q", "load(z + 2 * VL) + q", NATIVE_GRU),
+    "a chunk begins from the initial state": fault(
+        "kernel.c", "r->record ? (s ? history + j->start[s - 1] : 0) + b0",
+        "r->record ? (s > s0 ? history + j->start[s - 1] : 0) + b0", NATIVE_LSTM,
+    ),
+    "gradients of the weights begun anew at every chunk": fault("kernel.c", "      add = 1;\n", "", NATIVE_LSTM),
+    "ids of the first chunk in every chunk": fault("kernel.c", "(ids[base + i] * G", "(ids[i] * G", NATIVE_ANY),
+    "padding of the last vector stored into y": fault(
+        "kernel.c", "batch_step(r, b, s) * r->y_t, h_row, (size_t)H", "batch_step(r, b, s) * r->y_t, h_row, (size_t)HP",
+        NATIVE_ANY,
+    ),
+    "every second step with the weights of the wrong panel": fault(
+        "kernel.c", "(const real *)r->h_panels + p * H * G * VL;\n    const real *bias_hn",
+        "(const real *)r->h_panels + k * H * G * VL;\n    const real *bias_hn", NATIVE_LSTM,
+    ),
+    "final state of the longest rows only": fault(
+        "kernel.c", "if (b - b0 < after) continue;", "if (s + 1 < j->steps) continue;", NATIVE_LSTM
+    ),
+    "reversed over the padding too": fault(
+        "kernel.c", "r->reverse ? length_of(r, b) - 1 - s", "r->reverse ? r->t - 1 - s", NATIVE_GRU
+    ),
+    "minus infinity not seen": fault("kernel.c", "(x[k] > MOST) | (x[k] < -MOST)", "(x[k] > MOST)", NATIVE_LARGE),
+    "stream forgets c": fault(
+        "kernel.c", "if (lstm) read_panels((real *)r->c_n + b * H, c + b * VL, n * VL, H);", "", NATIVE_STREAM
+    ),
+    "sign of tanh lost": fault("vector.h", "((ivec)t & ~SIGN) | ((ivec)x & SIGN)", "(ivec)t & ~SIGN", NATIVE_LSTM),
+    "tail of the sigmoid cut off": fault(
+        "vector.h", "LEAST_ARGUMENT (-750.0)", "LEAST_ARGUMENT (-740.0)", NATIVE_UNITS
+    ),
+    "coefficient of the exponential": fault("vector.h", "1.0 / 5040.0", "1.0 / 5041.0", NATIVE_UNITS),
 }  # fmt: skip
 
 
@@ -147,23 +215,25 @@ def copy_of_source(tmp_path):
     return tmp_path / "compuerta"
 
 
-def environment(root):
+def environment(root=None, engine=None, library=None):
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST", "COMPUERTA", "COV"))}
-    return kept | {"PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": "1", "OPENBLAS_NUM_THREADS": "1"}
+    named = {"PYTHONPATH": root, "COMPUERTA_ENGINE": engine, "COMPUERTA_NATIVE_LIBRARY": library or find()}
+    kept |= {k: str(v) for k, v in named.items() if v is not None}
+    return kept | {"PYTHONDONTWRITEBYTECODE": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
-def run(root, *tests):
-    """Run tests on the copy under ``root``; return the exit code and what pytest said."""
+def run(environment, *tests):
+    """Run tests; return the exit code and what pytest said."""
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "--no-header", "--tb=line"]
     done = subprocess.run(
         [*command, *(str(TESTS / test) for test in tests)],
-        env=environment(root), cwd=TESTS.parent, capture_output=True, text=True, timeout=120,
+        env=environment, cwd=TESTS.parent, capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     return done.returncode, done.stdout + done.stderr
 
 
-def plant(package, planted):
-    path = package / planted.file
+def plant(folder, planted):
+    path = folder / planted.file
     text = path.read_text(encoding="utf-8")
     for old, new in planted.replacements:
         assert text.count(old) == 1, f"{planted.file}: {text.count(old)} times instead of once: {old!r}"
@@ -171,31 +241,100 @@ def plant(package, planted):
     path.write_text(text, encoding="utf-8")
 
 
-def test_control_without_a_fault(copy_of_source):
+def assert_red(returncode, said):
+    assert returncode == 1, f"exit code {returncode}, where 1 means that a test failed\n{said}"
+    assert "failed" in said
+    assert not any(word in said for word in ("SyntaxError", "NameError", "ImportError", "no native engine")), said
+
+
+def engine_for(planted):
+    """The engine that runs what the fault is in; None is the best there is."""
+    return None if planted.red.startswith("test_native.py") else "numpy"
+
+
+@pytest.mark.parametrize("engine", [None, "numpy"])
+def test_control_without_a_fault(copy_of_source, engine):
     """The copy is what runs, and on it every test used here is green."""
     code = "import compuerta.layers, sys; print(compuerta.layers.__file__)"
-    shown = subprocess.run(
-        [sys.executable, "-c", code], env=environment(copy_of_source.parent), capture_output=True, text=True, check=True
-    )
+    env = environment(copy_of_source.parent, engine)
+    shown = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
     assert Path(shown.stdout.strip()).resolve() == (copy_of_source / "layers" / "__init__.py").resolve()
-    returncode, said = run(copy_of_source.parent, *sorted({f.red for f in FAULTS.values()} | set(ALL)))
+    returncode, said = run(env, *sorted({f.red for f in FAULTS.values() if engine_for(f) == engine} | set(ALL)))
     assert returncode == 0, said
 
 
 @pytest.mark.parametrize("name", FAULTS)
 def test_fault_turns_a_test_red(copy_of_source, name):
     plant(copy_of_source, FAULTS[name])
-    returncode, said = run(copy_of_source.parent, FAULTS[name].red)
-    assert returncode == 1, f"exit code {returncode}, where 1 means that a test failed\n{said}"
-    assert "failed" in said
-    assert not any(word in said for word in ("SyntaxError", "NameError", "ImportError")), said
+    assert_red(*run(environment(copy_of_source.parent, engine_for(FAULTS[name])), FAULTS[name].red))
 
 
 def test_gradients_alone_cannot_see_a_consistent_order(copy_of_source):
     """Why golden numbers are needed: complex step checks that backward fits forward, not that forward is right."""
     plant(copy_of_source, FAULTS["order i, f, o, g in place of PyTorch's, everywhere"])
-    returncode, said = run(copy_of_source.parent, STEP)
+    returncode, said = run(environment(copy_of_source.parent, "numpy"), STEP)
     assert returncode == 0, said
+
+
+# ---- faults in C ----------------------------------------------------------------------------------------------------
+
+
+class Build:
+    """One variant of the library, without the others: only the kernel for double is compiled for each fault."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.compiler = next(filter(None, map(shutil.which, ("gcc", "clang", "cc"))), None)
+        if self.compiler is None:
+            (pytest.fail if os.environ.get("CI") else pytest.skip)("no C compiler to build the faults with")
+        self.same = [
+            self.compile(NATIVE, "kernel.c", "kernel_32", "-DCOMPUERTA_BITS=32"),
+            self.compile(NATIVE, "compuerta.c", "compuerta"),
+            self.compile(NATIVE, "threads.c", "threads"),
+        ]
+
+    def command(self, *arguments):
+        flags = ["-std=gnu11", "-O1", "-fPIC", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math"]
+        done = subprocess.run([self.compiler, *flags, *map(str, arguments)], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+
+    def compile(self, source, file, name, *more):
+        self.command("-DCOMPUERTA_ISA=base", *more, "-c", source / file, "-o", self.folder / f"{name}.o")
+        return self.folder / f"{name}.o"
+
+    def library(self, source):
+        kernel = self.compile(source, "kernel.c", "kernel_64", "-DCOMPUERTA_BITS=64")
+        self.command("-shared", kernel, *self.same, "-o", source / "library.so", "-pthread")
+        return source / "library.so"
+
+
+@pytest.fixture(scope="module")
+def build(tmp_path_factory):
+    return Build(tmp_path_factory.mktemp("objects"))
+
+
+@pytest.fixture
+def copy_of_c(tmp_path):
+    shutil.copytree(NATIVE, tmp_path / "native")
+    return tmp_path / "native"
+
+
+def test_control_without_a_fault_in_c(build, copy_of_c):
+    env = environment(library=build.library(copy_of_c))
+    code = "from compuerta import recurrence; print(*recurrence.engines())"
+    shown = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
+    assert shown.stdout.split() == ["native", "native:base", "numpy"]
+    returncode, said = run(env, *sorted({f.red for f in C_FAULTS.values()}))
+    assert returncode == 0, said
+
+
+@pytest.mark.parametrize("name", C_FAULTS)
+def test_fault_in_c_turns_a_test_red(build, copy_of_c, name):
+    plant(copy_of_c, C_FAULTS[name])
+    assert_red(*run(environment(library=build.library(copy_of_c)), C_FAULTS[name].red))
+
+
+# ---- skipped is not passed ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("ci", [False, True])

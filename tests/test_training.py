@@ -12,7 +12,7 @@ import time
 import numpy as np
 import pytest
 
-from compuerta import files
+from compuerta import files, recurrence
 from compuerta.errors import DataError, DivergedError, FileFormatError, SettingError, ShapeError
 from compuerta.layers import GRU, LSTM, Dense, Dropout, Embedding, Last, Sequential
 from compuerta.training import (
@@ -515,7 +515,8 @@ def overflowing(layer, end, block, unit):
     """Make one gate of one unit inf - inf wherever an input of 100 comes after a step with an output.
 
     All parameters and inputs are finite: the inputs' part of the sum overflows to one side, the recurrent part to the
-    other, which it does wherever the outputs before are near 0.8.
+    other, which it does wherever the outputs before are near 0.8. The NumPy engine adds the two; the native one goes
+    on from the first to the second, and past an infinity no finite product leads back.
     """
     hidden = layer.hidden_size
     w_x, w_h = (np.zeros(layer.parameters.shapes[name + end], np.float32) for name in ("w_x", "w_h"))
@@ -524,7 +525,7 @@ def overflowing(layer, end, block, unit):
     layer.parameters["w_x" + end], layer.parameters["w_h" + end], layer.parameters["b" + end] = w_x, w_h, b
 
 
-def test_the_gate_and_the_step_are_found():
+def test_the_gate_and_the_step_are_found(numpy_engine):
     model = Sequential(Dense(2, 2, rng=3), LSTM(2, 5, rng=0), Dense(5, 1, rng=2))
     model.layers[0].parameters["w"] = np.eye(2)
     overflowing(model.layers[1], "_l0", 1, 2)
@@ -535,7 +536,7 @@ def test_the_gate_and_the_step_are_found():
     assert "layer 1 (LSTM), forget gate f, at step 4 of row 0" in said
 
 
-def test_the_gate_is_found_in_the_direction_that_reads_from_the_end():
+def test_the_gate_is_found_in_the_direction_that_reads_from_the_end(numpy_engine):
     """It began where that direction met it first, which is the last step that is spoilt, not the first."""
     model = Sequential(LSTM(2, 5, 2, bidirectional=True, rng=0), Dense(10, 1, rng=2))
     overflowing(model.layers[0], "_l0_reverse", 2, 1)
@@ -543,6 +544,23 @@ def test_the_gate_is_found_in_the_direction_that_reads_from_the_end():
     x[:, 3] = 100.0
     _, said = diverged(model, Shuffled(x, np.zeros((2, 6, 1)), 2), squared_error)
     assert "layer 0 (LSTM), candidate g of stacked layer 0, direction 1, at step 3 of row " in said
+
+
+@pytest.mark.parametrize("engine", recurrence.engines())
+def test_the_gate_of_a_gru_is_found_on_every_engine(numpy_engine, engine):
+    """In a GRU the two parts of the candidate meet as r ⊙ q, on every engine: of them the direction back overflows."""
+    recurrence.use_engine(engine)
+    model = Sequential(GRU(2, 5, bidirectional=True, rng=0), Dense(10, 1, rng=2))
+    parameters, unit = model.layers[0].parameters, 10 + 3  # of the blocks r, z, n
+    w_x, w_h = (np.zeros(parameters.shapes[name], np.float32) for name in ("w_x_l0_reverse", "w_h_l0_reverse"))
+    w_x[unit], w_h[unit] = 3e38, -3e38
+    parameters["w_x_l0_reverse"], parameters["w_h_l0_reverse"] = w_x, w_h
+    parameters["b_l0_reverse"] = np.repeat([30.0, -30.0, 1.0], 5)  # r = 1, z = 0: h = tanh(1) at every step
+    x = np.zeros((2, 6, 2), np.float32)
+    x[:, (2, 3, 5)] = 100.0  # at 5, its first step, nothing has come out before: one side only, which saturates
+    _, said = diverged(model, Shuffled(x, np.zeros((2, 6, 1)), 2), squared_error)
+    assert "layer 0 (GRU), candidate n" in said
+    assert "direction 1, at step 3 of row " in said
 
 
 @pytest.mark.parametrize("optimizer", [SGD, Adam])

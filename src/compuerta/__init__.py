@@ -30,6 +30,8 @@ _WHERE = {
     "load": "interop",
     "engine": "recurrence",
     "use_engine": "recurrence",
+    "num_threads": "recurrence",
+    "set_num_threads": "recurrence",
 }
 _MODULES = (
     "activations", "checks", "data", "errors", "files", "gates", "initializers", "interop", "layers", "recurrence",
@@ -49,6 +51,8 @@ if TYPE_CHECKING:
     from .layers import Last as Last
     from .layers import Sequential as Sequential
     from .recurrence import engine as engine
+    from .recurrence import num_threads as num_threads
+    from .recurrence import set_num_threads as set_num_threads
     from .recurrence import use_engine as use_engine
     from .tasks import Forecaster as Forecaster
     from .tasks import LanguageModel as LanguageModel

@@ -67,6 +67,7 @@ COMMANDS = MappingProxyType(
         "forecast": "forecast",
         "evaluate": "evaluate",
         "info": "info",
+        "bench": "bench",
     }
 )
 

@@ -45,9 +45,12 @@ def _here(t: Texts) -> list[tuple[str, str, Any]]:
 
     from .. import __version__, recurrence
 
+    engine, reason = recurrence.engine(), recurrence.why_not_native()
     facts = {
         "version": __version__,
-        "engine": recurrence.engine(),
+        "engine": engine,
+        **({"native": reason.told(t.lang)} if reason else {"variants": ", ".join(recurrence.variants())}),
+        **({"threads": recurrence.num_threads()} if engine != "numpy" else {}),
         "python": platform.python_version(),
         "numpy": np.__version__,
         "machine": f"{platform.machine()}, {os.cpu_count()} CPU",

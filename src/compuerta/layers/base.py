@@ -145,7 +145,7 @@ class Layer(ABC):
         if record and isinstance(x, np.ndarray) and np.may_share_memory(batch, x):
             batch = batch.copy()  # the tape must not change when the caller reuses x
         y, state, tape = self._run(batch, self._check_state(state, n), valid, record, rng)
-        if np.may_share_memory(y, batch):
+        if y is batch or (y.base is not None and np.may_share_memory(y, batch)):
             y = y.copy()
         made = Record(self, tape, y.shape, single) if record else None
         return (y[0] if single else y), state, made

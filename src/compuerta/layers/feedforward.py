@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .. import checks, initializers
+from .. import checks, initializers, recurrence
 from ..recurrence.tokens import sum_by_token
 from .base import Array, Blank, Layer
 from .parameters import Parameters
@@ -62,18 +62,14 @@ class Dense(Layer):
         return checks.sequences(x, self.name, self.input_size, self.dtype)
 
     def _run(self, x: Array, state: Any, lengths: _Lengths, record: bool, rng: _Rng) -> tuple[Array, Any, Any]:
-        with np.errstate(all="ignore"):  # what overflows is infinite, and says so itself
-            y = x.reshape(-1, self.input_size) @ self.parameters["w"].T
-            y += self.parameters["b"]
+        y = recurrence.active().dense(x.reshape(-1, self.input_size), self.parameters["w"], self.parameters["b"])
         return y.reshape(*x.shape[:-1], self.output_size), None, x if record else None
 
     def _back(self, tape: Any, dy: Array, dstate: Any, out: Array) -> tuple[Array, Any]:
         d = self.parameters.named(out)
-        rows = dy.reshape(-1, self.output_size)
-        with np.errstate(all="ignore"):
-            np.matmul(rows.T, tape.reshape(-1, self.input_size), out=d["w"])
-            np.sum(rows, axis=0, out=d["b"])
-            return (rows @ self.parameters["w"]).reshape(tape.shape), None
+        rows, x = dy.reshape(-1, self.output_size), tape.reshape(-1, self.input_size)
+        dx = recurrence.active().dense_back(x, self.parameters["w"], rows, d["w"], d["b"])
+        return dx.reshape(tape.shape), None
 
 
 class Embedding(Layer):
@@ -122,8 +118,14 @@ class Embedding(Layer):
         return self.parameters["w"][x], None, x if record else None
 
     def _back(self, tape: Any, dy: Array, dstate: Any, out: Array) -> tuple[None, Any]:
+        dw = self.parameters.named(out)["w"]
+        if (
+            tape is None
+        ):  # the layer above gathered the rows itself, and gives the gradient of the table: see Sequential
+            dw[...] = dy
+            return None, None
         rows = dy.reshape(-1, self.embedding_size)
-        self.parameters.named(out)["w"][...] = sum_by_token(rows, tape.ravel(), self.vocabulary_size)
+        dw[...] = sum_by_token(rows, tape.ravel(), self.vocabulary_size)
         return None, None
 
 

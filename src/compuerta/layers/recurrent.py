@@ -23,10 +23,13 @@ from .trace import Trace
 
 @dataclass(frozen=True, eq=False, slots=True)
 class StackTape:
-    """The tapes of a stack, ``tapes[layer][direction]``, and the dropout mask on each layer's input (or None)."""
+    """The tapes of a stack, ``tapes[layer][direction]``, and whose they are; the dropout mask on each layer's input (or
+    None); the table whose rows the inputs named (or None)."""
 
     tapes: list[list[Tape]]
     masks: list[Array | None]
+    cell: recurrence.Cell
+    table: Array | None
 
 
 class Recurrent(Layer):
@@ -80,7 +83,7 @@ class Recurrent(Layer):
             generator = checks.generator(rng, self.name)
             for k, d in self._places():
                 self._initialize(self.names(k, reverse=d == 1), generator)
-        self._packed: tuple[tuple[int, str], list[Any]] | None = None
+        self._packed: dict[bool, tuple[int, recurrence.Cell, list[Any]]] = {}
 
     # ---- what a cell is -------------------------------------------------------------------------------------------
 
@@ -114,36 +117,46 @@ class Recurrent(Layer):
         if self.tokens:
             return checks.tokens(x, self.name, self.input_size)
         batch, single = checks.sequences(x, self.name, self.input_size, self.dtype)
-        checks.fits(self.name, (*batch.shape[:2], len(self.blocks) * self.hidden_size), self.dtype.itemsize)
+        if batch.size > _LARGE:  # as a view may be that repeats one number
+            checks.fits(self.name, (*batch.shape[:2], len(self.blocks) * self.hidden_size), self.dtype.itemsize)
         return batch, single
 
-    def _check_state(self, state: Any, n: int) -> list[Array]:
-        """Return the state's parts as (L·D, N, H), zeros for None."""
+    def _check_state(self, state: Any, n: int) -> Array:
+        """Return the state as one array (parts, L·D, N, H), zeros for None."""
         shape = (self.num_layers * self.directions, n, self.hidden_size)
         if state is None:
-            return [np.zeros(shape, self.dtype) for _ in self.parts]
+            return np.zeros((len(self.parts), *shape), self.dtype)
         given = (state,) if len(self.parts) == 1 and not isinstance(state, tuple) else state
         if not isinstance(given, (tuple, list)) or len(given) != len(self.parts):
             got = f"{type(given).__name__}" + (f" of {len(given)}" if isinstance(given, (tuple, list)) else "")
             raise ShapeError("error.state_parts", name=self.name, parts=", ".join(self.parts), got=got)
-        return [
-            checks.state(v, self.name, p, shape, self.dtype) for v, p in zip(given, self.parts, strict=True)
-        ]  # fmt: skip
+        parts = [checks.state(v, self.name, p, shape, self.dtype) for v, p in zip(given, self.parts, strict=True)]
+        whole = np.empty((len(parts), *shape), self.dtype)
+        for k, part in enumerate(parts):
+            whole[k] = part
+        return whole
 
-    def _weights(self, cell: recurrence.Cell) -> list[Any]:
-        """Return each place's packed weights, packing again only if parameters or engine changed."""
-        stamp = (self.parameters.version, recurrence.engine())
-        if self._packed is None or self._packed[0] != stamp:
-            packed = [
-                cell.pack(*(self.parameters[name] for name in self.names(k, reverse=d == 1))) for k, d in self._places()
-            ]
-            self._packed = (stamp, packed)
-        return self._packed[1]
+    def _weights(self, cell: recurrence.Cell, table: Array | None = None) -> list[Any]:
+        """Return each place's packed weights, packing again only if parameters or engine changed.
+
+        With ``table`` (V, F) those of the first layer take token ids in place of its rows: W_x tableᵀ.
+        """
+        version, folded = self.parameters.version, table is not None
+        kept = self._packed.get(folded)
+        if kept is None or kept[0] != version or kept[1] is not cell:
+            packed = []
+            for k, d in self._places():
+                w_x, *others = (self.parameters[name] for name in self.names(k, reverse=d == 1))
+                if table is not None and k == 0:
+                    w_x = recurrence.active().dense(w_x, table, None)
+                packed.append(cell.pack(w_x, *others))
+            kept = self._packed[folded] = (version, cell, packed)
+        return kept[2]
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_packed": None}
+        return {**self.__dict__, "_packed": {}}
 
-    def _public(self, state: list[Array]) -> Any:
+    def _public(self, state: Array | list[Array]) -> Any:
         """Return a state as the caller sees it: ``(h, c)`` for an LSTM, ``h`` for a GRU."""
         return tuple(state) if len(state) > 1 else state[0]
 
@@ -154,13 +167,13 @@ class Recurrent(Layer):
         lengths: NDArray[np.intp] | None,
         record: bool,
         rng: np.random.Generator | None,
+        table: Array | None = None,
     ) -> tuple[Array, Any, StackTape | None]:
-        if x.dtype.kind == "f" and not np.vdot(x, x) < np.inf:  # the quickest look for what is too large
-            most = _MOST[x.dtype.itemsize]  # ∞ − ∞ would be NaN where one infinity saturates; NaN stays
-            x = np.clip(x, -most, most)
+        """Run the stack. With ``table`` (V, F), ``x`` holds ids of its rows, (N, T)."""
         cell = self._cell()
-        weights = self._weights(cell)
-        final = [np.empty_like(part) for part in state]
+        weights = self._weights(cell, table)
+        final = np.empty_like(state)
+        hidden = self.hidden_size
         tapes: list[list[Tape]] = []
         masks: list[Array | None] = []
         for k in range(self.num_layers):
@@ -169,37 +182,36 @@ class Recurrent(Layer):
                 mask = dropout_mask(rng, x.shape, self.dropout, self.dtype)
                 x = x * mask  # |x| ≤ 1 here
             masks.append(mask)
-            outputs, made = [], []
+            y = np.empty((*x.shape[:2], self.width_out), state.dtype)
+            made = []
             for d in range(self.directions):
                 at = k * self.directions + d
-                y, last, tape = cell.forward(weights[at], x, tuple(part[at] for part in state), lengths, d == 1, record)
-                for part, value in zip(final, last, strict=True):
-                    part[at] = value
-                outputs.append(y)
+                out = y if self.directions == 1 else y[:, :, d * hidden : (d + 1) * hidden]
+                tape = cell.forward(weights[at], x, state[:, at], lengths, d == 1, record, out, final[:, at])
                 made.append(cast(Tape, tape))
             tapes.append(made)
-            x = outputs[0] if len(outputs) == 1 else np.concatenate(outputs, axis=2)
-        # A copy of its own, batch first: what the caller does to it must not reach the tape.
-        y = np.array(x, order="C") if self.directions == 1 else x
-        return y, self._public(final), StackTape(tapes, masks) if record else None
+            x = y
+        return x, self._public(final), StackTape(tapes, masks, cell, table) if record else None
 
     def _back(self, tape: StackTape, dy: Array, dstate: Any, out: Array) -> tuple[Array | None, Any]:
-        cell = self._cell()
-        weights = self._weights(cell)
+        """Walk the stack back. Where the inputs were rows of a table, its gradient comes in place of theirs."""
+        cell, table = tape.cell, tape.table  # the engine may be another by now
+        weights = self._weights(cell, table)
         views = self.parameters.named(out)
-        initial = [np.empty_like(part) for part in dstate]
+        initial = np.empty_like(dstate)
         dx: Array | None = dy
         for k in reversed(range(self.num_layers)):
             total: Array | None = None
             for d in range(self.directions):
                 at = k * self.directions + d
                 part_dy = cast(Array, dx)[:, :, d * self.hidden_size : (d + 1) * self.hidden_size]
-                grads = tuple(views[name] for name in self.names(k, reverse=d == 1))
-                dx_d, first = cell.backward(
-                    weights[at], tape.tapes[k][d], part_dy, tuple(part[at] for part in dstate), grads
-                )
-                for part, value in zip(initial, first, strict=True):
-                    part[at] = value
+                name, *names = self.names(k, reverse=d == 1)
+                dw_x = views[name] if table is None or k else np.empty((views[name].shape[0], len(table)), self.dtype)
+                grads = (dw_x, *(views[other] for other in names))
+                dx_d = cell.backward(weights[at], tape.tapes[k][d], part_dy, dstate[:, at], grads, initial[:, at])
+                if table is not None and k == 0:
+                    dx_d = np.empty_like(table)
+                    views[name][...] = recurrence.active().dense_back(self.parameters[name], table, dw_x, dx_d, None)
                 total = dx_d if total is None else total + dx_d
             mask = tape.masks[k]
             dx = total if mask is None or total is None else total * mask
@@ -251,8 +263,8 @@ class Recurrent(Layer):
         }
 
 
-#: Inputs beyond this, by bytes of the dtype, are taken as this: every gate is long saturated.
-_MOST = {4: 1e30, 8: 1e300}
+#: Numbers from which on it is worth asking whether memory can address what they lead to.
+_LARGE = 1 << 40
 
 
 def dropout_mask(rng: np.random.Generator, shape: tuple[int, ...], p: float, dtype: np.dtype[Any]) -> Array:

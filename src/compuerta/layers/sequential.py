@@ -11,7 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 from ..errors import SettingError, ShapeError
 from ..texts import grouped, say
 from .base import Array, Layer
+from .feedforward import Embedding
 from .parameters import Parameters
+from .recurrent import Recurrent
 
 
 class Sequential(Layer):
@@ -72,13 +74,35 @@ class Sequential(Layer):
     def _run(
         self, x: Array, state: Any, lengths: NDArray[np.intp] | None, record: bool, rng: np.random.Generator | None
     ) -> tuple[Array, tuple[Any, ...], list[Any] | None]:
-        final, tapes = [], []
-        for layer, initial in zip(self.layers, state, strict=True):
-            x, last, tape = layer._run(x, initial, lengths, record, rng)
+        final: list[Any] = []
+        tapes: list[Any] = []
+        table: Array | None = None
+        for k, (layer, initial) in enumerate(zip(self.layers, state, strict=True)):
+            if record and self._folds(k, x):
+                table = layer.parameters["w"]
+                tapes.append(None)
+                continue
+            if table is not None:
+                assert isinstance(layer, Recurrent)
+                x, last, tape = layer._run(x, initial, lengths, record, rng, table)
+                table = None
+            else:
+                x, last, tape = layer._run(x, initial, lengths, record, rng)
             tapes.append(tape)
             if layer.recurrent:
                 final.append(last)
         return x, tuple(final), tapes if record else None
+
+    def _folds(self, k: int, x: Array) -> bool:
+        """Whether layer k is an embedding that the recurrent layer above takes in, to be trained with fewer products.
+
+        Then W_x E is multiplied once for each token that there is, and not once for each that was read.
+        """
+        layer = self.layers[k]
+        if not isinstance(layer, Embedding) or k + 1 == len(self.layers):
+            return False
+        above = self.layers[k + 1]
+        return isinstance(above, Recurrent) and not above.tokens and x.size > 2 * layer.vocabulary_size
 
     def _back(self, tape: Any, dy: Array, dstate: Any, out: Array) -> tuple[Array | None, tuple[Any, ...]]:
         dx: Array | None = dy

@@ -25,6 +25,8 @@ class Stream:
         self._shape = (batch_size,) if layer.tokens else (batch_size, layer.input_size)
         shape = (layer.num_layers, batch_size, layer.hidden_size)
         checks.fits(layer.name, (len(layer.blocks), *shape), layer.dtype.itemsize)
+        checks.fits(layer.name, self._shape, layer.dtype.itemsize)
+        self._x = np.zeros(self._shape, np.intp if layer.tokens else layer.dtype)
         self._state = [np.zeros(shape, layer.dtype) for _ in layer.parts]
         self._rebuild()
 
@@ -39,12 +41,14 @@ class Stream:
             mine[...] = part
 
     def _rebuild(self) -> None:
-        cell = self._layer._cell()
-        self._version = self._layer.parameters.version
-        self._steppers = [
-            cell.stepper(weights, tuple(part[k] for part in self._state))
-            for k, weights in enumerate(self._layer._weights(cell))
-        ]
+        layer = self._layer
+        cell = layer._cell()
+        self._parameters, self._version = layer.parameters, layer.parameters.version
+        states = [tuple(part[k] for part in self._state) for k in range(layer.num_layers)]
+        self._step = cell.stepper(layer._weights(cell), states, self._x)
+        self._h, self._row, self._h_row = states[-1][0], self._x[0], states[-1][0][0]
+        # One row of numbers that need no conversion, the common case, is known by its shape and dtype.
+        self._plain = (layer.dtype, self._shape[1:]) if self._n == 1 and not layer.tokens else None
 
     def __call__(self, x_t: ArrayLike, out: Array | None = None) -> Array:
         """Take one step.
@@ -60,9 +64,14 @@ class Stream:
             ShapeError: ``x_t`` or ``out`` does not fit.
             SettingError: ``out`` overlaps ``x_t``.
         """
-        layer = self._layer
-        if layer.parameters.version != self._version:
+        if self._parameters.version != self._version:
             self._rebuild()
+        if out is None and type(x_t) is np.ndarray and (x_t.dtype, x_t.shape) == self._plain:
+            self._row[...] = x_t
+            self._step()
+            row: Array = self._h_row.copy()
+            return row
+        layer = self._layer
         if layer.tokens:
             one = not isinstance(x_t, (list, tuple)) and np.ndim(x_t) == 0
             x, flat = checks.tokens(np.reshape(x_t, 1) if one else x_t, layer.name, layer.input_size)
@@ -78,10 +87,9 @@ class Stream:
         if out is not None:
             expected = (layer.hidden_size,) if one else (self._n, layer.hidden_size)
             checks.output(out, layer.name, expected, layer.dtype, x)
-        with np.errstate(all="ignore"):
-            for step in self._steppers:
-                x = step(x)
-        y = x[0] if one else x
+        self._x[...] = x
+        self._step()
+        y: Array = self._h_row if one else self._h
         if out is None:
             return y.copy()
         out[...] = y

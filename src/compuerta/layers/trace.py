@@ -28,8 +28,7 @@ class Trace(Mapping[Any, Array]):
 
     def __init__(self, tapes: list[list[Tape]]) -> None:
         self._tapes = tapes
-        first = tapes[0][0]
-        self.names = (*first.slots, *(("c",) if first.c is not None else ()), "h")
+        self.names = tapes[0][0].names
 
     def __getitem__(self, key: Any) -> Array:
         """Return one quantity of one layer.

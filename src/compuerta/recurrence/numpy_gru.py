@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from .packing import Packing
 from .products import cut, from_inputs
-from .tape import Tape
+from .tape import NumpyTape
 from .tokens import sum_by_token
 
 Array = NDArray[Any]
@@ -97,7 +97,7 @@ def forward(
     lengths: NDArray[np.intp] | None = None,
     reverse: bool = False,
     record: bool = False,
-) -> tuple[Array, Array, Tape | None]:
+) -> tuple[Array, Array, NumpyTape | None]:
     """Run over a batch; shapes and meaning as in :class:`compuerta.recurrence.Cell`."""
     packing = Packing(x.shape[0], x.shape[1], lengths, reverse)
     n, rows, hidden, dtype = packing.n, packing.rows, weights.w_h.shape[1], weights.w_h.dtype
@@ -128,13 +128,13 @@ def forward(
             if record:
                 gates[:, start:stop] = step
             h_prev = h_next
-    tape = Tape(packing, xs, SLOTS, gates, h, None, q) if record else None
+    tape = NumpyTape(packing, xs, SLOTS, gates, h, None, q) if record else None
     return packing.unpack(h[n:]), packing.unsort(packing.last(h)), tape
 
 
 def backward(
     weights: GRUWeights,
-    tape: Tape,
+    tape: NumpyTape,
     dy: Array,
     dh_n: Array,
     dw_x: Array,

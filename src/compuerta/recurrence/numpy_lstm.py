@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from .packing import Packing
 from .products import cut, from_inputs
-from .tape import Tape
+from .tape import NumpyTape
 from .tokens import sum_by_token
 
 Array = NDArray[Any]
@@ -67,7 +67,7 @@ def forward(
     lengths: NDArray[np.intp] | None = None,
     reverse: bool = False,
     record: bool = False,
-) -> tuple[Array, Array, Array, Tape | None]:
+) -> tuple[Array, Array, Array, NumpyTape | None]:
     """Run over a batch; shapes and meaning as in :class:`compuerta.recurrence.Cell`."""
     packing = Packing(x.shape[0], x.shape[1], lengths, reverse)
     n, rows, hidden, dtype = packing.n, packing.rows, weights.w_h.shape[1], weights.w_h.dtype
@@ -118,13 +118,13 @@ def forward(
                 h_prev *= o
     h_n = packing.unsort(packing.last(h))
     c_n = packing.unsort(step[0])
-    tape = Tape(packing, xs, SLOTS, gates, h, c, tanh_c) if record else None
+    tape = NumpyTape(packing, xs, SLOTS, gates, h, c, tanh_c) if record else None
     return packing.unpack(h[n:]), h_n, c_n, tape
 
 
 def backward(
     weights: LSTMWeights,
-    tape: Tape,
+    tape: NumpyTape,
     dy: Array,
     dh_n: Array,
     dc_n: Array,

@@ -1,4 +1,4 @@
-"""What a recorded forward pass keeps for the way back, and for anyone who wants to look inside."""
+"""The NumPy engine's tape."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Array = NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Tape:
+class NumpyTape:
     """One layer and direction over one batch. P packed rows, N rows of the batch, H hidden units (see Packing).
 
     Attributes:
@@ -35,6 +35,11 @@ class Tape:
     h: Array
     c: Array | None
     extra: Array
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The quantities that :meth:`read` knows."""
+        return ("i", "f", "g", "o", "c", "h") if self.c is not None else ("r", "z", "n", "h")
 
     def read(self, key: str) -> Array:
         """Return one quantity as (N, T, H), zeros past each row's length.

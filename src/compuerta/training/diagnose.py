@@ -49,12 +49,12 @@ def _in_tape(stack: StackTape, layer: Recurrent) -> Phrase | None:
     for k, tapes in enumerate(stack.tapes):
         for d, tape in enumerate(tapes):
             first: tuple[int, str, int] | None = None
-            for key in (*tape.slots, *(("c",) if tape.c is not None else ()), "h"):
+            for key in tape.names:
                 bad = np.argwhere(~np.isfinite(tape.read(key)))
                 if len(bad):
-                    time = -bad[:, 1] if tape.packing.reverse else bad[:, 1]
+                    time = -bad[:, 1] if d == 1 else bad[:, 1]
                     row, step, _ = bad[np.argmin(time)]
-                    if first is None or (step > first[0] if tape.packing.reverse else step < first[0]):
+                    if first is None or (step > first[0] if d == 1 else step < first[0]):
                         first = (int(step), key, int(row))
             if first:
                 step, key, row = first

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .. import checks
+from .. import checks, recurrence
 from ..errors import DTypeError, ShapeError
 
 Array = NDArray[Any]
@@ -44,20 +44,10 @@ def cross_entropy(logits: Array, targets: ArrayLike, mask: ArrayLike | None = No
         bad = y[(y < 0) | (y >= classes)][0]
         raise ShapeError("error.targets_range", classes=classes, got=int(bad))
     keep, count = _mask(mask, y.shape)
-    rows, at = logits.reshape(-1, classes), (np.arange(y.size), y.ravel())
-    with np.errstate(all="ignore"):  # a loss that is not finite is the trainer's to tell
-        shifted = rows - rows.max(axis=1, keepdims=True)
-        picked = shifted[at]
-        gradient = np.exp(shifted, out=shifted)
-        total = gradient.sum(axis=1, keepdims=True)
-        each = np.log(total[:, 0]) - picked
-        gradient /= total
-        gradient[at] -= 1
-        if keep is not None:
-            each = np.where(keep.ravel(), each, 0)
-            gradient[~keep.ravel()] = 0
-        gradient *= gradient.dtype.type(1 / max(count, 1))
-        return float(each.sum(dtype=np.float64)) / max(count, 1), gradient.reshape(logits.shape)
+    total, gradient = recurrence.active().cross_entropy(
+        logits.reshape(-1, classes), y.ravel(), None if keep is None else keep.ravel(), 1 / max(count, 1)
+    )
+    return total / max(count, 1), gradient.reshape(logits.shape)
 
 
 def squared_error(predictions: Array, targets: ArrayLike, mask: ArrayLike | None = None) -> tuple[float, Array]:

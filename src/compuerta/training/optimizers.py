@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import checks
+from .. import checks, recurrence
 
 Array = NDArray[Any]
 
@@ -26,10 +26,7 @@ def clip_by_global_norm(gradient: Array, limit: float | None) -> float:
     >>> clip_by_global_norm(g, 1.0), g
     (5.0, array([0.6, 0.8]))
     """
-    with np.errstate(all="ignore"):
-        norm = math.sqrt(float(np.dot(gradient, gradient))) if gradient.size else 0.0
-        if not math.isfinite(norm):  # the square may have overflowed where the norm does not
-            norm = float(np.linalg.norm(gradient.astype(np.float64)))
+    norm = math.sqrt(recurrence.active().sum_of_squares(gradient))
     if limit is not None and norm > limit and math.isfinite(norm):
         gradient *= gradient.dtype.type(limit / norm)
     return norm
@@ -114,39 +111,21 @@ class Adam(Optimizer):
         self.weight_decay = checks.number(weight_decay, "weight_decay", low=0.0)
 
     def step(self, parameters: Array, gradient: Array, learning_rate: float) -> None:
-        """Take one step. Every array is walked in place, block by block, so that it stays in the cache."""
+        """Take one step. Every array is walked once, in place."""
         self.updates += 1
-        m, v = self._array("m", parameters), self._array("v", parameters)
-        real = parameters.dtype.type
-        b1, b2, eps = real(self.beta1), real(self.beta2), real(self.epsilon)
-        rest1, rest2 = real(1 - self.beta1), real(1 - self.beta2)
-        rate = real(learning_rate / (1 - self.beta1**self.updates))
-        root = real(1 / math.sqrt(1 - self.beta2**self.updates))
-        decay = real(learning_rate * self.weight_decay)
-        scratch = np.empty(min(_BLOCK, parameters.size), parameters.dtype)
-        for start in range(0, parameters.size, _BLOCK):
-            part = slice(start, start + _BLOCK)
-            p, g, m_, v_ = parameters[part], gradient[part], m[part], v[part]
-            t = scratch[: p.size]
-            if self.decoupled:
-                np.multiply(p, decay, out=t)
-                p -= t
-            elif self.weight_decay:
-                np.multiply(p, real(self.weight_decay), out=t)
-                g += t
-            m_ *= b1
-            np.multiply(g, rest1, out=t)
-            m_ += t
-            v_ *= b2
-            np.multiply(g, g, out=t)
-            t *= rest2
-            v_ += t
-            np.sqrt(v_, out=t)
-            t *= root
-            t += eps
-            np.divide(m_, t, out=t)
-            t *= rate
-            p -= t
+        recurrence.active().adam(
+            parameters,
+            gradient,
+            self._array("m", parameters),
+            self._array("v", parameters),
+            beta1=self.beta1,
+            beta2=self.beta2,
+            rate=learning_rate / (1 - self.beta1**self.updates),
+            root=1 / math.sqrt(1 - self.beta2**self.updates),
+            epsilon=self.epsilon,
+            decay_gradient=0.0 if self.decoupled else self.weight_decay,
+            decay_parameters=learning_rate * self.weight_decay if self.decoupled else 0.0,
+        )
 
     def config(self) -> dict[str, Any]:
         """Return the arguments that make the same optimizer."""
@@ -165,7 +144,3 @@ class AdamW(Adam):
         self, beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-8, weight_decay: float = 0.01
     ) -> None:
         super().__init__(beta1, beta2, epsilon, weight_decay)
-
-
-#: Elements per block: four arrays of them stay in a second-level cache.
-_BLOCK = 1 << 15

@@ -1,0 +1,171 @@
+/* The native engine: one layer and direction of an LSTM or a GRU over one batch.
+
+   Everything is described by one struct run, which the caller fills; no function keeps a pointer after it returns, none
+   frees or resizes a caller's buffer, none aborts. Functions return 0, or OUT_OF_MEMORY when scratch space could not be
+   had, or TOO_LARGE when an input lies beyond 1e30 (1e300 in double), whose products could meet as infinity minus
+   infinity: the caller clips and calls again. Then outputs are undefined and nothing leaks.
+
+   Sizes: N rows of the batch, T steps, F features, H units, G gates (4 in an LSTM, 3 in a GRU), VL numbers in a vector
+   (by instruction set and width of number; see compuerta_lanes), NP = ceil(H / VL) panels, HP = NP VL units with
+   padding, P = sum of lengths, the packed rows; FQ and HQ: F and HP rounded up to an odd number of lines of 64 bytes.
+
+   "real" is float or double, by `bits`. Buffers are contiguous and row-major unless a stride is given. Strides are in
+   elements and may be negative or zero for inputs; the last axis is contiguous. Inputs are never written to. Two
+   buffers may overlap only if both are inputs. Alignment: that of the element; buffers of the engine's own layouts
+   (marked *) want 64 bytes for speed, not for correctness.
+
+   Engine's own layouts:
+     * packed weights: panels of VL units. Of x: [NP][F][G][VL], of h: [NP][H][G][VL], bias [NP][G][VL], and for a GRU
+       the recurrent bias of its candidate [NP][VL]. Slots (gates within a panel) are f i o g, or r z n. Units that are
+       only padding have zero weights.
+     * weights for the way back: column tiles of at most 4 vectors, [tile][NP][G VL][vectors of the tile][VL].
+     * records z and dz: chunks of whole steps, each [NP][rows of the chunk + 1][4][VL]; slots f i o g, or r z n q.
+       The spare row keeps panels from falling on the same lines of the cache.
+     * h history: [N + P][HQ]: the initial state, then the state after each packed row. c history and tanh c:
+       [NP][N + P][VL] both; the first N rows of tanh c are not used.
+
+   Packed rows: rows of the batch sorted by length, longest first (`order`), so that those running at a step are always
+   the first ones; first step of all rows, then the second, and so on. Read backward in time, a row's first step is its
+   last valid one. */
+#ifndef COMPUERTA_H
+#define COMPUERTA_H
+#include <stddef.h>
+#include <stdint.h>
+
+enum { LSTM = 0, GRU = 1 };
+enum { OUT_OF_MEMORY = 1, TOO_LARGE = 2 };
+
+struct run {
+  /* what */
+  int64_t cell, bits, tokens; /* tokens: x holds int64 ids in [0, F), of which the rows of the packed x are gathered */
+  int64_t features, hidden;   /* F, H >= 1 */
+  int64_t n, t;               /* N, T >= 0 */
+  int64_t reverse, record;    /* record: fill the tape */
+  const int64_t *order;       /* (N,) batch row of each sorted row, or NULL where nothing is padded */
+  const int64_t *length;      /* (N,) lengths, longest first, in [0, T], or NULL: all T */
+  int64_t threads; /* at most; a few rows or little work take one */
+  int64_t variant; /* which of compuerta_variants */
+
+  /* weights as the layer has them (in, for packing): (G H, F), (G H, H), (G H,), (H,) or NULL; G blocks i f g o, r z n */
+  const void *w_x, *w_h, *b, *b_hn;
+  /* * packed (out of compuerta_pack and compuerta_pack_back; in elsewhere) */
+  void *x_panels, *h_panels, *bias_panels, *bias_hn_panels;
+  void *x_back, *h_back;
+
+  /* forward: in */
+  const void *x; /* (N, T, F) by strides, or ids (N, T) */
+  int64_t x_n, x_t;
+  const void *h0, *c0; /* (N, H); c0 is not read in a GRU */
+  /* forward: out */
+  void *y; /* (N, T, H) by strides; zero past each row's length */
+  int64_t y_n, y_t;
+  void *h_n, *c_n; /* (N, H) */
+
+  /* * tape: out of forward if `record`, in for backward. Sizes by compuerta_plan. */
+  void *xs;         /* (P, FQ) inputs, or (P,) int64 ids */
+  void *z;          /* gates after activation */
+  void *h, *c, *tanh_c;
+
+  /* backward: in */
+  const void *dy; /* (N, T, H) by strides; not read past a row's length */
+  int64_t dy_n, dy_t;
+  const void *dh_n, *dc_n; /* (N, H) */
+  /* backward: out */
+  void *dz;                      /* * as z: gradients of the pre-activations */
+  void *dx;                      /* (N, T, F) by strides, zero past each row's length; NULL: not wanted */
+  int64_t dx_n, dx_t;
+  void *dw_x, *dw_h, *db, *db_hn; /* as w_x, ...; overwritten */
+  void *dh_0, *dc_0;             /* (N, H) */
+
+  /* a stream: h_n and c_n are its state, in and out; x is (N, F by x_n) or ids */
+  void *scratch;           /* * compuerta_step_size bytes */
+  const struct run *above; /* the next layer of a stack, whose x is this one's h_n; or NULL */
+
+  /* plan: out of compuerta_plan */
+  int64_t rows, chunks, steps; /* P, chunks of the records, steps of the longest row */
+};
+
+#define EXPORT __attribute__((visibility("default")))
+
+/* "avx512 avx2 base": what this library holds and this machine can run, best first; run.variant counts along it. */
+EXPORT const char *compuerta_variants(void);
+/* Numbers in a vector, VL. */
+EXPORT int64_t compuerta_lanes(int64_t variant, int64_t bits);
+/* sizeof(struct run), by which a caller knows that both mean the same one. */
+EXPORT int64_t compuerta_run_size(void);
+
+/* Fill rows, chunks and steps, from which the caller makes the tape:
+   xs rows FQ (or rows ids); z, dz (rows + chunks) NP 4 VL; h (N + rows) HQ; c and tanh_c (N + rows) HP. */
+EXPORT void compuerta_plan(struct run *);
+EXPORT void compuerta_pack(const struct run *);
+EXPORT void compuerta_pack_back(const struct run *);
+EXPORT int compuerta_forward(const struct run *);
+EXPORT int compuerta_backward(const struct run *);
+/* One quantity of the tape into out (N, T, H), contiguous, zero past each row's length. what: slots 0 to 3 of the
+   record, 4 is h, 5 is c. */
+EXPORT void compuerta_read(const struct run *, int64_t what, void *out);
+
+/* One step of a stream, of this layer and those above. */
+EXPORT int64_t compuerta_step_size(const struct run *);
+EXPORT void compuerta_step(const struct run *);
+
+/* Cross-entropy: logits (rows, classes); targets (rows,) in [0, classes); keep (rows,) 0 where a row does not count, or
+   NULL. gradient (rows, classes) = (softmax - 1 at the target) scale, zero where a row does not count; *total = sum of
+   -log softmax at the target, in nats. */
+EXPORT int compuerta_cross_entropy(int64_t variant, int64_t bits, int64_t rows, int64_t classes, const void *logits,
+                                   const int64_t *targets, const uint8_t *keep, double scale, void *gradient,
+                                   double *total, int64_t threads);
+
+/* One step of Adam over n numbers, in place: m = beta1 m + (1 - beta1) g, v = beta2 v + (1 - beta2) g^2,
+   p -= rate m / (root sqrt(v) + epsilon), where g has decay_gradient p added and p is first shrunk by
+   1 - decay_parameters. */
+struct adam_step {
+  void *parameters, *m, *v;
+  const void *gradient;
+  int64_t n;
+  double beta1, beta2, rate, root, epsilon, decay_gradient, decay_parameters;
+};
+EXPORT void compuerta_adam(int64_t variant, int64_t bits, const struct adam_step *, int64_t threads);
+
+EXPORT double compuerta_sum_of_squares(int64_t variant, int64_t bits, const void *numbers, int64_t n);
+
+/* A dense layer, y = x W' + b: x (rows, inputs), w (outputs, inputs), b (outputs,) or NULL, y (rows, outputs); and back
+   from dy, as y: dx as x or NULL, dw, db or NULL. */
+struct dense {
+  int64_t rows, inputs, outputs;
+  const void *x, *w, *b;
+  void *y;
+  const void *dy;
+  void *dx, *dw, *db;
+};
+EXPORT int compuerta_dense(int64_t variant, int64_t bits, const struct dense *, int64_t threads);
+EXPORT int compuerta_dense_back(int64_t variant, int64_t bits, const struct dense *, int64_t threads);
+
+/* The machine's own limits, one thread: multiply-adds in registers, in FLOP/s; and reading a
+   buffer of so many bytes again and again, in bytes/s. Each runs for about `seconds`. */
+EXPORT double compuerta_peak(int64_t variant, int64_t bits, double seconds);
+EXPORT double compuerta_bandwidth(int64_t variant, void *buffer, int64_t bytes, double seconds);
+/* sigmoid (what = 0) or tanh (1) of n numbers, in place: for measuring their accuracy. */
+EXPORT void compuerta_activate(int64_t variant, int64_t bits, int64_t what, void *numbers, int64_t n);
+
+/* What one variant offers to compuerta.c; all for one width of number. */
+struct kernel {
+  int64_t lanes;
+  void (*plan)(struct run *);
+  void (*pack)(const struct run *);
+  void (*pack_back)(const struct run *);
+  int (*forward)(const struct run *);
+  int (*backward)(const struct run *);
+  void (*read)(const struct run *, int64_t, void *);
+  int64_t (*step_size)(const struct run *);
+  void (*step)(const struct run *);
+  double (*peak)(double);
+  double (*bandwidth)(void *, int64_t, double);
+  void (*activate)(int64_t, void *, int64_t);
+  int (*cross_entropy)(int64_t, int64_t, const void *, const int64_t *, const uint8_t *, double, void *, double *, int64_t);
+  void (*adam)(const struct adam_step *, int64_t);
+  double (*sum_of_squares)(const void *, int64_t);
+  int (*dense)(const struct dense *, int64_t);
+  int (*dense_back)(const struct dense *, int64_t);
+};
+#endif

@@ -1,0 +1,114 @@
+/* What training does around the recurrence: the cross-entropy of logits with its gradient, and Adam's step. Part of
+   kernel.c, which says what a real is and how many stand in a vector. */
+
+/* e^a for a <= 0, down to the last denormal; e^-inf = 0, and NaN stays. */
+INLINE vec exponential(vec a) {
+  a = at_least(a, LEAST_ARGUMENT);
+  vec magic = a * LOG2E + MAGIC;
+  vec n = magic - MAGIC;
+  vec r = a - n * LN2_HIGH;
+  r = r - n * LN2_LOW;
+  vec power = (vec)(((ivec)magic << MANTISSA) + (integer)SCALE_BITS);
+  return (expm1_polynomial(r) * power + power) * (1 / SCALE);
+}
+
+struct entropy {
+  int64_t rows, classes;
+  const real *logits;
+  const int64_t *targets;
+  const uint8_t *keep;
+  double scale;
+  real *gradient;
+  double *totals;
+};
+enum { ENTROPY_ROWS = 64, ADAM_NUMBERS = 1 << 14 };
+
+/* Loss and gradient of some rows: log of the sum of e^(z - largest), less that of the target. */
+static void entropy_piece(void *argument, int64_t piece) {
+  const struct entropy *j = argument;
+  int64_t V = j->classes, end = least(j->rows, (piece + 1) * ENTROPY_ROWS);
+  double total = 0;
+  for (int64_t i = piece * ENTROPY_ROWS; i < end; i++) {
+    const real *z = j->logits + i * V;
+    real *to = j->gradient + i * V;
+    if (j->keep && !j->keep[i]) {
+      memset(to, 0, (size_t)V * sizeof(real));
+      continue;
+    }
+    real largest = z[0];
+    for (int64_t k = 1; k < V; k++) largest = z[k] > largest ? z[k] : largest;
+    vec sums = {0};
+    for (int64_t k = 0; k < V; k += VL) {
+      int n = (int)least(VL, V - k);
+      vec e = exponential(load_some(z + k, n) - largest);
+      store_some(to + k, e, n);
+      sums += n == VL ? e : load_some(to + k, n);
+    }
+    real sum = 0;
+    for (int v = 0; v < VL; v++) sum += sums[v];
+    int64_t target = j->targets[i];
+    total += log((double)sum) - ((double)z[target] - (double)largest);
+    real factor = (real)j->scale / sum;
+    for (int64_t k = 0; k < V; k++) to[k] *= factor;
+    to[target] -= (real)j->scale;
+  }
+  j->totals[piece] = total;
+}
+
+static int cross_entropy(int64_t rows, int64_t classes, const void *logits, const int64_t *targets, const uint8_t *keep,
+                         double scale, void *gradient, double *total, int64_t threads) {
+  int64_t pieces = (rows + ENTROPY_ROWS - 1) / ENTROPY_ROWS;
+  double *totals = malloc((size_t)(pieces + 1) * sizeof *totals);
+  if (!totals) return OUT_OF_MEMORY;
+  struct entropy j = {rows, classes, logits, targets, keep, scale, gradient, totals};
+  compuerta_parallel(pieces, rows * classes < FEWEST_WORK / 20 ? 1 : threads, entropy_piece, &j);
+  *total = 0;
+  for (int64_t k = 0; k < pieces; k++) *total += totals[k];
+  free(totals);
+  return 0;
+}
+
+struct adam {
+  const struct adam_step *s;
+  int64_t n;
+};
+
+static void adam_piece(void *argument, int64_t piece) {
+  const struct adam *j = argument;
+  const struct adam_step *s = j->s;
+  int64_t start = piece * ADAM_NUMBERS, end = least(j->n, start + ADAM_NUMBERS);
+  real *restrict p = s->parameters, *restrict m = s->m, *restrict v = s->v;
+  const real *restrict g = s->gradient;
+  const real b1 = (real)s->beta1, b2 = (real)s->beta2, rest1 = (real)(1 - s->beta1), rest2 = (real)(1 - s->beta2);
+  const real rate = (real)s->rate, root = (real)s->root, epsilon = (real)s->epsilon;
+  const real kept = (real)(1 - s->decay_parameters), pulled = (real)s->decay_gradient;
+  for (int64_t k = start; k < end; k += VL) {
+    int n = (int)least(VL, end - k);
+    vec p_ = load_some(p + k, n) * kept, g_ = load_some(g + k, n) + pulled * p_;
+    vec m_ = load_some(m + k, n) * b1 + g_ * rest1;
+    vec v_ = load_some(v + k, n) * b2 + g_ * g_ * rest2;
+    vec down;
+    for (int i = 0; i < VL; i++) down[i] = SQRT(v_[i]);
+    p_ -= m_ / (down * root + epsilon) * rate;
+    store_some(m + k, m_, n), store_some(v + k, v_, n), store_some(p + k, p_, n);
+  }
+}
+
+static void adam(const struct adam_step *s, int64_t threads) {
+  struct adam j = {s, s->n};
+  int64_t pieces = (s->n + ADAM_NUMBERS - 1) / ADAM_NUMBERS;
+  compuerta_parallel(pieces, threads, adam_piece, &j);
+}
+
+/* The sum of the squares, in double. */
+static double squares(const real *p, int64_t n) {
+  double sums[VL] = {0};
+  int64_t k = 0;
+  for (; k + VL <= n; k += VL)
+    for (int v = 0; v < VL; v++) sums[v] += (double)p[k + v] * (double)p[k + v];
+  double total = 0;
+  for (; k < n; k++) total += (double)p[k] * (double)p[k];
+  for (int v = 0; v < VL; v++) total += sums[v];
+  return total;
+}
+static double sum_of_squares(const void *numbers, int64_t n) { return squares(numbers, n); }

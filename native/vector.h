@@ -1,0 +1,148 @@
+/* One vector type, its loads and stores, and exp, sigmoid and tanh over it: for the instruction set and the width of
+   number that this file is compiled for (COMPUERTA_BITS is 32 or 64). GCC and Clang vector extensions, no intrinsics. */
+#ifndef COMPUERTA_VECTOR_H
+#define COMPUERTA_VECTOR_H
+#include <stdint.h>
+#include <string.h>
+
+/* Bytes of a vector, and the tile: ROWS rows of the batch times 4 vectors (3 in a GRU) are accumulated in registers. */
+#if defined(__AVX512F__)
+#define BYTES 64
+#define ROWS 6
+#elif defined(__AVX2__)
+#define BYTES 32
+#define ROWS 3
+#elif defined(__aarch64__)
+#define BYTES 16
+#define ROWS 6
+#else
+#define BYTES 16
+#define ROWS 3
+#endif
+
+#if COMPUERTA_BITS == 32
+typedef float real;
+typedef int32_t integer;
+#define VL (BYTES / 4)
+#define SQRT sqrtf
+#else
+typedef double real;
+typedef int64_t integer;
+#define VL (BYTES / 8)
+#define SQRT sqrt
+#endif
+
+typedef real vec __attribute__((vector_size(BYTES)));
+typedef real loose __attribute__((vector_size(BYTES), aligned(sizeof(real)), may_alias));
+typedef integer ivec __attribute__((vector_size(BYTES)));
+
+#define INLINE static inline __attribute__((always_inline))
+#if defined(__clang__)
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define UNROLL _Pragma("GCC unroll 24")
+#endif
+
+INLINE vec load(const real *p) { return *(const loose *)p; }
+INLINE void store(real *p, vec v) { *(loose *)p = v; }
+INLINE vec all(real x) { return x - (vec){0}; }
+
+/* The first n lanes; the others are zero, or left alone. */
+INLINE vec load_some(const real *p, int n) {
+  if (n >= VL) return load(p);
+  vec v = {0};
+  memcpy(&v, p, (size_t)n * sizeof(real));
+  return v;
+}
+INLINE void store_some(real *p, vec v, int n) {
+  if (n >= VL)
+    store(p, v);
+  else
+    memcpy(p, &v, (size_t)n * sizeof(real));
+}
+
+/* e^a = 2^n (1 + p), a <= 0, with n = round(a / ln 2), |r| <= ln 2 / 2 and p = e^r - 1, a polynomial in r.
+   Adding MAGIC rounds to an integer, and leaves that integer in the low bits. */
+#if COMPUERTA_BITS == 32
+#define MAGIC 12582912.0f
+#define LOG2E 1.44269504088896341f
+#define LN2 0.693147180559945309f
+#define LN2_HIGH 0.693145751953125f
+#define LN2_LOW 1.42860682030941723212e-6f
+#define MANTISSA 23
+#define ONE_BITS 0x3f800000
+#define MOST 1e30f
+#define SCALE 4294967296.0f
+#define SCALE_BITS 0x4f800000
+#define LEAST_ARGUMENT (-106.0f)
+/* (e^r - 1) / r, minimax on |r| <= ln 2 / 2 (see README.md) */
+INLINE vec expm1_polynomial(vec r) {
+  vec q = all(1.388887556e-3f);
+  q = q * r + 8.369104305e-3f;
+  q = q * r + 4.166713711e-2f;
+  q = q * r + 1.66665059e-1f;
+  q = q * r + 4.999999812e-1f;
+  q = q * r + 1.0f;
+  return q * r;
+}
+#else
+#define MAGIC 6755399441055744.0
+#define LOG2E 1.4426950408889634074
+#define LN2 0.693147180559945309
+#define LN2_HIGH 6.93147180369123816490e-01
+#define LN2_LOW 1.90821492927058770002e-10
+#define MANTISSA 52
+#define ONE_BITS 0x3ff0000000000000
+#define MOST 1e300
+#define SCALE 18446744073709551616.0
+#define SCALE_BITS 0x43f0000000000000
+#define LEAST_ARGUMENT (-750.0)
+INLINE vec expm1_polynomial(vec r) {
+  vec q = all(1.0 / 6227020800.0);
+  q = q * r + 1.0 / 479001600.0;
+  q = q * r + 1.0 / 39916800.0;
+  q = q * r + 1.0 / 3628800.0;
+  q = q * r + 1.0 / 362880.0;
+  q = q * r + 1.0 / 40320.0;
+  q = q * r + 1.0 / 5040.0;
+  q = q * r + 1.0 / 720.0;
+  q = q * r + 1.0 / 120.0;
+  q = q * r + 1.0 / 24.0;
+  q = q * r + 1.0 / 6.0;
+  q = q * r + 0.5;
+  q = q * r + 1.0;
+  return q * r;
+}
+#endif
+
+#define SIGN ((integer)((COMPUERTA_BITS == 32) ? 0x80000000ull : 0x8000000000000000ull))
+INLINE vec below_zero(vec x) { return (vec)((ivec)x | SIGN); } /* -|x| */
+INLINE vec choose(ivec mask, vec a, vec b) { return (vec)((mask & (ivec)a) | (~mask & (ivec)b)); }
+INLINE vec at_least(vec x, real low) { return choose(x < low, all(low), x); } /* NaN stays */
+
+/* With s = e^-|x|: 1 / (1 + s), or s / (1 + s) where x < 0, both parts of the fraction scaled by SCALE, so that only
+   the division can underflow: no overflow, and the tail is right down to the last denormal. */
+INLINE vec sigmoid(vec x) {
+  vec a = at_least(below_zero(x), LEAST_ARGUMENT);
+  vec magic = a * LOG2E + MAGIC;
+  vec n = magic - MAGIC;
+  vec r = a - n * LN2_HIGH;
+  r = r - n * LN2_LOW;
+  vec power = (vec)(((ivec)magic << MANTISSA) + (integer)SCALE_BITS);
+  vec s = expm1_polynomial(r) * power + power;
+  return choose((ivec)x >> (COMPUERTA_BITS - 1), s, all(SCALE)) / (s + SCALE);
+}
+
+/* m = e^-2|x| - 1 without cancellation, and tanh |x| = -m / (2 + m). */
+INLINE vec hyperbolic_tangent(vec x) {
+  vec a = at_least(below_zero(x), (real)-30);
+  vec magic = a * (2 * LOG2E) + MAGIC;
+  vec n = magic - MAGIC;
+  a = a + a;
+  vec r = a - n * LN2; /* what is lost here is lost to e^-2|x|, which is as small as n is large */
+  vec scale = (vec)(((ivec)magic << MANTISSA) + (integer)ONE_BITS);
+  vec m = expm1_polynomial(r) * scale + (scale - 1);
+  vec t = m / (2 + m);
+  return (vec)(((ivec)t & ~SIGN) | ((ivec)x & SIGN));
+}
+#endif

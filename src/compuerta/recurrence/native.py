@@ -1,0 +1,326 @@
+"""The native engine: the contract of :class:`compuerta.recurrence.Cell` on the C library.
+
+What the library does not do (complex numbers, a GRU that resets before the product) the NumPy engine does, and the
+caller does not notice: weights and tapes know whose they are.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .inputs import MOST
+from .library import AdamStep, Dense, Library, Run
+from .memory import LINE, Memory, address, aligned, readable
+from .threads import num_threads
+
+if TYPE_CHECKING:
+    from . import Cell, Engine, Tape
+
+Array = NDArray[Any]
+Lengths = NDArray[np.intp] | None
+
+_TOO_LARGE = 2
+
+
+def _inputs(run: Run, x: Array) -> Array:
+    """Point ``run`` to ``x``, or to a copy that C can read, and return it."""
+    x = readable(x)
+    itemsize = x.itemsize
+    run.x, run.x_n, run.x_t = address(x), x.strides[0] // itemsize, x.strides[1] // itemsize
+    return x
+
+
+class Back(NamedTuple):
+    """Weights packed for the way back: where they stand, and the memory."""
+
+    x: int
+    h: int
+    memory: Array
+
+
+class Weights:
+    """Packed weights: those of the way forward at once, those of the way back when first asked for."""
+
+    def __init__(self, library: Library, run: Run, parameters: tuple[Array, ...]) -> None:
+        self._library, self._parameters = library, parameters
+        self.dtype = parameters[0].dtype
+        self.lanes = library.lanes(run.variant, run.bits)
+        self.panels = -(-run.hidden // self.lanes)
+        gates = parameters[1].shape[0] // run.hidden
+        names = ("w_x", "w_h", "b", "b_hn")[: len(parameters)]
+        self._contiguous = [np.ascontiguousarray(p) for p in parameters]
+        for name, parameter in zip(names, self._contiguous, strict=True):
+            setattr(run, name, parameter.ctypes.data)
+        width = self.panels * gates * self.lanes
+        sizes = (width * run.features, width * run.hidden, width, width // gates)
+        self._forward = aligned(sum(sizes), self.dtype)
+        at = address(self._forward)
+        for name, size in zip(("x_panels", "h_panels", "bias_panels", "bias_hn_panels"), sizes, strict=True):
+            setattr(run, name, at)
+            at += size * self.dtype.itemsize
+        library.pack(run)
+        self.run, self._width = run, width
+        self._back: dict[bool, Back] = {}
+
+    def back(self, tokens: bool) -> Back:
+        """Return the weights of the way back; those of x are left out with ``tokens``. The caller holds them."""
+        packed = self._back.get(tokens)
+        if packed is None:
+            run = Run.from_buffer_copy(self.run)
+            run.tokens = tokens
+            inputs = 0 if tokens else self._width * self.padded(run.features)
+            memory = aligned(inputs + self._width * self.padded(run.hidden), self.dtype)
+            run.x_back = address(memory)
+            run.h_back = run.x_back + inputs * self.dtype.itemsize
+            self._library.pack_back(run)
+            packed = self._back[tokens] = Back(run.x_back, run.h_back, memory)
+        return packed
+
+    def pitch(self, width: int) -> int:
+        """Return ``width`` rounded up to an odd number of lines of the cache."""
+        itemsize = self.dtype.itemsize
+        return (-(-width * itemsize // LINE) | 1) * LINE // itemsize
+
+    def padded(self, numbers: int) -> int:
+        """Return ``numbers`` rounded up to whole vectors."""
+        lanes: int = self.lanes
+        return -(-numbers // lanes) * lanes
+
+
+@dataclass(slots=True, eq=False)
+class NativeTape:
+    """What the library keeps of a forward pass, in its own layout: see native/compuerta.h."""
+
+    library: Library
+    run: Run
+    names: tuple[str, ...]
+    held: list[Any]  # all that ``run`` points into
+
+    def read(self, key: str) -> Array:
+        """Return one quantity as (N, T, H), zeros past each row's length.
+
+        Raises:
+            KeyError: this cell has no such quantity.
+        """
+        if key not in self.names:
+            raise KeyError(key)
+        out: Array = np.empty(
+            (self.run.n, self.run.t, self.run.hidden), np.float32 if self.run.bits == 32 else np.float64
+        )
+        self.library.read(self.run, _PLACES[self.run.cell].index(key), out.ctypes.data)
+        return out
+
+
+_DTYPES = {32: np.dtype(np.float32), 64: np.dtype(np.float64)}
+_BITS = {dtype: bits for bits, dtype in _DTYPES.items()}
+#: What the library calls 0, 1, 2 ... in a tape, by cell.
+_PLACES = (("f", "i", "o", "g", "h", "c"), ("r", "z", "n", "q", "h"))
+_NAMES = (("i", "f", "g", "o", "c", "h"), ("r", "z", "n", "h"))
+
+
+class NativeCell:
+    """One kind of cell on the library; ``otherwise`` does what the library does not."""
+
+    def __init__(self, library: Library, variant: int, cell: int, otherwise: Cell) -> None:
+        self._library, self._variant, self._cell, self._otherwise = library, variant, cell, otherwise
+
+    def pack(self, *parameters: Array) -> Any:
+        """Return the weights in panels. See :class:`compuerta.recurrence.Cell`."""
+        dtype = parameters[0].dtype
+        if dtype not in _DTYPES.values() or len(parameters) != (3, 4)[self._cell]:
+            return self._otherwise.pack(*parameters)
+        run = Run(cell=self._cell, bits=dtype.itemsize * 8, features=parameters[0].shape[1],
+                  hidden=parameters[1].shape[1], variant=self._variant)  # fmt: skip
+        return Weights(self._library, run, parameters)
+
+    def forward(
+        self,
+        weights: Any,
+        x: Array,
+        state: Array,
+        lengths: Lengths,
+        reverse: bool,
+        record: bool,
+        y: Array,
+        final: Array,
+    ) -> Tape | None:
+        """Run over a batch. See :class:`compuerta.recurrence.Cell`."""
+        if not isinstance(weights, Weights):
+            return self._otherwise.forward(weights, x, state, lengths, reverse, record, y, final)
+        run = Run.from_buffer_copy(weights.run)
+        if x.ndim == 2:
+            run.tokens, x = 1, x.astype(np.int64, copy=False)
+        held = [_inputs(run, x), state]
+        run.n, run.t, run.reverse, run.record, run.threads = *x.shape[:2], reverse, record, num_threads()
+        itemsize = y.itemsize
+        run.y, (run.y_n, run.y_t) = address(y), (y.strides[0] // itemsize, y.strides[1] // itemsize)
+        # One address serves both parts: they stand one stride apart, each contiguous.
+        run.h0, run.h_n = address(state), address(final)
+        if len(state) > 1:
+            run.c0, run.c_n = run.h0 + state.strides[0], run.h_n + final.strides[0]
+        if lengths is not None and not bool((lengths == run.t).all()):
+            order = np.argsort(-lengths, kind="stable").astype(np.int64, copy=False)
+            length = lengths[order].astype(np.int64, copy=False)
+            held += [order, length]
+            run.order, run.length = address(order), address(length)
+        tape = self._tape(weights, run, held) if record else None
+        code = self._library.forward(run)
+        if code == _TOO_LARGE:
+            held.append(_inputs(run, np.clip(x, -MOST[itemsize], MOST[itemsize])))
+            code = self._library.forward(run)
+        if code:
+            raise MemoryError
+        return tape
+
+    def _tape(self, weights: Weights, run: Run, held: list[Array]) -> NativeTape:
+        """Make the tape's arrays and point ``run`` to them: one piece of memory for all."""
+        self._library.plan(run)
+        wide = weights.panels * weights.lanes
+        inputs = run.rows * (8 // weights.dtype.itemsize if run.tokens else weights.pitch(run.features))
+        history = (run.n + run.rows) * wide
+        hidden = (run.n + run.rows) * weights.pitch(wide)
+        sizes = {"z": (run.rows + run.chunks) * wide * 4, "h": hidden, "xs": inputs}
+        if len(_NAMES[run.cell]) == 6:
+            sizes |= {"c": history, "tanh_c": history}
+        memory = Memory(sum(-(-size // 16) * 16 for size in sizes.values()) * weights.dtype.itemsize)
+        at = memory.at
+        for name, size in sizes.items():
+            setattr(run, name, at)
+            at += -(-size // 16) * 16 * weights.dtype.itemsize
+        return NativeTape(self._library, run, _NAMES[run.cell], [*held, memory])
+
+    def backward(
+        self, weights: Any, tape: Any, dy: Array, dfinal: Array, out: tuple[Array, ...], dstate: Array
+    ) -> Array | None:
+        """Walk the tape backward. See :class:`compuerta.recurrence.Cell`."""
+        if not isinstance(tape, NativeTape):
+            return self._otherwise.backward(weights, tape, dy, dfinal, out, dstate)
+        run, dtype = Run.from_buffer_copy(tape.run), weights.dtype
+        packed = weights.back(bool(run.tokens))  # held until the call returns, whatever other threads pack
+        run.x_back, run.h_back = packed.x, packed.h
+        run.threads = num_threads()
+        dy, itemsize = readable(dy), dtype.itemsize
+        run.dy, run.dy_n, run.dy_t = address(dy), dy.strides[0] // itemsize, dy.strides[1] // itemsize
+        dz = Memory((run.rows + run.chunks) * weights.panels * weights.lanes * 4 * itemsize)
+        run.dz = dz.at
+        dx = None if run.tokens else np.empty((run.n, run.t, run.features), dtype)
+        if dx is not None:
+            run.dx, run.dx_n, run.dx_t = address(dx), run.t * run.features, run.features
+        run.dh_n, run.dh_0 = address(dfinal), address(dstate)
+        if len(dfinal) > 1:
+            run.dc_n, run.dc_0 = run.dh_n + dfinal.strides[0], run.dh_0 + dstate.strides[0]
+        for name, gradient in zip(("dw_x", "dw_h", "db", "db_hn"), out, strict=False):
+            setattr(run, name, address(gradient))
+        if self._library.backward(run):
+            raise MemoryError
+        return dx
+
+    def stepper(self, weights: list[Any], states: list[tuple[Array, ...]], x: Array) -> Callable[[], object]:
+        """Return a function that takes a stack one step on. See :class:`compuerta.recurrence.Cell`."""
+        if not all(isinstance(w, Weights) for w in weights):
+            return self._otherwise.stepper(weights, states, x)
+        runs: list[Run] = []
+        held = [x]
+        for w, state in zip(weights, states, strict=True):
+            run = Run.from_buffer_copy(w.run)
+            run.n, run.x, run.x_n, run.tokens = len(x), address(x), x.strides[0] // x.itemsize, x.ndim == 1
+            run.h_n = address(state[0])
+            if len(state) > 1:
+                run.c_n = address(state[1])
+            scratch = aligned(self._library.step_size(run) // w.dtype.itemsize, w.dtype)
+            run.scratch = address(scratch)
+            if runs:
+                runs[-1].above = ctypes.addressof(run)
+            held += [*state, scratch]
+            runs.append(run)
+            x = state[0]
+        step = _Step(self._library.step, ctypes.byref(runs[0]))
+        step.held = runs, held, weights
+        return step
+
+
+class _Step(partial[None]):
+    """One call of the library with one pointer made beforehand."""
+
+    held: Any  # what that points to
+
+
+class NativeEngine:
+    """The library's cells in one variant of its code."""
+
+    def __init__(self, name: str, library: Library, variant: int, otherwise: Any) -> None:
+        self.name, self._library, self._variant, self._otherwise = name, library, variant, otherwise
+        self.lstm: Cell = NativeCell(library, variant, 0, otherwise.lstm)
+        self.gru: Cell = NativeCell(library, variant, 1, otherwise.gru)
+
+    def cross_entropy(self, logits: Array, targets: Array, keep: Array | None, scale: float) -> tuple[float, Array]:
+        """Return the sum of the losses and the gradient. See :class:`compuerta.recurrence.Engine`."""
+        if logits.dtype not in _BITS or logits.shape[1] == 0:
+            otherwise: Engine = self._otherwise
+            return otherwise.cross_entropy(logits, targets, keep, scale)
+        logits = np.require(logits, requirements=["C", "A"])
+        ids = np.require(targets, np.int64, ["C", "A"])
+        kept = None if keep is None else np.require(keep, np.bool_, ["C"])
+        gradient, total = np.empty(logits.shape, logits.dtype), ctypes.c_double()
+        failed = self._library.cross_entropy(
+            self._variant, _BITS[logits.dtype], *logits.shape, address(logits), address(ids),
+            None if kept is None else address(kept), scale, address(gradient), total, num_threads(),
+        )  # fmt: skip
+        if failed:
+            raise MemoryError
+        return total.value, gradient
+
+    def adam(self, parameters: Array, gradient: Array, m: Array, v: Array, **numbers: float) -> None:
+        """Take one step in place. See :class:`compuerta.recurrence.Engine`."""
+        arrays = (parameters, gradient, m, v)
+        if parameters.dtype not in _BITS or not all(a.flags.carray for a in arrays):
+            self._otherwise.adam(*arrays, **numbers)
+            return
+        step = AdamStep(parameters=address(parameters), gradient=address(gradient), m=address(m), v=address(v),
+                        n=parameters.size, **numbers)  # fmt: skip
+        self._library.adam(self._variant, _BITS[parameters.dtype], step, num_threads())
+
+    def sum_of_squares(self, array: Array) -> float:
+        """Return Σ a². See :class:`compuerta.recurrence.Engine`."""
+        if array.dtype not in _BITS or not array.flags.carray:
+            otherwise: Engine = self._otherwise
+            return otherwise.sum_of_squares(array)
+        return float(self._library.sum_of_squares(self._variant, _BITS[array.dtype], address(array), array.size))
+
+    def dense(self, x: Array, w: Array, b: Array | None) -> Array:
+        """Return x Wᵀ + b. See :class:`compuerta.recurrence.Engine`."""
+        if x.dtype not in _BITS:
+            otherwise: Engine = self._otherwise
+            return otherwise.dense(x, w, b)
+        x, w, b = _plain(x), _plain(w), None if b is None else _plain(b)
+        y: Array = np.empty((len(x), len(w)), x.dtype)
+        what = Dense(rows=len(x), inputs=x.shape[1], outputs=len(w), x=address(x), w=address(w), y=address(y),
+                     b=None if b is None else address(b))  # fmt: skip
+        if self._library.dense(self._variant, _BITS[x.dtype], what, num_threads()):
+            raise MemoryError
+        return y
+
+    def dense_back(self, x: Array, w: Array, dy: Array, dw: Array, db: Array | None) -> Array:
+        """Return dx, and write dw and db. See :class:`compuerta.recurrence.Engine`."""
+        if x.dtype not in _BITS or not dw.flags.carray or not (db is None or db.flags.carray):
+            otherwise: Engine = self._otherwise
+            return otherwise.dense_back(x, w, dy, dw, db)
+        x, w, dy = _plain(x), _plain(w), _plain(dy)
+        dx: Array = np.empty(x.shape, x.dtype)
+        what = Dense(rows=len(x), inputs=x.shape[1], outputs=len(w), x=address(x), w=address(w), dy=address(dy),
+                     dx=address(dx), dw=address(dw), db=None if db is None else address(db))  # fmt: skip
+        if self._library.dense_back(self._variant, _BITS[x.dtype], what, num_threads()):
+            raise MemoryError
+        return dx
+
+
+def _plain(array: Array) -> Array:
+    plain: Array = np.require(array, requirements=["C", "A"])
+    return plain

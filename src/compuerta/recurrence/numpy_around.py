@@ -1,0 +1,102 @@
+"""What stands around the recurrence, in NumPy: the dense layer, the cross-entropy with its gradient, Adam's step."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+#: Elements per block: four arrays of them stay in a second-level cache.
+_BLOCK = 1 << 15
+
+
+def dense(x: Array, w: Array, b: Array | None) -> Array:
+    """Return x Wᵀ + b; see :class:`compuerta.recurrence.Engine`."""
+    with np.errstate(all="ignore"):  # what overflows is infinite, and says so itself
+        y: Array = x @ w.T
+        if b is not None:
+            y += b
+    return y
+
+
+def dense_back(x: Array, w: Array, dy: Array, dw: Array, db: Array | None) -> Array:
+    """Return dx, and write dw and db; see :class:`compuerta.recurrence.Engine`."""
+    with np.errstate(all="ignore"):
+        np.matmul(dy.T, x, out=dw)
+        if db is not None:
+            np.sum(dy, axis=0, out=db)
+        dx: Array = dy @ w
+    return dx
+
+
+def sum_of_squares(array: Array) -> float:
+    """Return Σ a²; see :class:`compuerta.recurrence.Engine`."""
+    with np.errstate(all="ignore"):
+        total = float(np.dot(array, array)) if array.size else 0.0
+        if not math.isfinite(total):  # the square may have overflowed where the sum does not in double
+            total = float(np.square(array, dtype=np.float64).sum())
+    return total
+
+
+def cross_entropy(logits: Array, targets: Array, keep: Array | None, scale: float) -> tuple[float, Array]:
+    """Return the sum of the losses and the gradient; see :class:`compuerta.recurrence.Engine`."""
+    at = np.arange(len(targets)), targets
+    with np.errstate(all="ignore"):  # a loss that is not finite is the trainer's to tell
+        shifted = logits - logits.max(axis=1, keepdims=True, initial=-np.inf)
+        picked = shifted[at]
+        gradient: Array = np.exp(shifted, out=shifted)
+        total = gradient.sum(axis=1, keepdims=True)
+        each = np.log(total[:, 0]) - picked
+        gradient /= total
+        gradient[at] -= 1
+        if keep is not None:
+            each = np.where(keep, each, 0)
+            gradient[~keep] = 0
+        gradient *= gradient.dtype.type(scale)
+        return float(each.sum(dtype=np.float64)), gradient
+
+
+def adam(
+    parameters: Array,
+    gradient: Array,
+    m: Array,
+    v: Array,
+    *,
+    beta1: float,
+    beta2: float,
+    rate: float,
+    root: float,
+    epsilon: float,
+    decay_gradient: float,
+    decay_parameters: float,
+) -> None:
+    """Take one step in place, block by block; see :class:`compuerta.recurrence.Engine`."""
+    real = parameters.dtype.type
+    scratch = np.empty(min(_BLOCK, parameters.size), parameters.dtype)
+    for start in range(0, parameters.size, _BLOCK):
+        part = slice(start, start + _BLOCK)
+        p, g, m_, v_ = parameters[part], gradient[part], m[part], v[part]
+        t = scratch[: p.size]
+        if decay_parameters:
+            np.multiply(p, real(decay_parameters), out=t)
+            p -= t
+        if decay_gradient:
+            np.multiply(p, real(decay_gradient), out=t)
+            g += t
+        m_ *= real(beta1)
+        np.multiply(g, real(1 - beta1), out=t)
+        m_ += t
+        v_ *= real(beta2)
+        np.multiply(g, g, out=t)
+        t *= real(1 - beta2)
+        v_ += t
+        np.sqrt(v_, out=t)
+        t *= real(root)
+        t += real(epsilon)
+        np.divide(m_, t, out=t)
+        t *= real(rate)
+        p -= t
