@@ -1186,3 +1186,143 @@ def test_the_native_engine_is_what_runs_where_it_is_there(library):
     assert printed(code) == "native"
     assert printed(code, COMPUERTA_ENGINE="numpy") == "numpy"
     assert printed(code, COMPUERTA_ENGINE=VARIANTS[-1]) == VARIANTS[-1]
+
+
+# ---- what stands around the recurrence -------------------------------------------------------------------------------
+
+#: Rows, inputs, outputs: none, one, tails of every vector, and more rows than are prepared together.
+DENSE = [(0, 3, 2), (1, 1, 1), (5, 3, 4), (97, 64, 64), (200, 70, 85), (300, 33, 130)]
+
+
+@pytest.mark.parametrize("shape", DENSE, ids=str)
+@dtypes
+def test_dense_and_its_gradients(rng, variant, dtype, shape):
+    rows, inputs, outputs = shape
+    x, w = rng.normal(size=(rows, inputs)).astype(dtype), rng.normal(size=(outputs, inputs)).astype(dtype)
+    b, dy = rng.normal(size=outputs).astype(dtype), rng.normal(size=(rows, outputs)).astype(dtype)
+    engine = recurrence.active()
+    wide = [a.astype(np.longdouble) for a in (x, w, b, dy)]
+    expected = (wide[0] @ wide[1].T + wide[2], wide[3] @ wide[1], wide[3].T @ wide[0], wide[3].sum(axis=0))
+    for threads in (1, 3):
+        recurrence.set_num_threads(threads)
+        dw, db = np.full((outputs + 2, inputs), SENTINEL, dtype), np.full(outputs + 2, SENTINEL, dtype)
+        found = (engine.dense(x, w, b), engine.dense_back(x, w, dy, dw[1:-1], db[1:-1]), dw[1:-1], db[1:-1])
+        for got, value in zip(found, expected, strict=True):
+            assert got.dtype == dtype
+            np.testing.assert_allclose(got, value, rtol=0, atol=CLOSE[dtype] * max(1, np.abs(value).max(initial=0)))
+        assert (dw[[0, -1]] == SENTINEL).all()
+        assert (db[[0, -1]] == SENTINEL).all()
+        if threads == 1:
+            first = found
+    assert all((bits(a) == bits(b)).all() for a, b in zip(first, found, strict=True))
+    np.testing.assert_allclose(engine.dense(x, w, None), expected[0] - wide[2], rtol=0, atol=CLOSE[dtype] * 100)
+
+
+def test_dense_reads_strides_and_keeps_nan_in_its_row(rng, variant):
+    engine = recurrence.active()
+    x, w, b = rng.normal(size=(20, 40))[::2, ::-2], rng.normal(size=(20, 33)).T, rng.normal(size=33)
+    x[3] = np.nan
+    y = engine.dense(x, w, b)
+    assert np.isnan(y[3]).all()
+    keep = np.arange(10) != 3
+    np.testing.assert_allclose(y[keep], x[keep] @ w.T + b, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("classes", [1, 2, 15, 16, 85, 300])
+@dtypes
+def test_cross_entropy_over_threads_and_its_gradient(rng, variant, dtype, classes):
+    """The loss against its definition in long double, with logits so far apart that a plain exponential overflows."""
+    rows = 150
+    logits = (rng.normal(size=(rows, classes)) * rng.choice([1, 30, 400], (rows, 1))).astype(dtype)
+    targets, keep = rng.integers(0, classes, rows), rng.random(rows) < 0.7
+    z = logits.astype(np.longdouble)
+    z -= z.max(axis=1, keepdims=True)
+    each = np.log(np.exp(z).sum(axis=1)) - z[np.arange(rows), targets]
+    softmax = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
+    softmax[np.arange(rows), targets] -= 1
+    for mask in (None, keep):
+        counted = np.ones(rows, bool) if mask is None else mask
+        found = []
+        for threads in (1, 3):
+            recurrence.set_num_threads(threads)
+            total, gradient = recurrence.active().cross_entropy(logits, targets, mask, 0.25)
+            np.testing.assert_allclose(total, float(each[counted].sum()), rtol=CLOSE[dtype])
+            expected = np.where(counted[:, None], softmax / 4, 0)
+            np.testing.assert_allclose(gradient, expected, rtol=0, atol=CLOSE[dtype])
+            assert not gradient[~counted].any()
+            found.append((total, gradient))
+        assert found[0][0] == found[1][0]
+        assert (bits(found[0][1]) == bits(found[1][1])).all()
+
+
+def test_cross_entropy_of_what_is_no_number(variant):
+    """An impossible class costs nothing unless it is the target; NaN and ∞ make the loss NaN, not something else."""
+    engine = recurrence.active()
+    logits = np.array([[0.0, -np.inf, 1.0]], np.float32)
+    total, gradient = engine.cross_entropy(logits, np.array([2]), None, 1.0)
+    np.testing.assert_allclose(total, np.log1p(np.exp(-1.0)), rtol=1e-6)
+    assert gradient[0, 1] == 0
+    assert engine.cross_entropy(logits, np.array([1]), None, 1.0)[0] == np.inf
+    for bad in (np.nan, np.inf):
+        assert np.isnan(engine.cross_entropy(np.array([[0.0, bad, 1.0]], np.float32), np.array([0]), None, 1.0)[0])
+
+
+@pytest.mark.parametrize("size", [0, 1, 15, 16, 17, 40_000])
+@dtypes
+def test_sum_of_squares(rng, variant, dtype, size):
+    array = rng.normal(size=size).astype(dtype)
+    expected = float(np.square(array.astype(np.longdouble)).sum())
+    np.testing.assert_allclose(recurrence.active().sum_of_squares(array), expected, rtol=1e-12)
+    if dtype == "float32" and size:
+        np.testing.assert_allclose(recurrence.active().sum_of_squares(array * 1e30), expected * 1e60, rtol=1e-5)
+
+
+@pytest.mark.parametrize("decay", [(0.0, 0.0), (0.1, 0.0), (0.0, 0.01)], ids=["plain", "through_gradient", "decoupled"])
+@dtypes
+def test_adam_over_threads(rng, variant, dtype, decay):
+    """Against its equations in long double, over more numbers than one thread takes at a time."""
+    size = 2 * (1 << 14) + 13
+    p, g, m = (rng.normal(size=size).astype(dtype) for _ in range(3))
+    v = rng.random(size).astype(dtype) + np.dtype(dtype).type(0.1)
+    numbers = {"beta1": 0.9, "beta2": 0.99, "rate": 0.1, "root": 1.2, "epsilon": 1e-3,
+               "decay_gradient": decay[0], "decay_parameters": decay[1]}  # fmt: skip
+    wide = [a.astype(np.longdouble) for a in (p, g, m, v)]
+    wide[0] *= 1 - np.longdouble(decay[1])
+    wide[1] = wide[1] + decay[0] * wide[0]
+    wide[2], wide[3] = 0.9 * wide[2] + 0.1 * wide[1], 0.99 * wide[3] + 0.01 * wide[1] ** 2
+    wide[0] -= 0.1 * wide[2] / (1.2 * np.sqrt(wide[3]) + 1e-3)
+    found = []
+    for threads in (1, 3):
+        recurrence.set_num_threads(threads)
+        own = [a.copy() for a in (p, g, m, v)]
+        recurrence.active().adam(*own, **numbers)
+        for k in (0, 2, 3):
+            np.testing.assert_allclose(own[k], wide[k], rtol=0, atol=CLOSE[dtype])
+        found.append(own)
+    assert all((bits(a) == bits(b)).all() for a, b in zip(*found, strict=True))
+
+
+@kinds
+def test_an_embedding_folded_into_the_layer_above_gives_the_same_gradients(rng, variant, kind):
+    """Folded where many tokens are read, not where few are: both must be the layers one after another."""
+    from compuerta import Dense, Dropout, Embedding, Sequential
+
+    def model(between):
+        layers = [Embedding(7, 5, dtype="float64", rng=1), *between, KINDS[kind](5, 6, 2, dtype="float64", rng=2,
+                  bidirectional=True), Dense(12, 3, dtype="float64", rng=3)]  # fmt: skip
+        return Sequential(*layers)
+
+    folded, plain = model([]), model([Dropout(0.5, dtype="float64")])  # dropout rests without a Generator
+    ids, lengths = rng.integers(0, 7, (4, 9)), np.array([9, 3, 0, 7])
+    dy = rng.normal(size=(4, 9, 3))
+    found = []
+    for net in (folded, plain):
+        y, state, tape = net.forward(ids, lengths=lengths, record=True)
+        gradients = net.backward(tape, dy)
+        found.append((y, *(part for layer in state for part in (layer if isinstance(layer, tuple) else (layer,))),
+                      gradients.flat))  # fmt: skip
+    assert folded._folds(0, ids)
+    assert not plain._folds(0, ids)
+    assert not folded._folds(0, ids[:1])
+    for a, b in zip(*found, strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-12)
