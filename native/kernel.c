@@ -380,11 +380,18 @@ static void read_panels(real *to, const real *from, int64_t panel, int64_t H) {
   for (int64_t u = 0; u < H; u += VL, from += panel) memcpy(to + u, from, (size_t)least(VL, H - u) * sizeof(real));
 }
 
-/* Whether any of n numbers is beyond what sums can bear: the gates are long saturated there. NaN is not. */
-static int too_large(const real *x, int64_t n) {
-  int found = 0;
-  for (int64_t k = 0; k < n; k++) found |= (x[k] > MOST) | (x[k] < -MOST);
-  return found;
+/* Whether any of n numbers is beyond what sums can bear: the gates are long saturated there. NaN is not. The numbers are
+   copied to `to`, padded to whole vectors, unless that is NULL. */
+INLINE int too_large(real *to, const real *x, int64_t n) {
+  ivec found = {0};
+  for (int64_t k = 0; k < n; k += VL) {
+    vec v = load_some(x + k, (int)least(VL, n - k));
+    if (to) store(to + k, v);
+    found |= (v > MOST) | (v < -MOST);
+  }
+  integer any = 0;
+  for (int v = 0; v < VL; v++) any |= found[v];
+  return any != 0;
 }
 
 /* Inputs of the rows b0 to b0 + n of step s, to xs; returns whether one is too large. */
@@ -396,8 +403,7 @@ static int gather(const struct run *r, int64_t s, int64_t b0, int64_t n, void *x
     if (r->tokens)
       ((int64_t *)xs)[b - b0] = ((const int64_t *)r->x)[from];
     else {
-      found |= too_large((const real *)r->x + from, F);
-      fill_padded((real *)xs + (b - b0) * FP, (const real *)r->x + from, F, FP);
+      found |= too_large((real *)xs + (b - b0) * FP, (const real *)r->x + from, F);
     }
   }
   return found;
@@ -458,7 +464,7 @@ static void forward_piece(void *argument, int64_t piece) {
       if (!in_place)
         large |= gather(r, s, b0, n, X_AT(j->start[s] - base + b0));
       else if (n)
-        large |= too_large((const real *)r->x + batch_row(r, b0) * r->x_n + batch_step(r, b0, s) * r->x_t, F);
+        large |= too_large(0, (const real *)r->x + batch_row(r, b0) * r->x_n + batch_step(r, b0, s) * r->x_t, F);
     }
     if (large) {
       j->failed = TOO_LARGE;
@@ -881,7 +887,7 @@ static int64_t step_size(const struct run *r) {
 static const real *step_inputs(const struct run *r, real *copy, int64_t *x_n) {
   const real *x = r->x;
   int64_t F = r->features, large = 0;
-  for (int64_t b = 0; b < r->n; b++) large |= too_large(x + b * r->x_n, F);
+  for (int64_t b = 0; b < r->n; b++) large |= too_large(0, x + b * r->x_n, F);
   *x_n = large ? F : r->x_n;
   if (!large) return x;
   for (int64_t b = 0; b < r->n; b++)

@@ -9,7 +9,7 @@ INLINE vec exponential(vec a) {
   vec r = a - n * LN2_HIGH;
   r = r - n * LN2_LOW;
   vec power = (vec)(((ivec)magic << MANTISSA) + (integer)SCALE_BITS);
-  return (expm1_polynomial(r) * power + power) * (1 / SCALE);
+  return (expm1_polynomial(r, 1) * power + power) * (1 / SCALE);
 }
 
 struct entropy {

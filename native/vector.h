@@ -1,9 +1,13 @@
 /* One vector type, its loads and stores, and exp, sigmoid and tanh over it: for the instruction set and the width of
-   number that this file is compiled for (COMPUERTA_BITS is 32 or 64). GCC and Clang vector extensions, no intrinsics. */
+   number that this file is compiled for (COMPUERTA_BITS is 32 or 64). GCC and Clang vector extensions; intrinsics for two
+   operations only. */
 #ifndef COMPUERTA_VECTOR_H
 #define COMPUERTA_VECTOR_H
 #include <stdint.h>
 #include <string.h>
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
 
 /* Bytes of a vector, and the tile: ROWS rows of the batch times 4 vectors (3 in a GRU) are accumulated in registers. */
 #if defined(__AVX512F__)
@@ -75,14 +79,14 @@ INLINE void store_some(real *p, vec v, int n) {
 #define SCALE 4294967296.0f
 #define SCALE_BITS 0x4f800000
 #define LEAST_ARGUMENT (-106.0f)
-/* (e^r - 1) / r, minimax on |r| <= ln 2 / 2 (see README.md) */
-INLINE vec expm1_polynomial(vec r) {
-  vec q = all(1.388887556e-3f);
-  q = q * r + 8.369104305e-3f;
-  q = q * r + 4.166713711e-2f;
-  q = q * r + 1.66665059e-1f;
-  q = q * r + 4.999999812e-1f;
-  q = q * r + 1.0f;
+/* e^(k r) - 1: (e^r - 1) / r is minimax on |r| <= ln 2 / 2 (see README.md). k is 1 or 2, which changes no digit. */
+INLINE vec expm1_polynomial(vec r, const real k) {
+  vec q = all(1.388887556e-3f * k * k * k * k * k * k);
+  q = q * r + 8.369104305e-3f * k * k * k * k * k;
+  q = q * r + 4.166713711e-2f * k * k * k * k;
+  q = q * r + 1.66665059e-1f * k * k * k;
+  q = q * r + 4.999999812e-1f * k * k;
+  q = q * r + k;
   return q * r;
 }
 #else
@@ -97,28 +101,51 @@ INLINE vec expm1_polynomial(vec r) {
 #define SCALE 18446744073709551616.0
 #define SCALE_BITS 0x43f0000000000000
 #define LEAST_ARGUMENT (-750.0)
-INLINE vec expm1_polynomial(vec r) {
-  vec q = all(1.0 / 6227020800.0);
-  q = q * r + 1.0 / 479001600.0;
-  q = q * r + 1.0 / 39916800.0;
-  q = q * r + 1.0 / 3628800.0;
-  q = q * r + 1.0 / 362880.0;
-  q = q * r + 1.0 / 40320.0;
-  q = q * r + 1.0 / 5040.0;
-  q = q * r + 1.0 / 720.0;
-  q = q * r + 1.0 / 120.0;
-  q = q * r + 1.0 / 24.0;
-  q = q * r + 1.0 / 6.0;
-  q = q * r + 0.5;
-  q = q * r + 1.0;
+INLINE vec expm1_polynomial(vec r, const real k) {
+  real power[14] = {1}; /* of k */
+  for (int i = 1; i < 14; i++) power[i] = power[i - 1] * k;
+  vec q = all(power[13] / 6227020800.0);
+  q = q * r + power[12] / 479001600.0;
+  q = q * r + power[11] / 39916800.0;
+  q = q * r + power[10] / 3628800.0;
+  q = q * r + power[9] / 362880.0;
+  q = q * r + power[8] / 40320.0;
+  q = q * r + power[7] / 5040.0;
+  q = q * r + power[6] / 720.0;
+  q = q * r + power[5] / 120.0;
+  q = q * r + power[4] / 24.0;
+  q = q * r + power[3] / 6.0;
+  q = q * r + power[2] / 2.0;
+  q = q * r + power[1];
   return q * r;
 }
 #endif
 
 #define SIGN ((integer)((COMPUERTA_BITS == 32) ? 0x80000000ull : 0x8000000000000000ull))
 INLINE vec below_zero(vec x) { return (vec)((ivec)x | SIGN); } /* -|x| */
+/* The larger of low and x, where NaN stays; and a where the sign of x is set, else b. On x86 one or two instructions,
+   which compilers do not find by themselves. */
+#if defined(__AVX512F__) && COMPUERTA_BITS == 32
+INLINE vec at_least(vec x, real low) { return (vec)_mm512_max_ps((__m512)all(low), (__m512)x); }
+INLINE vec where_negative(vec x, vec a, vec b) {
+  return (vec)_mm512_mask_blend_ps(_mm512_movepi32_mask((__m512i)x), (__m512)b, (__m512)a);
+}
+#elif defined(__AVX512F__)
+INLINE vec at_least(vec x, real low) { return (vec)_mm512_max_pd((__m512d)all(low), (__m512d)x); }
+INLINE vec where_negative(vec x, vec a, vec b) {
+  return (vec)_mm512_mask_blend_pd(_mm512_movepi64_mask((__m512i)x), (__m512d)b, (__m512d)a);
+}
+#elif defined(__AVX2__) && COMPUERTA_BITS == 32
+INLINE vec at_least(vec x, real low) { return (vec)_mm256_max_ps((__m256)all(low), (__m256)x); }
+INLINE vec where_negative(vec x, vec a, vec b) { return (vec)_mm256_blendv_ps((__m256)b, (__m256)a, (__m256)x); }
+#elif defined(__AVX2__)
+INLINE vec at_least(vec x, real low) { return (vec)_mm256_max_pd((__m256d)all(low), (__m256d)x); }
+INLINE vec where_negative(vec x, vec a, vec b) { return (vec)_mm256_blendv_pd((__m256d)b, (__m256d)a, (__m256d)x); }
+#else
 INLINE vec choose(ivec mask, vec a, vec b) { return (vec)((mask & (ivec)a) | (~mask & (ivec)b)); }
-INLINE vec at_least(vec x, real low) { return choose(x < low, all(low), x); } /* NaN stays */
+INLINE vec at_least(vec x, real low) { return choose(x < low, all(low), x); }
+INLINE vec where_negative(vec x, vec a, vec b) { return choose((ivec)x >> (COMPUERTA_BITS - 1), a, b); }
+#endif
 
 /* With s = e^-|x|: 1 / (1 + s), or s / (1 + s) where x < 0, both parts of the fraction scaled by SCALE, so that only
    the division can underflow: no overflow, and the tail is right down to the last denormal. */
@@ -129,8 +156,8 @@ INLINE vec sigmoid(vec x) {
   vec r = a - n * LN2_HIGH;
   r = r - n * LN2_LOW;
   vec power = (vec)(((ivec)magic << MANTISSA) + (integer)SCALE_BITS);
-  vec s = expm1_polynomial(r) * power + power;
-  return choose((ivec)x >> (COMPUERTA_BITS - 1), s, all(SCALE)) / (s + SCALE);
+  vec s = expm1_polynomial(r, 1) * power + power;
+  return where_negative(x, s, all(SCALE)) / (s + SCALE);
 }
 
 /* m = e^-2|x| - 1 without cancellation, and tanh |x| = -m / (2 + m). */
@@ -138,10 +165,9 @@ INLINE vec hyperbolic_tangent(vec x) {
   vec a = at_least(below_zero(x), (real)-30);
   vec magic = a * (2 * LOG2E) + MAGIC;
   vec n = magic - MAGIC;
-  a = a + a;
-  vec r = a - n * LN2; /* what is lost here is lost to e^-2|x|, which is as small as n is large */
+  vec r = a - n * (LN2 / 2); /* what is lost here is lost to e^-2|x|, which is as small as n is large */
   vec scale = (vec)(((ivec)magic << MANTISSA) + (integer)ONE_BITS);
-  vec m = expm1_polynomial(r) * scale + (scale - 1);
+  vec m = expm1_polynomial(r, 2) * scale + (scale - 1);
   vec t = m / (2 + m);
   return (vec)(((ivec)t & ~SIGN) | ((ivec)x & SIGN));
 }

@@ -158,7 +158,7 @@ class Recurrent(Layer):
 
     def _public(self, state: Array | list[Array]) -> Any:
         """Return a state as the caller sees it: ``(h, c)`` for an LSTM, ``h`` for a GRU."""
-        return tuple(state) if len(state) > 1 else state[0]
+        return (state[0], state[1]) if len(state) > 1 else state[0]
 
     def _run(
         self,
@@ -182,7 +182,7 @@ class Recurrent(Layer):
                 mask = dropout_mask(rng, x.shape, self.dropout, self.dtype)
                 x = x * mask  # |x| ≤ 1 here
             masks.append(mask)
-            y = np.empty((*x.shape[:2], self.width_out), state.dtype)
+            y = recurrence.empty((x.shape[0], x.shape[1], self.directions * hidden), state.dtype)
             made = []
             for d in range(self.directions):
                 at = k * self.directions + d

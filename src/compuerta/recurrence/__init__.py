@@ -20,11 +20,12 @@ from ..errors import Phrase, SettingError
 from . import numpy_around, numpy_gru, numpy_lstm
 from .inputs import bounded
 from .library import Library, load
+from .memory import empty
 from .native import NativeEngine
 from .threads import num_threads, set_num_threads
 
 __all__ = [
-    "Cell", "Engine", "Tape", "active", "engine", "engines", "num_threads", "set_num_threads", "use_engine",
+    "Cell", "Engine", "Tape", "active", "empty", "engine", "engines", "num_threads", "set_num_threads", "use_engine",
     "variants", "why_not_native",
 ]  # fmt: skip
 

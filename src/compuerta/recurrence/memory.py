@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import math
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,13 +13,13 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 
 LINE = 64  # bytes: of a line of the cache, and of the widest vector
-_PLACE = ctypes.c_char
+_from_buffer, _addressof = ctypes.c_char.from_buffer, ctypes.addressof
 
 
 def address(array: Any) -> int:
     """Return where the numbers of ``array`` stand; the quickest way where it is writable and contiguous."""
     try:
-        return ctypes.addressof(_PLACE.from_buffer(array))
+        return _addressof(_from_buffer(array))
     except (TypeError, ValueError, BufferError):
         return int(array.ctypes.data)
 
@@ -32,38 +33,57 @@ def aligned(numbers: int, dtype: np.dtype[Any]) -> Array:
 
 
 class Memory:
-    """A large flat array for the time that this object lives; the next one of that size gets the same pages.
+    """A stretch of memory for the time that this object lives; the next one of about that size gets the same pages.
 
-    The system clears every page that it hands out anew, which costs a training step as much as a tenth of its time.
+    The system clears every page that it hands out anew, which costs a training step up to a tenth of its time.
     """
 
-    __slots__ = ("array", "at")
-    #: Arrays of objects that are gone, for the next who asks: at most a tape and the gradients of its gates.
+    __slots__ = ("array", "at", "view")
+    #: Those of objects that are gone, oldest first, for the next who asks.
     _spare: ClassVar[list[Array]] = []
-    _KEPT = 2
 
     def __init__(self, size: int) -> None:
         size += LINE
         array = None
         for k, spare in enumerate(self._spare):
-            if size <= spare.nbytes <= 2 * size:
+            if size <= spare.nbytes <= size + size // 4:
                 with contextlib.suppress(IndexError):  # another thread was quicker
                     array = self._spare.pop(k)
                 break
         if array is None or array.nbytes < size:
             array = np.empty(size, np.uint8)
         self.array = array
+        self.view: tuple[tuple[int, ...], str] = (size,), "|u1"
         self.at = address(array)
         self.at += -self.at % LINE
 
+    @property
+    def __array_interface__(self) -> dict[str, Any]:
+        """What makes NumPy take this object as an array, of the shape and type in ``view``, and keep it alive."""
+        shape, kind = self.view
+        return {"version": 3, "shape": shape, "typestr": kind, "data": (self.at, False)}
+
     def __del__(self) -> None:
-        if hasattr(self, "array") and self.array.nbytes >= _LARGE:  # there is none where the system had no memory
+        # There is no array where the system had no memory.
+        if hasattr(self, "array") and _LARGE <= self.array.nbytes <= _HUGE:
             self._spare.append(self.array)
-            del self._spare[: -self._KEPT]
+            while sum(spare.nbytes for spare in self._spare) > _KEPT:
+                del self._spare[:1]
 
 
-#: Bytes from which on the system hands out whole pages, each of them cleared.
-_LARGE = 1 << 17
+#: Bytes: from which on the system hands out whole pages, each of them cleared; beyond which nothing is kept; and kept
+#: at most, all together.
+_LARGE, _HUGE, _KEPT = 1 << 17, 1 << 26, 3 << 26
+
+
+def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """Return an uninitialised array, as ``np.empty`` does, of :class:`Memory` where it is large."""
+    size = math.prod(shape) * dtype.itemsize
+    if not _LARGE <= size <= _HUGE:
+        return np.empty(shape, dtype)
+    memory = Memory(size)
+    memory.view = shape, dtype.str
+    return np.asarray(memory)
 
 
 def readable(array: Array) -> Array:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from .inputs import MOST
 from .library import AdamStep, Dense, Library, Run
-from .memory import LINE, Memory, address, aligned, readable
+from .memory import LINE, Memory, address, aligned, empty, readable
 from .threads import num_threads
 
 if TYPE_CHECKING:
@@ -31,9 +31,9 @@ _TOO_LARGE = 2
 
 def _inputs(run: Run, x: Array) -> Array:
     """Point ``run`` to ``x``, or to a copy that C can read, and return it."""
-    x = readable(x)
-    itemsize = x.itemsize
-    run.x, run.x_n, run.x_t = address(x), x.strides[0] // itemsize, x.strides[1] // itemsize
+    x, itemsize = readable(x), x.itemsize
+    n, t, *_ = x.strides
+    run.x, run.x_n, run.x_t = address(x), n // itemsize, t // itemsize
     return x
 
 
@@ -158,9 +158,14 @@ class NativeCell:
         if x.ndim == 2:
             run.tokens, x = 1, x.astype(np.int64, copy=False)
         held = [_inputs(run, x), state]
-        run.n, run.t, run.reverse, run.record, run.threads = *x.shape[:2], reverse, record, num_threads()
+        run.n, run.t, run.threads = x.shape[0], x.shape[1], num_threads()
+        if reverse:
+            run.reverse = 1
+        if record:
+            run.record = 1
         itemsize = y.itemsize
-        run.y, (run.y_n, run.y_t) = address(y), (y.strides[0] // itemsize, y.strides[1] // itemsize)
+        y_n, y_t, _ = y.strides
+        run.y, run.y_n, run.y_t = address(y), y_n // itemsize, y_t // itemsize
         # One address serves both parts: they stand one stride apart, each contiguous.
         run.h0, run.h_n = address(state), address(final)
         if len(state) > 1:
@@ -210,7 +215,7 @@ class NativeCell:
         run.dy, run.dy_n, run.dy_t = address(dy), dy.strides[0] // itemsize, dy.strides[1] // itemsize
         dz = Memory((run.rows + run.chunks) * weights.panels * weights.lanes * 4 * itemsize)
         run.dz = dz.at
-        dx = None if run.tokens else np.empty((run.n, run.t, run.features), dtype)
+        dx = None if run.tokens else empty((run.n, run.t, run.features), dtype)
         if dx is not None:
             run.dx, run.dx_n, run.dx_t = address(dx), run.t * run.features, run.features
         run.dh_n, run.dh_0 = address(dfinal), address(dstate)
@@ -268,7 +273,7 @@ class NativeEngine:
         logits = np.require(logits, requirements=["C", "A"])
         ids = np.require(targets, np.int64, ["C", "A"])
         kept = None if keep is None else np.require(keep, np.bool_, ["C"])
-        gradient, total = np.empty(logits.shape, logits.dtype), ctypes.c_double()
+        gradient, total = empty(logits.shape, logits.dtype), ctypes.c_double()
         failed = self._library.cross_entropy(
             self._variant, _BITS[logits.dtype], *logits.shape, address(logits), address(ids),
             None if kept is None else address(kept), scale, address(gradient), total, num_threads(),
@@ -300,7 +305,7 @@ class NativeEngine:
             otherwise: Engine = self._otherwise
             return otherwise.dense(x, w, b)
         x, w, b = _plain(x), _plain(w), None if b is None else _plain(b)
-        y: Array = np.empty((len(x), len(w)), x.dtype)
+        y = empty((len(x), len(w)), x.dtype)
         what = Dense(rows=len(x), inputs=x.shape[1], outputs=len(w), x=address(x), w=address(w), y=address(y),
                      b=None if b is None else address(b))  # fmt: skip
         if self._library.dense(self._variant, _BITS[x.dtype], what, num_threads()):
@@ -313,7 +318,7 @@ class NativeEngine:
             otherwise: Engine = self._otherwise
             return otherwise.dense_back(x, w, dy, dw, db)
         x, w, dy = _plain(x), _plain(w), _plain(dy)
-        dx: Array = np.empty(x.shape, x.dtype)
+        dx = empty(x.shape, x.dtype)
         what = Dense(rows=len(x), inputs=x.shape[1], outputs=len(w), x=address(x), w=address(w), dy=address(dy),
                      dx=address(dx), dw=address(dw), db=None if db is None else address(db))  # fmt: skip
         if self._library.dense_back(self._variant, _BITS[x.dtype], what, num_threads()):
