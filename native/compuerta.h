@@ -46,7 +46,7 @@ struct run {
   int64_t threads; /* at most; a few rows or little work take one */
   int64_t variant; /* which of compuerta_variants */
 
-  /* weights as the layer has them (in, for packing): (G H, F), (G H, H), (G H,), (H,) or NULL; G blocks i f g o, r z n */
+  /* weights as the layer has them, in for packing: (G H, F), (G H, H), (G H,), (H,) or NULL; blocks i f g o, or r z n */
   const void *w_x, *w_h, *b, *b_hn;
   /* * packed (out of compuerta_pack and compuerta_pack_back; in elsewhere) */
   void *x_panels, *h_panels, *bias_panels, *bias_hn_panels;
@@ -162,7 +162,8 @@ struct kernel {
   double (*peak)(double);
   double (*bandwidth)(void *, int64_t, double);
   void (*activate)(int64_t, void *, int64_t);
-  int (*cross_entropy)(int64_t, int64_t, const void *, const int64_t *, const uint8_t *, double, void *, double *, int64_t);
+  int (*cross_entropy)(int64_t, int64_t, const void *, const int64_t *, const uint8_t *, double, void *, double *,
+                       int64_t);
   void (*adam)(const struct adam_step *, int64_t);
   double (*sum_of_squares)(const void *, int64_t);
   int (*dense)(const struct dense *, int64_t);

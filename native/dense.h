@@ -1,10 +1,10 @@
-/* The dense layer, y = x W' + b, with the tiles of the recurrence: its outputs stand in panels of 4 vectors, as the gates
-   of a panel of units do. Part of kernel.c. */
+/* The dense layer, y = x W' + b, with the tiles of the recurrence: its outputs stand in panels of 4 vectors, as the
+   gates of a panel of units do. Part of kernel.c. */
 
 struct dense_job {
   const struct dense *d;
   int64_t panels;
-  real *w;  /* forward: W in [panel][inputs][4][VL], then b in [panel][4][VL]; back: [tile][panels 4 VL][its vectors][VL] */
+  real *w; /* forward: W in [panel][inputs][4][VL], b in [panel][4][VL]; back: [tile][panels 4 VL][its vectors][VL] */
   real *dz; /* back: dy in [panel][rows + 1][4][VL] */
 };
 /* Rows, and columns of W, that make a piece of work. */

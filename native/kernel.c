@@ -1,5 +1,6 @@
-/* The recurrences for one instruction set and one width of number: see compuerta.h for every buffer and README.md for
-   the equations. In order: products, forward steps, the way forward, the way back, gradients of the weights, streams. */
+/* The recurrences for one instruction set and one width of number: compuerta.h has every buffer, README.md the
+   equations. In order: products, one step, the way forward, the way back, gradients of the weights, the tape, streams, what stands
+   around the recurrence, measuring. */
 #include "compuerta.h"
 #include "threads.h"
 #include "vector.h"
@@ -23,7 +24,8 @@ static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 static int64_t panels_of(const struct run *r) { return (r->hidden + VL - 1) / VL; }
 static int64_t rounded(int64_t n) { return (n + VL - 1) / VL * VL; }
 
-/* Numbers from row to row of what is read down its columns: an odd number of lines, so that rows spread over the cache. */
+/* Numbers from row to row of what is read down its columns: an odd number of lines, so that the rows spread over the
+   cache. */
 static int64_t pitch_of(int64_t width) {
   int64_t lines = (width * (int64_t)sizeof(real) + 63) / 64 | 1;
   return lines * 64 / (int64_t)sizeof(real);
@@ -58,7 +60,9 @@ static int64_t chunk_end(const int64_t *start, int64_t steps, int64_t s) {
 }
 
 static int64_t batch_row(const struct run *r, int64_t b) { return r->order ? r->order[b] : b; }
-static int64_t batch_step(const struct run *r, int64_t b, int64_t s) { return r->reverse ? length_of(r, b) - 1 - s : s; }
+static int64_t batch_step(const struct run *r, int64_t b, int64_t s) {
+  return r->reverse ? length_of(r, b) - 1 - s : s;
+}
 
 static void plan(struct run *r) {
   r->steps = steps_of(r);
@@ -164,9 +168,10 @@ INLINE void project(const int rows, const int gates, const real *x, int64_t x_ro
   UNROLL for (int i = 0; i < rows; i++) UNROLL for (int g = 0; g < gates; g++) store(z + (i * 4 + g) * VL, a[i][g]);
 }
 
-#define PROJECT(n, gates)                                                                                             \
-  NOINLINE void project_##gates##_##n(const real *x, int64_t x_row, int64_t F, const real *w, const real *bias, real *z) { \
-    project(n, gates, x, x_row, F, w, bias, z);                                                                       \
+#define PROJECT(n, gates)                                                                              \
+  NOINLINE void project_##gates##_##n(const real *x, int64_t x_row, int64_t F, const real *w,          \
+                                      const real *bias, real *z) {                                     \
+    project(n, gates, x, x_row, F, w, bias, z);                                                        \
   }
 PROJECT(1, 4) PROJECT(2, 4) PROJECT(3, 4) PROJECT(1, 3) PROJECT(2, 3) PROJECT(3, 3) PROJECT(4, 3)
 #if ROWS == 6
@@ -175,7 +180,8 @@ PROJECT(4, 4) PROJECT(5, 4) PROJECT(6, 4) PROJECT(5, 3) PROJECT(6, 3) PROJECT(7,
 
 typedef void project_tile(const real *, int64_t, int64_t, const real *, const real *, real *);
 #if ROWS == 6
-static project_tile *const project_tiles[] = {project_4_1, project_4_2, project_4_3, project_4_4, project_4_5, project_4_6};
+static project_tile *const project_tiles[] = {project_4_1, project_4_2, project_4_3,
+                                              project_4_4, project_4_5, project_4_6};
 static project_tile *const project_tiles_3[] = {project_3_1, project_3_2, project_3_3, project_3_4,
                                                 project_3_5, project_3_6, project_3_7, project_3_8};
 #else
@@ -281,7 +287,8 @@ STEP(4, 4) STEP(5, 4) STEP(6, 4) STEP(5, 3) STEP(6, 3) STEP(7, 3) STEP(8, 3)
 typedef void step_tile(struct place, int64_t, const real *, const real *);
 #if ROWS == 6
 static step_tile *const step_tiles[] = {step_4_1, step_4_2, step_4_3, step_4_4, step_4_5, step_4_6};
-static step_tile *const step_tiles_3[] = {step_3_1, step_3_2, step_3_3, step_3_4, step_3_5, step_3_6, step_3_7, step_3_8};
+static step_tile *const step_tiles_3[] = {step_3_1, step_3_2, step_3_3, step_3_4,
+                                          step_3_5, step_3_6, step_3_7, step_3_8};
 #else
 static step_tile *const step_tiles[] = {step_4_1, step_4_2, step_4_3};
 static step_tile *const step_tiles_3[] = {step_3_1, step_3_2, step_3_3, step_3_4};
@@ -380,8 +387,8 @@ static void read_panels(real *to, const real *from, int64_t panel, int64_t H) {
   for (int64_t u = 0; u < H; u += VL, from += panel) memcpy(to + u, from, (size_t)least(VL, H - u) * sizeof(real));
 }
 
-/* Whether any of n numbers is beyond what sums can bear: the gates are long saturated there. NaN is not. The numbers are
-   copied to `to`, padded to whole vectors, unless that is NULL. */
+/* Whether any of n numbers is beyond what sums can bear: the gates are long saturated there. NaN is not. The numbers
+   are copied to `to`, padded to whole vectors, unless that is NULL. */
 INLINE int too_large(real *to, const real *x, int64_t n) {
   ivec found = {0};
   for (int64_t k = 0; k < n; k += VL) {
@@ -397,14 +404,13 @@ INLINE int too_large(real *to, const real *x, int64_t n) {
 /* Inputs of the rows b0 to b0 + n of step s, to xs; returns whether one is too large. */
 static int gather(const struct run *r, int64_t s, int64_t b0, int64_t n, void *xs) {
   int found = 0;
-  int64_t F = r->features, FP = pitch_of(F);
+  int64_t F = r->features, FQ = pitch_of(F);
   for (int64_t b = b0; b < b0 + n; b++) {
     int64_t from = batch_row(r, b) * r->x_n + batch_step(r, b, s) * r->x_t;
     if (r->tokens)
       ((int64_t *)xs)[b - b0] = ((const int64_t *)r->x)[from];
-    else {
-      found |= too_large((real *)xs + (b - b0) * FP, (const real *)r->x + from, F);
-    }
+    else
+      found |= too_large((real *)xs + (b - b0) * FQ, (const real *)r->x + from, F);
   }
   return found;
 }
@@ -413,7 +419,7 @@ static void forward_piece(void *argument, int64_t piece) {
   struct job *j = argument;
   const struct run *r = j->r;
   int64_t b0 = j->bounds[piece], b1 = j->bounds[piece + 1], mine = b1 - b0;
-  int64_t N = r->n, H = r->hidden, NP = panels_of(r), HP = NP * VL, F = r->features, FP = pitch_of(F);
+  int64_t N = r->n, H = r->hidden, NP = panels_of(r), HP = NP * VL, F = r->features, FQ = pitch_of(F);
   int64_t HQ = h_pitch(r), P = j->start[j->steps], lstm = r->cell == LSTM;
   int64_t in_place = !r->record && !r->tokens && mine == 1; /* one row is read where it lies */
 
@@ -428,7 +434,8 @@ static void forward_piece(void *argument, int64_t piece) {
       e = chunk_end(j->start, j->steps, s);
       if (j->start[e] - j->start[s] > most) most = j->start[e] - j->start[s];
     }
-    int64_t z_size = (most + 1) * NP * 4 * VL, x_size = in_place ? 0 : most * (r->tokens ? 8 / (int64_t)sizeof(real) : FP);
+    int64_t z_size = (most + 1) * NP * 4 * VL, x_row = r->tokens ? 8 / (int64_t)sizeof(real) : FQ;
+    int64_t x_size = in_place ? 0 : most * x_row;
     own = scratch_of(z_size + x_size + mine * (2 * HQ + HP));
     if (!own) {
       j->failed = OUT_OF_MEMORY;
@@ -456,8 +463,8 @@ static void forward_piece(void *argument, int64_t piece) {
     s1 = chunk_end(j->start, j->steps, s0);
     int64_t base = j->start[s0], z_panel = (j->start[s1] - base + 1) * 4 * VL;
     real *z_chunk = r->record ? z + (base + chunk) * NP * 4 * VL : z;
-    real *x_chunk = r->record ? (real *)((char *)xs + base * (r->tokens ? 8 : FP * (int64_t)sizeof(real))) : xs;
-#define X_AT(row) (r->tokens ? (real *)((int64_t *)x_chunk + (row)) : x_chunk + (row) * FP)
+    real *x_chunk = r->record ? (real *)((char *)xs + base * (r->tokens ? 8 : FQ * (int64_t)sizeof(real))) : xs;
+#define X_AT(row) (r->tokens ? (real *)((int64_t *)x_chunk + (row)) : x_chunk + (row) * FQ)
     int large = 0;
     for (int64_t s = s0; s < s1; s++) {
       int64_t n = running(j, s, b0, b1);
@@ -483,7 +490,7 @@ static void forward_piece(void *argument, int64_t piece) {
                        (const real *)r->x + batch_row(r, b0) * r->x_n + batch_step(r, b0, s) * r->x_t,
                        r->reverse ? -r->x_t : r->x_t, p, to_z);
         else
-          project_rows(r, to - from, X_AT(from), FP, p, to_z);
+          project_rows(r, to - from, X_AT(from), FQ, p, to_z);
       }
     }
     for (int64_t s = s0; s < s1; s++) {
@@ -533,7 +540,8 @@ static int64_t cut(struct job *j, int64_t threads) {
   int64_t b = 0, done = 0;
   for (int64_t i = 0; i < pieces; i++) {
     j->bounds[i] = b;
-    while (b < r->n && (i == pieces - 1 || done + length_of(r, b) / 2 < P * (i + 1) / pieces)) done += length_of(r, b++);
+    while (b < r->n && (i == pieces - 1 || done + length_of(r, b) / 2 < P * (i + 1) / pieces))
+      done += length_of(r, b++);
   }
   j->bounds[pieces] = r->n;
   return pieces;
@@ -599,7 +607,8 @@ static void back_rows(int64_t n, const real *dz, int64_t z_panel, int64_t NP, in
       int64_t take = (left + tiles - 1) / tiles;
       real *rows[ROWS];
       for (int64_t i = 0; i < take; i++) rows[i] = to[at + i] + c;
-      back_tiles[vectors - 1][take - 1](dz + at * 4 * VL, z_panel, NP, G, skip, w + c * NP * G * VL, add, rows, columns - c);
+      back_tiles[vectors - 1][take - 1](dz + at * 4 * VL, z_panel, NP, G, skip, w + c * NP * G * VL, add, rows,
+                                        columns - c);
       at += take, left -= take;
     }
   }
@@ -681,8 +690,8 @@ static void backward_piece(void *argument, int64_t piece) {
         int64_t unit = p * VL;
         int units = (int)least(VL, H - unit);
         if (lstm)
-          lstm_cell_back(n, z_p, dz + p * z_panel, c + p * c_panel + before * VL, tanh_c + p * c_panel + now * VL, dy, unit,
-                         units, dh + unit, HQ, dc + p * dc_panel);
+          lstm_cell_back(n, z_p, dz + p * z_panel, c + p * c_panel + before * VL, tanh_c + p * c_panel + now * VL, dy,
+                         unit, units, dh + unit, HQ, dc + p * dc_panel);
         else
           gru_cell_back(n, z_p, dz + p * z_panel, h + before * HQ + unit, HQ, dy, unit, units, dh + unit, HQ);
       }
@@ -706,8 +715,8 @@ end:
 
 /* `rows` columns of the inputs times the slots of dz, summed over K packed rows: c, rows of [gates][VL], is added to
    what is there if `add`. The third slot may be the fourth of the record: q in place of n. */
-INLINE void outer(const int rows, const int gates, const int third, const real *restrict inputs, int64_t pitch, int64_t K,
-                  const real *restrict dz, int add, real *restrict c) {
+INLINE void outer(const int rows, const int gates, const int third, const real *restrict inputs, int64_t pitch,
+                  int64_t K, const real *restrict dz, int add, real *restrict c) {
   vec a[TALL][4];
   UNROLL for (int i = 0; i < rows; i++)
     UNROLL for (int g = 0; g < gates; g++) a[i][g] = add ? load(c + (i * gates + g) * VL) : (vec){0};
@@ -991,5 +1000,6 @@ const struct kernel NAME(COMPUERTA_ISA, COMPUERTA_BITS) = {
     .lanes = VL, .plan = plan, .pack = pack, .pack_back = pack_back, .forward = forward, .backward = backward,
     .read = read_tape, .step_size = step_size, .step = step_stack,
     .peak = peak, .bandwidth = bandwidth, .activate = activate,
-    .cross_entropy = cross_entropy, .adam = adam, .sum_of_squares = sum_of_squares, .dense = dense, .dense_back = dense_back,
+    .cross_entropy = cross_entropy, .adam = adam, .sum_of_squares = sum_of_squares,
+    .dense = dense, .dense_back = dense_back,
 };

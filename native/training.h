@@ -8,7 +8,7 @@ INLINE vec exponential(vec a) {
   vec n = magic - MAGIC;
   vec r = a - n * LN2_HIGH;
   r = r - n * LN2_LOW;
-  vec power = (vec)(((ivec)magic << MANTISSA) + (integer)SCALE_BITS);
+  vec power = (vec)(((uvec)magic << MANTISSA) + (unsigned_integer)SCALE_BITS);
   return (expm1_polynomial(r, 1) * power + power) * (1 / SCALE);
 }
 

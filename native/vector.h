@@ -1,6 +1,6 @@
 /* One vector type, its loads and stores, and exp, sigmoid and tanh over it: for the instruction set and the width of
-   number that this file is compiled for (COMPUERTA_BITS is 32 or 64). GCC and Clang vector extensions; intrinsics for two
-   operations only. */
+   number that this file is compiled for (COMPUERTA_BITS is 32 or 64). GCC and Clang vector extensions, with intrinsics for
+   two operations only. */
 #ifndef COMPUERTA_VECTOR_H
 #define COMPUERTA_VECTOR_H
 #include <stdint.h>
@@ -27,11 +27,13 @@
 #if COMPUERTA_BITS == 32
 typedef float real;
 typedef int32_t integer;
+typedef uint32_t unsigned_integer;
 #define VL (BYTES / 4)
 #define SQRT sqrtf
 #else
 typedef double real;
 typedef int64_t integer;
+typedef uint64_t unsigned_integer;
 #define VL (BYTES / 8)
 #define SQRT sqrt
 #endif
@@ -39,6 +41,7 @@ typedef int64_t integer;
 typedef real vec __attribute__((vector_size(BYTES)));
 typedef real loose __attribute__((vector_size(BYTES), aligned(sizeof(real)), may_alias));
 typedef integer ivec __attribute__((vector_size(BYTES)));
+typedef unsigned_integer uvec __attribute__((vector_size(BYTES))); /* where a sum may pass the top */
 
 #define INLINE static inline __attribute__((always_inline))
 #if defined(__clang__)
@@ -155,7 +158,7 @@ INLINE vec sigmoid(vec x) {
   vec n = magic - MAGIC;
   vec r = a - n * LN2_HIGH;
   r = r - n * LN2_LOW;
-  vec power = (vec)(((ivec)magic << MANTISSA) + (integer)SCALE_BITS);
+  vec power = (vec)(((uvec)magic << MANTISSA) + (unsigned_integer)SCALE_BITS);
   vec s = expm1_polynomial(r, 1) * power + power;
   return where_negative(x, s, all(SCALE)) / (s + SCALE);
 }
@@ -166,7 +169,7 @@ INLINE vec hyperbolic_tangent(vec x) {
   vec magic = a * (2 * LOG2E) + MAGIC;
   vec n = magic - MAGIC;
   vec r = a - n * (LN2 / 2); /* what is lost here is lost to e^-2|x|, which is as small as n is large */
-  vec scale = (vec)(((ivec)magic << MANTISSA) + (integer)ONE_BITS);
+  vec scale = (vec)(((uvec)magic << MANTISSA) + (unsigned_integer)ONE_BITS);
   vec m = expm1_polynomial(r, 2) * scale + (scale - 1);
   vec t = m / (2 + m);
   return (vec)(((ivec)t & ~SIGN) | ((ivec)x & SIGN));
