@@ -178,7 +178,7 @@ def measure(table: str, kind: str, options: argparse.Namespace) -> list[dict[str
         runs = Case(kind, size, dtype).runs(what)
         with torch.inference_mode() if torch is not None and what != "train" else nullcontext():
             # Threads of a pool that wait for work spin for some milliseconds, in the way of the next library's.
-            times = bench.medians(runs, rounds, seconds, pause=0.005 if THREADS > 1 else 0.0)
+            times = bench.medians(runs, rounds, seconds, pause=0.02 if THREADS > 1 else 0.0)
         found.append((size, times))
     limits.measure()
 

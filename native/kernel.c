@@ -17,6 +17,9 @@
 #define PANELS (ROWS == 3 ? 2 : 4)
 /* Packed rows that are prepared together: they stay in the second-level cache. */
 #define CHUNK 96
+/* Rows per thread at least, and multiply-adds below which a second thread costs more than it brings. */
+#define FEWEST_ROWS 4
+#define FEWEST_WORK 1000000
 #define GATES(r) ((r)->cell == GRU ? 3 : 4)
 #define NOINLINE static __attribute__((noinline))
 
@@ -87,17 +90,33 @@ static int64_t block_of(const struct run *r, int64_t slot) {
   return (r->cell == GRU ? gru : lstm)[slot];
 }
 
+/* Weights (G H, k) and where they go. */
+struct packing {
+  const struct run *r;
+  const real *w;
+  int64_t k;
+  real *to;
+};
+
+static void pack_panel(void *argument, int64_t p) {
+  const struct packing *j = argument;
+  const struct run *r = j->r;
+  int64_t G = GATES(r), H = r->hidden, k = j->k, units = least(VL, H - p * VL);
+  for (int64_t g = 0; g < G; g++) {
+    const real *from = j->w + (block_of(r, g) * H + p * VL) * k;
+    real *out = j->to + (p * k * G + g) * VL;
+    for (int64_t j0 = 0; j0 < k; j0 += 16) /* in squares, so that lines read are lines used */
+      for (int64_t v = 0; v < VL; v++)
+        for (int64_t i = j0; i < least(j0 + 16, k); i++) out[i * G * VL + v] = v < units ? from[v * k + i] : 0;
+  }
+}
+
+/* Threads for work on so many numbers, each handled once. */
+static int64_t threads_for(const struct run *r, int64_t numbers) { return numbers < FEWEST_WORK / 20 ? 1 : r->threads; }
+
 static void pack_panels(const struct run *r, const real *w, int64_t k, real *to) {
-  int64_t G = GATES(r), H = r->hidden;
-  for (int64_t p = 0; p < panels_of(r); p++)
-    for (int64_t g = 0; g < G; g++) {
-      int64_t units = least(VL, H - p * VL);
-      const real *from = w + (block_of(r, g) * H + p * VL) * k;
-      real *out = to + (p * k * G + g) * VL;
-      for (int64_t j0 = 0; j0 < k; j0 += 16) /* in squares, so that lines read are lines used */
-        for (int64_t v = 0; v < VL; v++)
-          for (int64_t j = j0; j < least(j0 + 16, k); j++) out[j * G * VL + v] = v < units ? from[v * k + j] : 0;
-    }
+  struct packing j = {r, w, k, to};
+  compuerta_parallel(panels_of(r), threads_for(r, GATES(r) * r->hidden * k), pack_panel, &j);
 }
 
 static void pack(const struct run *r) {
@@ -110,18 +129,24 @@ static void pack(const struct run *r) {
       ((real *)r->bias_hn_panels)[u] = u < H ? ((const real *)r->b_hn)[u] : 0;
 }
 
+static void pack_tile(void *argument, int64_t tile) {
+  const struct packing *j = argument;
+  const struct run *r = j->r;
+  int64_t G = GATES(r), H = r->hidden, NP = panels_of(r), columns = j->k, c = tile * 4 * VL;
+  int64_t valid = least(4 * VL, columns - c), width = rounded(valid);
+  real *to = j->to + c * NP * G * VL;
+  for (int64_t p = 0; p < NP; p++)
+    for (int64_t g = 0; g < G; g++)
+      for (int64_t v = 0; v < VL; v++, to += width) {
+        memset(to, 0, (size_t)width * sizeof(real));
+        if (p * VL + v < H)
+          memcpy(to, j->w + (block_of(r, g) * H + p * VL + v) * columns + c, (size_t)valid * sizeof(real));
+      }
+}
+
 static void pack_columns(const struct run *r, const real *w, int64_t columns, real *to) {
-  int64_t G = GATES(r), H = r->hidden, NP = panels_of(r);
-  for (int64_t c = 0; c < columns; c += 4 * VL) {
-    int64_t valid = least(4 * VL, columns - c), width = rounded(valid);
-    for (int64_t p = 0; p < NP; p++)
-      for (int64_t g = 0; g < G; g++)
-        for (int64_t v = 0; v < VL; v++, to += width) {
-          memset(to, 0, (size_t)width * sizeof(real));
-          if (p * VL + v < H)
-            memcpy(to, w + (block_of(r, g) * H + p * VL + v) * columns + c, (size_t)valid * sizeof(real));
-        }
-  }
+  struct packing j = {r, w, columns, to};
+  compuerta_parallel((columns + 4 * VL - 1) / (4 * VL), threads_for(r, GATES(r) * r->hidden * columns), pack_tile, &j);
 }
 
 static void pack_back(const struct run *r) {
@@ -518,10 +543,6 @@ static void forward_piece(void *argument, int64_t piece) {
   }
   free(own);
 }
-
-/* Rows per piece at least, and multiply-adds below which a second thread costs more than it brings. */
-#define FEWEST_ROWS 8
-#define FEWEST_WORK 1000000
 
 static int begin(struct job *j, const struct run *r) {
   *j = (struct job){.r = r, .steps = steps_of(r)};

@@ -1,9 +1,13 @@
 /* A pool of threads that wait for work: for a moment by looking, then asleep. See threads.h. */
+#define _GNU_SOURCE /* sched_getcpu and the like */
 #include "threads.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stddef.h>
+#if defined(__linux__)
+#include <sched.h>
+#endif
 #include <time.h>
 
 #if defined(__x86_64__)
@@ -25,9 +29,28 @@ static _Atomic uint64_t ticket; /* number of the job at hand */
 static void (*job_work)(void *, int64_t);
 static void *job_argument;
 static int64_t job_items;
+static int job_processor;            /* where the caller runs */
 static int job_workers;              /* workers 0 to job_workers - 1 take part */
 static atomic_llong next_item;
 static atomic_int busy;              /* workers that still take part */
+
+#if defined(__linux__)
+static int processor(void) { return sched_getcpu(); }
+
+/* A worker that finds itself on the caller's processor would share it from then on, for the system seldom moves a thread
+   that computes, even where another processor is idle. It leaves once; where it may run stays as it was. */
+static void step_aside(int from) {
+  cpu_set_t may, rest;
+  if (sched_getcpu() != from || sched_getaffinity(0, sizeof may, &may)) return;
+  rest = may;
+  CPU_CLR(from, &rest);
+  if (!CPU_COUNT(&rest)) return;
+  if (!sched_setaffinity(0, sizeof rest, &rest)) sched_setaffinity(0, sizeof may, &may);
+}
+#else
+static int processor(void) { return 0; }
+static void step_aside(int from) { (void)from; }
+#endif
 
 static void take_items(void) {
   for (int64_t i; (i = atomic_fetch_add(&next_item, 1)) < job_items;) job_work(job_argument, i);
@@ -45,9 +68,10 @@ static void *worker(void *number) {
       asleep--;
     }
     seen = atomic_load(&ticket);
-    int mine = me < job_workers;
+    int mine = me < job_workers, from = job_processor;
     pthread_mutex_unlock(&lock);
     if (!mine) continue;
+    step_aside(from);
     take_items();
     if (atomic_fetch_sub(&busy, 1) == 1) {
       pthread_mutex_lock(&lock);
@@ -98,6 +122,7 @@ int64_t compuerta_parallel(int64_t items, int64_t threads, void (*work)(void *, 
   make((int)others);
   if (others > made) others = made;
   job_work = work, job_argument = argument, job_items = items, job_workers = (int)others;
+  job_processor = processor();
   atomic_store(&next_item, 0);
   atomic_store(&busy, (int)others);
   atomic_fetch_add(&ticket, 1);

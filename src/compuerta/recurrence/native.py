@@ -65,6 +65,7 @@ class Weights:
         for name, size in zip(("x_panels", "h_panels", "bias_panels", "bias_hn_panels"), sizes, strict=True):
             setattr(run, name, at)
             at += size * self.dtype.itemsize
+        run.threads = num_threads()
         library.pack(run)
         self.run, self._width = run, width
         self._back: dict[bool, Back] = {}
