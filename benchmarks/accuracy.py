@@ -12,7 +12,8 @@ import sys
 import numpy as np
 
 from compuerta import recurrence
-from compuerta.recurrence.library import Library, load
+from compuerta.cli import bench
+from compuerta.recurrence.binding import Library, load
 
 STRETCH = 1 << 22
 
@@ -34,13 +35,10 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=1, help="look at every K-th float only")
     parser.add_argument("--engine", default="native")
     options = parser.parse_args()
-    library = load()
-    if not isinstance(library, Library):
-        raise SystemExit(str(library))
-    names = list(recurrence.engines())
-    if options.engine not in names or options.engine == "numpy":
-        raise SystemExit(f"no native engine {options.engine!r}; there are {', '.join(names)}")
-    variant = max(0, names.index(options.engine) - 1)
+    recurrence.use_engine(options.engine)
+    library, (variant, _) = load(), bench.variant()
+    if not isinstance(library, Library) or variant is None:
+        raise SystemExit(f"{options.engine} is not the native engine")
     worst = {"sigmoid": (0.0, 0.0), "tanh": (0.0, 0.0)}
     lost = 0
     for start in range(0, 1 << 32, STRETCH * options.every):

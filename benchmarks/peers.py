@@ -101,9 +101,6 @@ def to_onnx(layer: compuerta.LSTM | compuerta.GRU) -> Any:
     return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 
-# ---- what stands above and below a table -----------------------------------------------------------------------------
-
-
 def onnx_steps(layer: compuerta.LSTM | compuerta.GRU, x: Array) -> tuple[Callable[[], Array], Callable[[], Array]]:
     """Return one step of a stream in ONNX Runtime in two ways: by ``session.run``, which makes new arrays each time;
     and with inputs and outputs bound to memory made beforehand, where two copies of the state take turns."""
@@ -141,6 +138,9 @@ def onnx_steps(layer: compuerta.LSTM | compuerta.GRU, x: Array) -> tuple[Callabl
         return y_place.numpy()
 
     return run, run_bound
+
+
+# ---- what stands above and below a table -----------------------------------------------------------------------------
 
 
 def missing() -> list[str]:

@@ -111,7 +111,7 @@ def memory(options: argparse.Namespace) -> Rows:
 
 def size() -> Rows:
     """Print the size of the native library."""
-    from compuerta.recurrence.library import find
+    from compuerta.recurrence.binding import find
 
     at = find()
     print("\n### What the native engine adds to the installed package\n")

@@ -8,7 +8,6 @@
 #if defined(__linux__)
 #include <sched.h>
 #endif
-#include <time.h>
 
 #if defined(__x86_64__)
 #define PAUSE __builtin_ia32_pause()
@@ -93,8 +92,6 @@ static void forget(void) {
 }
 
 static void make(int wanted) {
-  static pthread_once_t once = PTHREAD_ONCE_INIT;
-  (void)once;
   while (made < wanted) {
     pthread_t thread;
     pthread_attr_t attributes;
@@ -109,13 +106,13 @@ static void make(int wanted) {
 
 static void watch_forks(void) { pthread_atfork(NULL, NULL, forget); }
 
-int64_t compuerta_parallel(int64_t items, int64_t threads, void (*work)(void *, int64_t), void *argument) {
+void compuerta_parallel(int64_t items, int64_t threads, void (*work)(void *, int64_t), void *argument) {
   static pthread_once_t once = PTHREAD_ONCE_INIT;
   int64_t others = (threads < items ? threads : items) - 1;
   if (others > MOST) others = MOST;
   if (others < 1 || atomic_flag_test_and_set(&taken)) {
     for (int64_t i = 0; i < items; i++) work(argument, i);
-    return 1;
+    return;
   }
   pthread_once(&once, watch_forks);
   pthread_mutex_lock(&lock);
@@ -136,5 +133,4 @@ int64_t compuerta_parallel(int64_t items, int64_t threads, void (*work)(void *, 
     pthread_mutex_unlock(&lock);
   }
   atomic_flag_clear(&taken);
-  return others + 1;
 }

@@ -4,5 +4,5 @@
 #include <stdint.h>
 /* Call work(argument, i) once for each i in [0, items), by the calling thread and at most threads - 1 others, and
    return when all are done. One call at a time gets the others; a call that finds them busy does all by itself. */
-int64_t compuerta_parallel(int64_t items, int64_t threads, void (*work)(void *, int64_t), void *argument);
+void compuerta_parallel(int64_t items, int64_t threads, void (*work)(void *, int64_t), void *argument);
 #endif

@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 
 from compuerta import GRU, LSTM, recurrence, textbook
 from compuerta.errors import SettingError
-from compuerta.recurrence import library as found_library
+from compuerta.recurrence import binding
 
 WHY_NOT = recurrence.why_not_native()
 #: Where there is no library each test says why, by the fixtures below.
@@ -55,7 +55,7 @@ def library():
     """The library, without which the test fails where CI runs and is skipped elsewhere; the reason is said."""
     if WHY_NOT is not None:
         (pytest.fail if os.environ.get("CI") else pytest.skip)(f"no native engine: {WHY_NOT}")
-    return found_library.load()
+    return binding.load()
 
 
 @pytest.fixture(params=VARIANTS)
@@ -882,7 +882,7 @@ import gc, sys, threading
 import numpy as np, compuerta
 from compuerta import recurrence
 compuerta.use_engine(sys.argv[1])
-library, layer = recurrence.library.load(), compuerta.LSTM(600, 600, rng=0)
+library, layer = recurrence.binding.load(), compuerta.LSTM(600, 600, rng=0)
 x, dy = np.ones((2, 2, 600), np.float32), np.ones((2, 2, 600), np.float32)
 *_, tape = layer.forward(x, record=True)
 pack, walk = library.pack_back, library.backward
@@ -991,7 +991,7 @@ import numpy as np, compuerta
 from compuerta import recurrence
 compuerta.use_engine(sys.argv[1])
 compuerta.set_num_threads(int(sys.argv[2]))
-library = recurrence.library.load()
+library = recurrence.binding.load()
 codes = {"forward": [], "backward": []}
 def noting(name, function):
     def call(run):
@@ -1048,7 +1048,7 @@ import numpy as np, compuerta
 from compuerta import recurrence
 compuerta.use_engine(sys.argv[1])
 compuerta.set_num_threads(1)
-library, codes = recurrence.library.load(), []
+library, codes = recurrence.binding.load(), []
 run = library.forward
 library.forward = lambda r: codes.append(run(r)) or codes[-1]
 layer = compuerta.GRU(1, 16, rng=0)
@@ -1154,11 +1154,11 @@ def test_a_library_of_another_version_is_not_used(library, monkeypatch):
     """The one struct that both sides know would mean something else on each."""
 
     class Longer(ctypes.Structure):
-        _fields_ = [*found_library.Run._fields_, ("more", ctypes.c_int64)]
+        _fields_ = [*binding.Run._fields_, ("more", ctypes.c_int64)]
 
-    monkeypatch.setattr(found_library, "Run", Longer)
+    monkeypatch.setattr(binding, "Run", Longer)
     with pytest.raises(OSError, match="another version"):
-        found_library.Library(str(found_library.find()))
+        binding.Library(str(binding.find()))
 
 
 def test_a_package_without_the_library_says_that_it_was_not_built(tmp_path):

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 import compuerta
-from compuerta.recurrence.library import find
+from compuerta.recurrence.binding import find
 
 TESTS = Path(__file__).parent
 NATIVE = TESTS.parent / "native"
@@ -317,7 +317,7 @@ class Build:
         self.command("-DCOMPUERTA_ISA=base", *more, "-c", source / file, "-o", self.folder / f"{name}.o")
         return self.folder / f"{name}.o"
 
-    def library(self, source):
+    def compiled(self, source):
         kernel = self.compile(source, "kernel.c", "kernel_64", "-DCOMPUERTA_BITS=64")
         self.command("-shared", kernel, *self.same, "-o", source / "library.so", "-pthread")
         return source / "library.so"
@@ -335,7 +335,7 @@ def copy_of_c(tmp_path):
 
 
 def test_control_without_a_fault_in_c(build, copy_of_c):
-    env = environment(library=build.library(copy_of_c))
+    env = environment(library=build.compiled(copy_of_c))
     code = "from compuerta import recurrence; print(*recurrence.engines())"
     shown = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
     assert shown.stdout.split() == ["native", "native:base", "numpy"]
@@ -346,7 +346,7 @@ def test_control_without_a_fault_in_c(build, copy_of_c):
 @pytest.mark.parametrize("name", C_FAULTS)
 def test_fault_in_c_turns_a_test_red(build, copy_of_c, name):
     plant(copy_of_c, C_FAULTS[name])
-    assert_red(*run(environment(library=build.library(copy_of_c)), C_FAULTS[name].red))
+    assert_red(*run(environment(library=build.compiled(copy_of_c)), C_FAULTS[name].red))
 
 
 # ---- skipped is not passed ------------------------------------------------------------------------------------------

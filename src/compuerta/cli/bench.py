@@ -129,7 +129,7 @@ class Limits:
 
         import numpy as np
 
-        from ..recurrence.library import Library, load
+        from ..recurrence.binding import Library, load
 
         library, index = load(), variant()[0]
         if not isinstance(library, Library) or index is None:
@@ -151,12 +151,11 @@ class Limits:
 def variant() -> tuple[int | None, str]:
     """Return which variant of the native engine's code is active, as the library counts and names it; or (None, "")."""
     from .. import recurrence
-    from ..recurrence.library import Library, load
 
-    library, name = load(), recurrence.engine()
-    if not isinstance(library, Library) or not name.startswith("native"):
+    name = recurrence.engine()
+    if not name.startswith("native"):
         return None, ""
-    names = library.variants().decode().split()
+    names = recurrence.variants()
     index = names.index(name.partition(":")[2]) if ":" in name else 0
     return index, names[index]
 

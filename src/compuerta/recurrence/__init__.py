@@ -11,17 +11,18 @@ import os
 from collections.abc import Callable
 from functools import cache
 from types import ModuleType
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, Unpack, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import Phrase, SettingError
 from . import numpy_around, numpy_gru, numpy_lstm
+from .binding import Library, load
 from .inputs import bounded
-from .library import Library, load
 from .memory import empty
 from .native import NativeEngine
+from .numpy_around import AdamNumbers
 from .threads import num_threads, set_num_threads
 
 __all__ = [
@@ -117,14 +118,7 @@ class Engine(Protocol):
         gradient: Array,
         m: Array,
         v: Array,
-        *,
-        beta1: float,
-        beta2: float,
-        rate: float,
-        root: float,
-        epsilon: float,
-        decay_gradient: float,
-        decay_parameters: float,
+        **numbers: Unpack[AdamNumbers],
     ) -> None:
         """Take one step of Adam in place over flat arrays; the gradient may be used as scratch space.
 

@@ -24,14 +24,6 @@ def address(array: Any) -> int:
         return int(array.ctypes.data)
 
 
-def aligned(numbers: int, dtype: np.dtype[Any]) -> Array:
-    """Return an uninitialised flat array that starts at a multiple of 64 bytes."""
-    memory = np.empty(numbers * dtype.itemsize + LINE, np.uint8)
-    start = -address(memory) % LINE
-    inside: Array = memory[start : start + numbers * dtype.itemsize].view(dtype)
-    return inside
-
-
 class Memory:
     """A stretch of memory for the time that this object lives; the next one of about that size gets the same pages.
 
@@ -95,5 +87,10 @@ def readable(array: Array) -> Array:
     rows = array.shape[-1] < 2 or array.strides[-1] == itemsize
     if flags.aligned and rows and all(stride % itemsize == 0 for stride in array.strides):
         return array
-    copy: Array = np.require(array, requirements=["C", "A"])
-    return copy
+    return contiguous(array)
+
+
+def contiguous(array: Array) -> Array:
+    """Return ``array`` if its numbers stand in place and one after another, else a copy of which that is true."""
+    plain: Array = np.require(array, requirements=["C", "A"])
+    return plain

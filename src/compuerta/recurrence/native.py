@@ -10,14 +10,15 @@ import ctypes
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .binding import AdamStep, Dense, Library, Run
 from .inputs import MOST
-from .library import AdamStep, Dense, Library, Run
-from .memory import LINE, Memory, address, aligned, empty, readable
+from .memory import LINE, Memory, address, contiguous, empty, readable
+from .numpy_around import AdamNumbers
 from .threads import num_threads
 
 if TYPE_CHECKING:
@@ -42,26 +43,26 @@ class Back(NamedTuple):
 
     x: int
     h: int
-    memory: Array
+    memory: Memory
 
 
 class Weights:
     """Packed weights: those of the way forward at once, those of the way back when first asked for."""
 
     def __init__(self, library: Library, run: Run, parameters: tuple[Array, ...]) -> None:
-        self._library, self._parameters = library, parameters
+        self._library = library
         self.dtype = parameters[0].dtype
         self.lanes = library.lanes(run.variant, run.bits)
         self.panels = -(-run.hidden // self.lanes)
         gates = parameters[1].shape[0] // run.hidden
         names = ("w_x", "w_h", "b", "b_hn")[: len(parameters)]
-        self._contiguous = [np.ascontiguousarray(p) for p in parameters]
-        for name, parameter in zip(names, self._contiguous, strict=True):
-            setattr(run, name, parameter.ctypes.data)
+        self._parameters = [contiguous(p) for p in parameters]  # read again for the way back
+        for name, parameter in zip(names, self._parameters, strict=True):
+            setattr(run, name, address(parameter))
         width = self.panels * gates * self.lanes
         sizes = (width * run.features, width * run.hidden, width, width // gates)
-        self._forward = aligned(sum(sizes), self.dtype)
-        at = address(self._forward)
+        self._forward = Memory(sum(sizes) * self.dtype.itemsize)
+        at = self._forward.at
         for name, size in zip(("x_panels", "h_panels", "bias_panels", "bias_hn_panels"), sizes, strict=True):
             setattr(run, name, at)
             at += size * self.dtype.itemsize
@@ -77,8 +78,8 @@ class Weights:
             run = Run.from_buffer_copy(self.run)
             run.tokens = tokens
             inputs = 0 if tokens else self._width * self.padded(run.features)
-            memory = aligned(inputs + self._width * self.padded(run.hidden), self.dtype)
-            run.x_back = address(memory)
+            memory = Memory((inputs + self._width * self.padded(run.hidden)) * self.dtype.itemsize)
+            run.x_back = memory.at
             run.h_back = run.x_back + inputs * self.dtype.itemsize
             self._library.pack_back(run)
             packed = self._back[tokens] = Back(run.x_back, run.h_back, memory)
@@ -99,7 +100,7 @@ class Weights:
 class NativeTape:
     """What the library keeps of a forward pass, in its own layout: see native/compuerta.h."""
 
-    library: Library
+    functions: Library
     run: Run
     names: tuple[str, ...]
     held: list[Any]  # all that ``run`` points into
@@ -115,7 +116,7 @@ class NativeTape:
         out: Array = np.empty(
             (self.run.n, self.run.t, self.run.hidden), np.float32 if self.run.bits == 32 else np.float64
         )
-        self.library.read(self.run, _PLACES[self.run.cell].index(key), out.ctypes.data)
+        self.functions.read(self.run, _PLACES[self.run.cell].index(key), out.ctypes.data)
         return out
 
 
@@ -159,11 +160,7 @@ class NativeCell:
         if x.ndim == 2:
             run.tokens, x = 1, x.astype(np.int64, copy=False)
         held = [_inputs(run, x), state]
-        run.n, run.t, run.threads = x.shape[0], x.shape[1], num_threads()
-        if reverse:
-            run.reverse = 1
-        if record:
-            run.record = 1
+        run.n, run.t, run.reverse, run.record, run.threads = *x.shape[:2], reverse, record, num_threads()
         itemsize = y.itemsize
         y_n, y_t, _ = y.strides
         run.y, run.y_n, run.y_t = address(y), y_n // itemsize, y_t // itemsize
@@ -193,7 +190,7 @@ class NativeCell:
         history = (run.n + run.rows) * wide
         hidden = (run.n + run.rows) * weights.pitch(wide)
         sizes = {"z": (run.rows + run.chunks) * wide * 4, "h": hidden, "xs": inputs}
-        if len(_NAMES[run.cell]) == 6:
+        if "c" in _NAMES[run.cell]:
             sizes |= {"c": history, "tanh_c": history}
         memory = Memory(sum(-(-size // 16) * 16 for size in sizes.values()) * weights.dtype.itemsize)
         at = memory.at
@@ -233,15 +230,15 @@ class NativeCell:
         if not all(isinstance(w, Weights) for w in weights):
             return self._otherwise.stepper(weights, states, x)
         runs: list[Run] = []
-        held = [x]
+        held: list[Any] = [x]
         for w, state in zip(weights, states, strict=True):
             run = Run.from_buffer_copy(w.run)
             run.n, run.x, run.x_n, run.tokens = len(x), address(x), x.strides[0] // x.itemsize, x.ndim == 1
             run.h_n = address(state[0])
             if len(state) > 1:
                 run.c_n = address(state[1])
-            scratch = aligned(self._library.step_size(run) // w.dtype.itemsize, w.dtype)
-            run.scratch = address(scratch)
+            scratch = Memory(self._library.step_size(run))
+            run.scratch = scratch.at
             if runs:
                 runs[-1].above = ctypes.addressof(run)
             held += [*state, scratch]
@@ -261,7 +258,7 @@ class _Step(partial[None]):
 class NativeEngine:
     """The library's cells in one variant of its code."""
 
-    def __init__(self, name: str, library: Library, variant: int, otherwise: Any) -> None:
+    def __init__(self, name: str, library: Library, variant: int, otherwise: Engine) -> None:
         self.name, self._library, self._variant, self._otherwise = name, library, variant, otherwise
         self.lstm: Cell = NativeCell(library, variant, 0, otherwise.lstm)
         self.gru: Cell = NativeCell(library, variant, 1, otherwise.gru)
@@ -269,11 +266,9 @@ class NativeEngine:
     def cross_entropy(self, logits: Array, targets: Array, keep: Array | None, scale: float) -> tuple[float, Array]:
         """Return the sum of the losses and the gradient. See :class:`compuerta.recurrence.Engine`."""
         if logits.dtype not in _BITS or logits.shape[1] == 0:
-            otherwise: Engine = self._otherwise
-            return otherwise.cross_entropy(logits, targets, keep, scale)
-        logits = np.require(logits, requirements=["C", "A"])
-        ids = np.require(targets, np.int64, ["C", "A"])
-        kept = None if keep is None else np.require(keep, np.bool_, ["C"])
+            return self._otherwise.cross_entropy(logits, targets, keep, scale)
+        logits, ids = contiguous(logits), contiguous(targets.astype(np.int64, copy=False))
+        kept = None if keep is None else contiguous(keep)
         gradient, total = empty(logits.shape, logits.dtype), ctypes.c_double()
         failed = self._library.cross_entropy(
             self._variant, _BITS[logits.dtype], *logits.shape, address(logits), address(ids),
@@ -283,7 +278,7 @@ class NativeEngine:
             raise MemoryError
         return total.value, gradient
 
-    def adam(self, parameters: Array, gradient: Array, m: Array, v: Array, **numbers: float) -> None:
+    def adam(self, parameters: Array, gradient: Array, m: Array, v: Array, **numbers: Unpack[AdamNumbers]) -> None:
         """Take one step in place. See :class:`compuerta.recurrence.Engine`."""
         arrays = (parameters, gradient, m, v)
         if parameters.dtype not in _BITS or not all(a.flags.carray for a in arrays):
@@ -296,16 +291,14 @@ class NativeEngine:
     def sum_of_squares(self, array: Array) -> float:
         """Return Σ a². See :class:`compuerta.recurrence.Engine`."""
         if array.dtype not in _BITS or not array.flags.carray:
-            otherwise: Engine = self._otherwise
-            return otherwise.sum_of_squares(array)
+            return self._otherwise.sum_of_squares(array)
         return float(self._library.sum_of_squares(self._variant, _BITS[array.dtype], address(array), array.size))
 
     def dense(self, x: Array, w: Array, b: Array | None) -> Array:
         """Return x Wᵀ + b. See :class:`compuerta.recurrence.Engine`."""
         if x.dtype not in _BITS:
-            otherwise: Engine = self._otherwise
-            return otherwise.dense(x, w, b)
-        x, w, b = _plain(x), _plain(w), None if b is None else _plain(b)
+            return self._otherwise.dense(x, w, b)
+        x, w, b = contiguous(x), contiguous(w), None if b is None else contiguous(b)
         y = empty((len(x), len(w)), x.dtype)
         what = Dense(rows=len(x), inputs=x.shape[1], outputs=len(w), x=address(x), w=address(w), y=address(y),
                      b=None if b is None else address(b))  # fmt: skip
@@ -316,17 +309,11 @@ class NativeEngine:
     def dense_back(self, x: Array, w: Array, dy: Array, dw: Array, db: Array | None) -> Array:
         """Return dx, and write dw and db. See :class:`compuerta.recurrence.Engine`."""
         if x.dtype not in _BITS or not dw.flags.carray or not (db is None or db.flags.carray):
-            otherwise: Engine = self._otherwise
-            return otherwise.dense_back(x, w, dy, dw, db)
-        x, w, dy = _plain(x), _plain(w), _plain(dy)
+            return self._otherwise.dense_back(x, w, dy, dw, db)
+        x, w, dy = contiguous(x), contiguous(w), contiguous(dy)
         dx = empty(x.shape, x.dtype)
         what = Dense(rows=len(x), inputs=x.shape[1], outputs=len(w), x=address(x), w=address(w), dy=address(dy),
                      dx=address(dx), dw=address(dw), db=None if db is None else address(db))  # fmt: skip
         if self._library.dense_back(self._variant, _BITS[x.dtype], what, num_threads()):
             raise MemoryError
         return dx
-
-
-def _plain(array: Array) -> Array:
-    plain: Array = np.require(array, requirements=["C", "A"])
-    return plain

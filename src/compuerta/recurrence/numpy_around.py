@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,18 @@ Array = NDArray[Any]
 
 #: Elements per block: four arrays of them stay in a second-level cache.
 _BLOCK = 1 << 15
+
+
+class AdamNumbers(TypedDict):
+    """The numbers of one step of Adam; see :class:`compuerta.recurrence.Engine`."""
+
+    beta1: float
+    beta2: float
+    rate: float
+    root: float
+    epsilon: float
+    decay_gradient: float
+    decay_parameters: float
 
 
 def dense(x: Array, w: Array, b: Array | None) -> Array:
@@ -65,38 +77,35 @@ def adam(
     gradient: Array,
     m: Array,
     v: Array,
-    *,
-    beta1: float,
-    beta2: float,
-    rate: float,
-    root: float,
-    epsilon: float,
-    decay_gradient: float,
-    decay_parameters: float,
+    **numbers: Unpack[AdamNumbers],
 ) -> None:
     """Take one step in place, block by block; see :class:`compuerta.recurrence.Engine`."""
     real = parameters.dtype.type
+    beta1, beta2, epsilon = real(numbers["beta1"]), real(numbers["beta2"]), real(numbers["epsilon"])
+    rest1, rest2 = real(1 - numbers["beta1"]), real(1 - numbers["beta2"])
+    rate, root = real(numbers["rate"]), real(numbers["root"])
+    decay_gradient, decay_parameters = real(numbers["decay_gradient"]), real(numbers["decay_parameters"])
     scratch = np.empty(min(_BLOCK, parameters.size), parameters.dtype)
     for start in range(0, parameters.size, _BLOCK):
         part = slice(start, start + _BLOCK)
         p, g, m_, v_ = parameters[part], gradient[part], m[part], v[part]
         t = scratch[: p.size]
         if decay_parameters:
-            np.multiply(p, real(decay_parameters), out=t)
+            np.multiply(p, decay_parameters, out=t)
             p -= t
         if decay_gradient:
-            np.multiply(p, real(decay_gradient), out=t)
+            np.multiply(p, decay_gradient, out=t)
             g += t
-        m_ *= real(beta1)
-        np.multiply(g, real(1 - beta1), out=t)
+        m_ *= beta1
+        np.multiply(g, rest1, out=t)
         m_ += t
-        v_ *= real(beta2)
+        v_ *= beta2
         np.multiply(g, g, out=t)
-        t *= real(1 - beta2)
+        t *= rest2
         v_ += t
         np.sqrt(v_, out=t)
-        t *= real(root)
-        t += real(epsilon)
+        t *= root
+        t += epsilon
         np.divide(m_, t, out=t)
-        t *= real(rate)
+        t *= rate
         p -= t
