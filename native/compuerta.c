@@ -72,12 +72,12 @@ const char *compuerta_variants(void) {
 
 int64_t compuerta_lanes(int64_t variant, int64_t bits) { return kernel_of(variant, bits)->lanes; }
 int64_t compuerta_run_size(void) { return sizeof(struct run); }
-void compuerta_plan(struct run *r) { KERNEL(r)->plan(r); }
+int compuerta_plan(struct run *r) { return KERNEL(r)->plan(r); }
 void compuerta_pack(const struct run *r) { KERNEL(r)->pack(r); }
 void compuerta_pack_back(const struct run *r) { KERNEL(r)->pack_back(r); }
 int compuerta_forward(const struct run *r) { return KERNEL(r)->forward(r); }
 int compuerta_backward(const struct run *r) { return KERNEL(r)->backward(r); }
-void compuerta_read(const struct run *r, int64_t what, void *out) { KERNEL(r)->read(r, what, out); }
+int compuerta_read(const struct run *r, int64_t what, void *out) { return KERNEL(r)->read(r, what, out); }
 int64_t compuerta_step_size(const struct run *r) { return KERNEL(r)->step_size(r); }
 void compuerta_step(const struct run *r) { KERNEL(r)->step(r); }
 double compuerta_peak(int64_t variant, int64_t bits, double seconds) { return kernel_of(variant, bits)->peak(seconds); }

@@ -2,8 +2,8 @@
 
    Everything is described by one struct run, which the caller fills; no function keeps a pointer after it returns, none
    frees or resizes a caller's buffer, none aborts. Functions return 0, or OUT_OF_MEMORY when scratch space could not be
-   had, or TOO_LARGE when an input lies beyond 1e30 (1e300 in double), whose products could meet as infinity minus
-   infinity: the caller clips and calls again. Then outputs are undefined and nothing leaks.
+   had: then outputs are undefined and nothing leaks. Inputs beyond 1e30 (1e300 in double), infinities included, are taken
+   as that.
 
    Sizes: N rows of the batch, T steps, F features, H units, G gates (4 in an LSTM, 3 in a GRU), VL numbers in a vector
    (by instruction set and width of number; see compuerta_lanes), NP = ceil(H / VL) panels, HP = NP VL units with
@@ -33,7 +33,7 @@
 #include <stdint.h>
 
 enum { LSTM = 0, GRU = 1 };
-enum { OUT_OF_MEMORY = 1, TOO_LARGE = 2 };
+enum { OUT_OF_MEMORY = 1 };
 
 struct run {
   /* what */
@@ -96,14 +96,14 @@ EXPORT int64_t compuerta_run_size(void);
 
 /* Fill rows, chunks and steps, from which the caller makes the tape:
    xs rows FQ (or rows ids); z, dz (rows + chunks) NP 4 VL; h (N + rows) HQ; c and tanh_c (N + rows) HP. */
-EXPORT void compuerta_plan(struct run *);
+EXPORT int compuerta_plan(struct run *);
 EXPORT void compuerta_pack(const struct run *);
 EXPORT void compuerta_pack_back(const struct run *);
 EXPORT int compuerta_forward(const struct run *);
 EXPORT int compuerta_backward(const struct run *);
 /* One quantity of the tape into out (N, T, H), contiguous, zero past each row's length. what: slots 0 to 3 of the
    record, 4 is h, 5 is c. */
-EXPORT void compuerta_read(const struct run *, int64_t what, void *out);
+EXPORT int compuerta_read(const struct run *, int64_t what, void *out);
 
 /* One step of a stream, of this layer and those above. */
 EXPORT int64_t compuerta_step_size(const struct run *);
@@ -130,7 +130,7 @@ EXPORT void compuerta_adam(int64_t variant, int64_t bits, const struct adam_step
 EXPORT double compuerta_sum_of_squares(int64_t variant, int64_t bits, const void *numbers, int64_t n);
 
 /* A dense layer, y = x W' + b: x (rows, inputs), w (outputs, inputs), b (outputs,) or NULL, y (rows, outputs); and back
-   from dy, as y: dx as x or NULL, dw, db or NULL. */
+   from dy, as y: dx as x, dw as w, db or NULL. */
 struct dense {
   int64_t rows, inputs, outputs;
   const void *x, *w, *b;
@@ -151,12 +151,12 @@ EXPORT void compuerta_activate(int64_t variant, int64_t bits, int64_t what, void
 /* What one variant offers to compuerta.c; all for one width of number. */
 struct kernel {
   int64_t lanes;
-  void (*plan)(struct run *);
+  int (*plan)(struct run *);
   void (*pack)(const struct run *);
   void (*pack_back)(const struct run *);
   int (*forward)(const struct run *);
   int (*backward)(const struct run *);
-  void (*read)(const struct run *, int64_t, void *);
+  int (*read)(const struct run *, int64_t, void *);
   int64_t (*step_size)(const struct run *);
   void (*step)(const struct run *);
   double (*peak)(double);

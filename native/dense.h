@@ -23,12 +23,10 @@ static void dense_piece(void *argument, int64_t piece) {
   for (int64_t p = 0; p < j->panels; p++) {
     const real *w = j->w + p * K * 4 * VL, *b = j->w + (j->panels * K + p) * 4 * VL;
     size_t valid = (size_t)least(4 * VL, V - p * 4 * VL) * sizeof(real);
-    for (int64_t at = 0, left = n, tiles = (n + ROWS - 1) / ROWS; tiles; tiles--) {
-      int64_t take = (left + tiles - 1) / tiles;
+    FOR_TILES(n, ROWS) {
       project_tiles[take - 1](x + at * K, K, K, w, b, z);
       for (int64_t i = 0; i < take; i++)
         memcpy((real *)d->y + (from + at + i) * V + p * 4 * VL, z + i * 4 * VL, valid);
-      at += take, left -= take;
     }
   }
 }
@@ -61,7 +59,7 @@ static void dense_back_piece(void *argument, int64_t piece) {
       fill_padded(dz + p * z_panel + i * 4 * VL, (const real *)d->dy + (from + i) * V + p * 4 * VL,
                   least(4 * VL, V - p * 4 * VL), 4 * VL);
   }
-  if (d->dx) back_rows(n, dz, z_panel, j->panels, 4, 4, j->w, K, 0, to);
+  back_rows(n, dz, z_panel, j->panels, 4, 4, j->w, K, 0, to);
 }
 
 /* The rows of dw of one panel, DENSE_INPUTS columns of them; and, with the first, those of db. */
@@ -74,11 +72,9 @@ static void dense_gradient_piece(void *argument, int64_t piece) {
   real sums[DENSE_INPUTS * 4 * VL] __attribute__((aligned(64)));
   memset(sums, 0, sizeof sums);
   for (int64_t from = 0; from < d->rows; from += DENSE_ROWS)
-    for (int64_t at = 0, left = columns, tiles = (columns + ROWS - 1) / ROWS; tiles; tiles--) {
-      int64_t take = (left + tiles - 1) / tiles;
+    FOR_TILES(columns, ROWS) {
       outer_tiles[0][take - 1](x + from * K + at, K, least(DENSE_ROWS, d->rows - from), dz + from * 4 * VL, 1,
                                sums + at * 4 * VL);
-      at += take, left -= take;
     }
   for (int64_t v = 0; v < valid; v++)
     for (int64_t m = 0; m < columns; m++) ((real *)d->dw)[(p * 4 * VL + v) * K + m0 + m] = sums[m * 4 * VL + v];

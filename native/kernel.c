@@ -67,19 +67,29 @@ static int64_t batch_step(const struct run *r, int64_t b, int64_t s) {
   return r->reverse ? length_of(r, b) - 1 - s : s;
 }
 
-static void plan(struct run *r) {
-  r->steps = steps_of(r);
-  r->rows = r->chunks = 0;
-  int64_t count = r->n, held = 0;
-  for (int64_t s = 0; s < r->steps; s++) {
-    while (count && length_of(r, count - 1) <= s) count--;
-    if (!held || held + count > CHUNK) {
-      r->chunks++;
-      held = 0;
-    }
-    held += count;
-    r->rows += count;
-  }
+/* One call: its steps, and the rows of each piece of work. */
+struct job {
+  const struct run *r;
+  int64_t *start, steps;
+  int64_t bounds[65]; /* piece i has the sorted rows bounds[i] to bounds[i + 1] */
+  atomic_int failed;
+};
+
+static int begin(struct job *j, const struct run *r) {
+  *j = (struct job){.r = r, .steps = steps_of(r)};
+  j->start = malloc((size_t)(j->steps + 1) * sizeof *j->start);
+  if (!j->start) return OUT_OF_MEMORY;
+  starts(r, j->steps, j->start);
+  return 0;
+}
+
+static int plan(struct run *r) {
+  struct job j;
+  if (begin(&j, r)) return OUT_OF_MEMORY;
+  r->steps = j.steps, r->rows = j.start[j.steps], r->chunks = 0;
+  for (int64_t s = 0; s < j.steps; s = chunk_end(j.start, j.steps, s)) r->chunks++;
+  free(j.start);
+  return 0;
 }
 
 /* ---- packing ----------------------------------------------------------------------------------------------------- */
@@ -183,6 +193,11 @@ INLINE void multiply_row(const int panels, const int vectors, vec a[TALL][4], co
   }
 }
 
+/* Cut n rows into tiles of nearly equal height: `take` rows from row `at` on, at most `most`. */
+#define FOR_TILES(n, most)                                                                       \
+  for (int64_t at = 0, left = (n), tiles = (left + (most) - 1) / (most), take = 0;               \
+       tiles && (take = (left + tiles - 1) / tiles, 1); at += take, left -= take, tiles--)
+
 /* ---- forward: the part of x -------------------------------------------------------------------------------------- */
 
 INLINE void project(const int rows, const int gates, const real *x, int64_t x_row, int64_t F, const real *w,
@@ -219,11 +234,8 @@ static void project_rows(const struct run *r, int64_t n, const real *x, int64_t 
   int64_t F = r->features, G = GATES(r), most = G == 4 ? ROWS : ROWS_3;
   const real *w = (const real *)r->x_panels + p * F * G * VL, *bias = (const real *)r->bias_panels + p * G * VL;
   project_tile *const *tile = G == 4 ? project_tiles : project_tiles_3;
-  for (int64_t at = 0, left = n, tiles = (n + most - 1) / most; tiles; tiles--) {
-    int64_t take = (left + tiles - 1) / tiles;
+  FOR_TILES(n, most)
     tile[take - 1](x + at * x_row, x_row, F, w, bias, z + at * 4 * VL);
-    at += take, left -= take;
-  }
 }
 
 static void project_tokens(const struct run *r, int64_t n, const int64_t *ids, int64_t p, real *z) {
@@ -374,23 +386,12 @@ static void step_rows(const struct run *r, int64_t n, struct place s, int back) 
     const real *w = (const real *)r->h_panels + p * H * G * VL;
     const real *bias_hn = G == 3 ? (const real *)r->bias_hn_panels + p * VL : 0;
     struct place here = at_panel(s, p);
-    for (int64_t at = 0, left = n, tiles = (n + most - 1) / most; tiles; tiles--) {
-      int64_t take = (left + tiles - 1) / tiles;
+    FOR_TILES(n, most)
       tile[take - 1](at_row(here, at), H, w, bias_hn);
-      at += take, left -= take;
-    }
   }
 }
 
 /* ---- the way forward --------------------------------------------------------------------------------------------- */
-
-/* One call: its plan, and the rows of each piece of work. */
-struct job {
-  const struct run *r;
-  int64_t *start, steps;
-  int64_t bounds[65]; /* piece i has the sorted rows bounds[i] to bounds[i + 1] */
-  atomic_int failed;
-};
 
 static int64_t running(const struct job *j, int64_t s, int64_t b0, int64_t b1) {
   int64_t count = s < j->steps ? j->start[s + 1] - j->start[s] : 0;
@@ -412,32 +413,38 @@ static void read_panels(real *to, const real *from, int64_t panel, int64_t H) {
   for (int64_t u = 0; u < H; u += VL, from += panel) memcpy(to + u, from, (size_t)least(VL, H - u) * sizeof(real));
 }
 
-/* Whether any of n numbers is beyond what sums can bear: the gates are long saturated there. NaN is not. The numbers
-   are copied to `to`, padded to whole vectors, unless that is NULL. */
-INLINE int too_large(real *to, const real *x, int64_t n) {
-  ivec found = {0};
-  for (int64_t k = 0; k < n; k += VL) {
-    vec v = load_some(x + k, (int)least(VL, n - k));
-    if (to) store(to + k, v);
-    found |= (v > MOST) | (v < -MOST);
-  }
-  integer any = 0;
-  for (int v = 0; v < VL; v++) any |= found[v];
-  return any != 0;
+/* Numbers beyond MOST are taken as MOST: the gates are long saturated there, and products of larger ones could meet as
+   infinity minus infinity. NaN stays. */
+INLINE int too_large(const real *x, int64_t n) {
+  int found = 0;
+  for (int64_t k = 0; k < n; k++) found |= (x[k] > MOST) | (x[k] < -MOST);
+  return found;
+}
+INLINE void copy_bounded(real *to, const real *x, int64_t n) { /* padded to whole vectors */
+  for (int64_t k = 0; k < n; k += VL)
+    store(to + k, -at_least(-at_least(load_some(x + k, (int)least(VL, n - k)), -MOST), -MOST));
 }
 
-/* Inputs of the rows b0 to b0 + n of step s, to xs; returns whether one is too large. */
-static int gather(const struct run *r, int64_t s, int64_t b0, int64_t n, void *xs) {
-  int found = 0;
+/* Inputs of the rows b0 to b0 + n of step s, to xs. */
+static void gather(const struct run *r, int64_t s, int64_t b0, int64_t n, void *xs) {
   int64_t F = r->features, FQ = pitch_of(F);
   for (int64_t b = b0; b < b0 + n; b++) {
     int64_t from = batch_row(r, b) * r->x_n + batch_step(r, b, s) * r->x_t;
     if (r->tokens)
       ((int64_t *)xs)[b - b0] = ((const int64_t *)r->x)[from];
     else
-      found |= too_large((real *)xs + (b - b0) * FQ, (const real *)r->x + from, F);
+      copy_bounded((real *)xs + (b - b0) * FQ, (const real *)r->x + from, F);
   }
-  return found;
+}
+
+/* One row that is not recorded is read where it lies, if all of it may be taken as it is. */
+static int64_t may_lie(const struct job *j, int64_t b0, int64_t b1) {
+  const struct run *r = j->r;
+  if (r->record || r->tokens || b1 - b0 != 1) return 0;
+  const real *row = (const real *)r->x + batch_row(r, b0) * r->x_n;
+  for (int64_t t = 0; t < length_of(r, b0); t++)
+    if (too_large(row + t * r->x_t, r->features)) return 0;
+  return 1;
 }
 
 static void forward_piece(void *argument, int64_t piece) {
@@ -446,7 +453,7 @@ static void forward_piece(void *argument, int64_t piece) {
   int64_t b0 = j->bounds[piece], b1 = j->bounds[piece + 1], mine = b1 - b0;
   int64_t N = r->n, H = r->hidden, NP = panels_of(r), HP = NP * VL, F = r->features, FQ = pitch_of(F);
   int64_t HQ = h_pitch(r), P = j->start[j->steps], lstm = r->cell == LSTM;
-  int64_t in_place = !r->record && !r->tokens && mine == 1; /* one row is read where it lies */
+  int64_t in_place = may_lie(j, b0, b1);
 
   real *z, *h, *c, *tanh_c, *xs, *own = 0;
   int64_t history, c_panel; /* rows of h and c that come before the state after the first step; pitch of panels of c */
@@ -490,18 +497,8 @@ static void forward_piece(void *argument, int64_t piece) {
     real *z_chunk = r->record ? z + (base + chunk) * NP * 4 * VL : z;
     real *x_chunk = r->record ? (real *)((char *)xs + base * (r->tokens ? 8 : FQ * (int64_t)sizeof(real))) : xs;
 #define X_AT(row) (r->tokens ? (real *)((int64_t *)x_chunk + (row)) : x_chunk + (row) * FQ)
-    int large = 0;
-    for (int64_t s = s0; s < s1; s++) {
-      int64_t n = running(j, s, b0, b1);
-      if (!in_place)
-        large |= gather(r, s, b0, n, X_AT(j->start[s] - base + b0));
-      else if (n)
-        large |= too_large(0, (const real *)r->x + batch_row(r, b0) * r->x_n + batch_step(r, b0, s) * r->x_t, F);
-    }
-    if (large) {
-      j->failed = TOO_LARGE;
-      break;
-    }
+    for (int64_t s = s0; s < s1 && !in_place; s++)
+      gather(r, s, b0, running(j, s, b0, b1), X_AT(j->start[s] - base + b0));
     for (int64_t p = 0; p < NP; p++) { /* the part of x, over runs of packed rows that are all mine */
       for (int64_t s = s0, e; s < s1; s = e) {
         int64_t from = j->start[s] - base + b0, to = from + running(j, s, b0, b1);
@@ -542,14 +539,6 @@ static void forward_piece(void *argument, int64_t piece) {
     }
   }
   free(own);
-}
-
-static int begin(struct job *j, const struct run *r) {
-  *j = (struct job){.r = r, .steps = steps_of(r)};
-  j->start = malloc((size_t)(j->steps + 1) * sizeof *j->start);
-  if (!j->start) return OUT_OF_MEMORY;
-  starts(r, j->steps, j->start);
-  return 0;
 }
 
 /* Cut the rows into at most `threads` pieces of about equal work, and return how many. */
@@ -624,13 +613,11 @@ static void back_rows(int64_t n, const real *dz, int64_t z_panel, int64_t NP, in
                       int64_t columns, int add, real *const *to) {
   for (int64_t c = 0; c < columns; c += 4 * VL) {
     int64_t vectors = least(4, (columns - c + VL - 1) / VL);
-    for (int64_t at = 0, left = n, tiles = (n + ROWS - 1) / ROWS; tiles; tiles--) {
-      int64_t take = (left + tiles - 1) / tiles;
+    FOR_TILES(n, ROWS) {
       real *rows[ROWS];
       for (int64_t i = 0; i < take; i++) rows[i] = to[at + i] + c;
       back_tiles[vectors - 1][take - 1](dz + at * 4 * VL, z_panel, NP, G, skip, w + c * NP * G * VL, add, rows,
                                         columns - c);
-      at += take, left -= take;
     }
   }
 }
@@ -805,11 +792,8 @@ static int weights_piece(const struct job *j, int64_t p, int recurrent) {
       for (e = s; e < s1 && end == (recurrent ? (e ? N + j->start[e - 1] : 0) : j->start[e]); e++)
         end += j->start[e + 1] - j->start[e];
       const real *from = inputs + first * pitch, *dz_from = dz + (j->start[s] - base) * 4 * VL;
-      for (int64_t at = 0, left = columns, tiles = (left + tall - 1) / tall; tiles; tiles--) {
-        int64_t take = (left + tiles - 1) / tiles;
+      FOR_TILES(columns, tall)
         tiles_of[take - 1](from + at, pitch, end - first, dz_from, add, sums + at * G * VL);
-        at += take, left -= take;
-      }
       add = 1;
     }
   }
@@ -878,62 +862,45 @@ static int backward(const struct run *r) {
 
 /* ---- looking at the tape ----------------------------------------------------------------------------------------- */
 
-static void read_tape(const struct run *r, int64_t what, void *out) {
+static int read_tape(const struct run *r, int64_t what, void *out) {
   int64_t N = r->n, T = r->t, H = r->hidden, NP = panels_of(r), P = r->rows;
-  int64_t row = 0, chunk = -1, held = 0, base = 0, count = N;
+  struct job j;
+  if (begin(&j, r)) return OUT_OF_MEMORY;
   memset(out, 0, (size_t)(N * T * H) * sizeof(real));
-  for (int64_t s = 0; s < r->steps; s++) {
-    while (count && length_of(r, count - 1) <= s) count--;
-    if (chunk < 0 || held + count > CHUNK) chunk++, held = 0, base = row;
-    held += count;
-    /* how many rows this chunk will hold */
-    int64_t rows = held, ahead = count;
-    for (int64_t e = s + 1; e < r->steps; e++) {
-      while (ahead && length_of(r, ahead - 1) <= e) ahead--;
-      if (rows + ahead > CHUNK) break;
-      rows += ahead;
-    }
-    for (int64_t b = 0; b < count; b++, row++) {
-      real *to = (real *)out + (batch_row(r, b) * T + batch_step(r, b, s)) * H;
-      if (what == 4)
-        memcpy(to, (const real *)r->h + (N + row) * h_pitch(r), (size_t)H * sizeof(real));
-      else if (what == 5)
-        read_panels(to, (const real *)r->c + (N + row) * VL, (N + P) * VL, H);
-      else
-        read_panels(to, (const real *)r->z + ((base + chunk) * NP * 4 + (row - base) * 4 + what) * VL,
-                    (rows + 1) * 4 * VL, H);
-    }
+  for (int64_t s0 = 0, s1, chunk = 0; s0 < j.steps; s0 = s1, chunk++) {
+    s1 = chunk_end(j.start, j.steps, s0);
+    int64_t base = j.start[s0], z_rows = j.start[s1] - base + 1;
+    const real *z = (const real *)r->z + ((base + chunk) * NP * 4 + what) * VL;
+    for (int64_t s = s0; s < s1; s++)
+      for (int64_t row = j.start[s]; row < j.start[s + 1]; row++) {
+        int64_t b = row - j.start[s];
+        real *to = (real *)out + (batch_row(r, b) * T + batch_step(r, b, s)) * H;
+        if (what == 4)
+          memcpy(to, (const real *)r->h + (N + row) * h_pitch(r), (size_t)H * sizeof(real));
+        else if (what == 5)
+          read_panels(to, (const real *)r->c + (N + row) * VL, (N + P) * VL, H);
+        else
+          read_panels(to, z + (row - base) * 4 * VL, z_rows * 4 * VL, H);
+      }
   }
+  free(j.start);
+  return 0;
 }
 
 /* ---- streams ----------------------------------------------------------------------------------------------------- */
 
-/* scratch: h [2][N][HP], c [NP][N][VL], z [NP][N][4][VL], and x [N][F] for inputs that have to be clipped */
+/* scratch: h [2][N][HP], c [NP][N][VL], z [NP][N][4][VL], x [N][F rounded up to whole vectors] */
 static int64_t step_size(const struct run *r) {
-  return r->n * (7 * panels_of(r) * VL + (r->tokens ? 0 : r->features)) * (int64_t)sizeof(real);
-}
-
-/* The inputs of a step (N, F by x_n), clipped if one is too large. */
-static const real *step_inputs(const struct run *r, real *copy, int64_t *x_n) {
-  const real *x = r->x;
-  int64_t F = r->features, large = 0;
-  for (int64_t b = 0; b < r->n; b++) large |= too_large(0, x + b * r->x_n, F);
-  *x_n = large ? F : r->x_n;
-  if (!large) return x;
-  for (int64_t b = 0; b < r->n; b++)
-    for (int64_t k = 0; k < F; k++) {
-      real v = x[b * r->x_n + k];
-      copy[b * F + k] = v > MOST ? MOST : v < -MOST ? -MOST : v;
-    }
-  return copy;
+  return r->n * (7 * panels_of(r) * VL + (r->tokens ? 0 : rounded(r->features))) * (int64_t)sizeof(real);
 }
 
 static void step_layer(const struct run *r) {
   int64_t n = r->n, H = r->hidden, NP = panels_of(r), HP = NP * VL, lstm = r->cell == LSTM;
   real *h = r->scratch, *c = h + 2 * n * HP, *z = c + n * HP;
-  int64_t z_panel = n * 4 * VL, x_n = 0;
-  const real *x = r->tokens ? 0 : step_inputs(r, z + n * 4 * HP, &x_n);
+  real *x = z + n * 4 * HP;
+  int64_t z_panel = n * 4 * VL, x_row = rounded(r->features);
   for (int64_t b = 0; b < n; b++) {
+    if (!r->tokens) copy_bounded(x + b * x_row, (const real *)r->x + b * r->x_n, r->features);
     fill_padded(h + b * HP, (const real *)r->h_n + b * H, H, HP);
     if (lstm) fill_panels(c + b * VL, n * VL, (const real *)r->c_n + b * H, H);
   }
@@ -946,7 +913,7 @@ static void step_layer(const struct run *r) {
       if (r->tokens)
         project_tokens(r, n, r->x, p, z + p * z_panel);
       else
-        project_rows(r, n, x, x_n, p, z + p * z_panel);
+        project_rows(r, n, x, x_row, p, z + p * z_panel);
     }
     step_rows(r, n, at, 0);
   }

@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .binding import AdamStep, Dense, Library, Run
-from .inputs import MOST
 from .memory import LINE, Memory, address, contiguous, empty, readable
 from .numpy_around import AdamNumbers
 from .threads import num_threads
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 Lengths = NDArray[np.intp] | None
-
-_TOO_LARGE = 2
 
 
 def _inputs(run: Run, x: Array) -> Array:
@@ -116,7 +113,8 @@ class NativeTape:
         out: Array = np.empty(
             (self.run.n, self.run.t, self.run.hidden), np.float32 if self.run.bits == 32 else np.float64
         )
-        self.functions.read(self.run, _PLACES[self.run.cell].index(key), out.ctypes.data)
+        if self.functions.read(self.run, _PLACES[self.run.cell].index(key), out.ctypes.data):
+            raise MemoryError
         return out
 
 
@@ -174,17 +172,14 @@ class NativeCell:
             held += [order, length]
             run.order, run.length = address(order), address(length)
         tape = self._tape(weights, run, held) if record else None
-        code = self._library.forward(run)
-        if code == _TOO_LARGE:
-            held.append(_inputs(run, np.clip(x, -MOST[itemsize], MOST[itemsize])))
-            code = self._library.forward(run)
-        if code:
+        if self._library.forward(run):
             raise MemoryError
         return tape
 
     def _tape(self, weights: Weights, run: Run, held: list[Array]) -> NativeTape:
         """Make the tape's arrays and point ``run`` to them: one piece of memory for all."""
-        self._library.plan(run)
+        if self._library.plan(run):
+            raise MemoryError
         wide = weights.panels * weights.lanes
         inputs = run.rows * (8 // weights.dtype.itemsize if run.tokens else weights.pitch(run.features))
         history = (run.n + run.rows) * wide
