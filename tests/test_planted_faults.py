@@ -114,7 +114,7 @@ FAULTS = {
         GRU, "np.sum(da[:, 3], axis=0, out=db_hn)", "np.sum(da[:, 0], axis=0, out=db_hn)", STEP
     ),
     "mask not scaled": fault(
-        "layers/recurrent.py", "dtype.type(1 / (1 - p))", "dtype.type(1)", "test_layers.py::test_dropout"
+        "recurrence/masks.py", "dtype.type(1 / (1 - p))", "dtype.type(1)", "test_layers.py::test_dropout"
     ),
     "mask left out on the way back": fault(
         "layers/recurrent.py", "total if mask is None or total is None else total * mask", "total",

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import checks, initializers, recurrence
+from ..recurrence.masks import dropout_mask
 from ..recurrence.tokens import sum_by_token
 from .base import Array, Blank, Layer
 from .parameters import Parameters
-from .recurrent import dropout_mask
 
 _Rng = np.random.Generator | None
 _Lengths = NDArray[np.intp] | None

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from .. import checks, gates, initializers, recurrence
 from ..errors import SettingError, ShapeError
 from ..recurrence import Tape
+from ..recurrence.masks import dropout_mask
 from .base import Array, Blank, Layer
 from .parameters import Parameters
 from .stream import Stream
@@ -265,12 +266,6 @@ class Recurrent(Layer):
 
 #: Numbers from which on it is worth asking whether memory can address what they lead to.
 _LARGE = 1 << 40
-
-
-def dropout_mask(rng: np.random.Generator, shape: tuple[int, ...], p: float, dtype: np.dtype[Any]) -> Array:
-    """Return a mask of 0 (with probability p) and 1/(1 − p), so that the expected value stays."""
-    mask: Array = np.where(rng.random(shape, np.float32) < p, dtype.type(0), dtype.type(1 / (1 - p)))
-    return mask
 
 
 class LSTM(Recurrent):

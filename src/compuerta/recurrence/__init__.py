@@ -23,11 +23,13 @@ from .inputs import bounded
 from .memory import empty
 from .native import NativeEngine
 from .numpy_around import AdamNumbers
+from .numpy_variant import VariantCell
 from .threads import num_threads, set_num_threads
+from .variant import Variant
 
 __all__ = [
-    "Cell", "Engine", "Tape", "active", "empty", "engine", "engines", "num_threads", "set_num_threads", "use_engine",
-    "variants", "why_not_native",
+    "Cell", "Engine", "Tape", "Variant", "VariantCell", "active", "empty", "engine", "engines", "lstm", "num_threads",
+    "set_num_threads", "use_engine", "variants", "why_not_native",
 ]  # fmt: skip
 
 Array = NDArray[Any]
@@ -221,6 +223,17 @@ def active() -> Engine:
     if _active is None:
         _active = _find(os.environ.get("COMPUERTA_ENGINE") or next(iter(engines())))
     return _active
+
+
+def lstm(variant: Variant) -> Cell:
+    """Return the active engine's LSTM if ``variant`` is the plain cell; every other is the NumPy engine's."""
+    return _variant_cell(variant) if variant.changed() else active().lstm
+
+
+@cache
+def _variant_cell(variant: Variant) -> VariantCell:
+    """The same cell for the same switches, so that weights packed for it are known again."""
+    return VariantCell(variant)
 
 
 def _find(name: str) -> Engine:
