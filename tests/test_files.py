@@ -259,7 +259,7 @@ BROKEN = {
     "shape against bytes": raw('{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,4]}}'),
     "shape that overflows": raw('{"a":{"dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,4]}}'),
     "unknown dtype": raw('{"a":{"dtype":"F33","shape":[1],"data_offsets":[0,4]}}'),
-    "dtype that NumPy lacks": raw('{"a":{"dtype":"BF16","shape":[2],"data_offsets":[0,4]}}'),
+    "dtype that NumPy lacks": raw('{"a":{"dtype":"F8_E5M2","shape":[4],"data_offsets":[0,4]}}'),
     "metadata that is no text": raw('{"__metadata__":{"compuerta":3},' + A + "}"),
     "a pickle": b"\x80\x04\x95\x1d\x00\x00\x00\x00\x00\x00\x00\x8c\x05posix\x8c\x06system\x93\x8c\x02id\x85R.",
     "a zip": b"PK\x03\x04" + b"\0" * 60,

@@ -24,11 +24,11 @@ MAY_IMPORT = {
     "files": {"errors"},
     "data": {"checks", "errors", "texts"},
     "recurrence": {"activations", "errors", "gates"},
-    "layers": {"checks", "errors", "gates", "initializers", "recurrence", "texts"},
+    "layers": {"activations", "checks", "errors", "gates", "initializers", "recurrence", "texts"},
     "training": {"checks", "errors", "files", "layers", "recurrence", "texts"},
     "tasks": {"activations", "checks", "data", "errors", "files", "layers", "training"},
     "see": {"checks", "errors", "gates", "textbook", "texts"},
-    "interop": {"errors", "files", "layers", "tasks", "texts"},
+    "interop": {"errors", "files", "gates", "layers", "tasks", "texts"},
     "cli": {"", "data", "errors", "files", "interop", "layers", "recurrence", "see", "tasks", "texts", "training"},
     "__main__": {"cli"},
 }

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from compuerta import GRU, LSTM, Dense, Dropout, Embedding, Last, Sequential, textbook
 from compuerta.errors import SettingError, ShapeError
-from compuerta.layers import LAYERS, Parameters
+from compuerta.layers import LAYERS, Activation, Parameters
 
 RECURRENT = {
     "lstm": lambda *a, **k: LSTM(*a, **k),
@@ -538,6 +538,37 @@ def test_last_and_embedding_and_dense(rng):
     assert not Dense(2, 3, zero=True).parameters.flat.any()
 
 
+def test_the_last_of_both_directions_is_their_final_state(rng):
+    layer = make("lstm", rng, 3, 4, bidirectional=True)
+    y, (h, _) = layer(rng.standard_normal((3, 6, 3)), lengths=[6, 2, 0])
+    last = Last(dtype="float64", both_ends=True)
+    z, _, tape = last.forward(y, lengths=[6, 2, 0], record=True)
+    assert np.array_equal(z[:, 0], np.concatenate((h[0], h[1]), axis=1))
+    dz = rng.standard_normal(z.shape)
+    other = rng.standard_normal(y.shape)  # <dx, x> = <dz, Last(x)>: what is linear has its transpose for a gradient
+    np.testing.assert_allclose((last.backward(tape, dz).x * other).sum(), (dz * last(other, lengths=[6, 2, 0])).sum())
+    with pytest.raises(ShapeError, match="even number of features"):
+        last(np.zeros((1, 2, 3)))
+
+
+@pytest.mark.parametrize("kind", Activation.KINDS)
+def test_activation(rng, kind):
+    layer = Activation(kind, dtype="float64")
+    x = rng.standard_normal((2, 3, 5))
+    y, _, tape = layer.forward(x, record=True)
+    exponent = np.exp(x)
+    expected = {"relu": np.where(x > 0, x, 0), "tanh": (exponent - 1 / exponent) / (exponent + 1 / exponent),
+                "sigmoid": exponent / (exponent + 1), "softmax": exponent / exponent.sum(2, keepdims=True)}  # fmt: skip
+    np.testing.assert_allclose(y, expected[kind], rtol=1e-13)
+    dy, small = rng.standard_normal(y.shape), 1e-6 * rng.standard_normal(y.shape)
+    difference = (dy * (layer(x + small) - layer(x - small))).sum() / 2
+    np.testing.assert_allclose((layer.backward(tape, dy).x * small).sum(), difference, rtol=1e-6)
+    assert layer(np.zeros((0, 3, 5))).shape == (0, 3, 5)
+    assert layer(np.zeros((2, 0, 5))).shape == (2, 0, 5)
+    with pytest.raises(SettingError, match="kind must be one of relu"):
+        Activation("swish")
+
+
 @pytest.mark.parametrize("p", [0.2, 0.75])
 def test_dropout(rng, p):
     layer = Dropout(p, dtype="float64")
@@ -725,6 +756,8 @@ def test_gradients_into_a_buffer_of_the_caller(rng):
         Embedding(3, 4, rng=0),
         Dropout(0.25),
         Last(dtype="float64"),
+        Last(both_ends=True),
+        Activation("softmax", dtype="float64"),
     ],
     ids=repr,
 )

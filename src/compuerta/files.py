@@ -26,7 +26,8 @@ Array = NDArray[Any]
 
 #: Raised when the layout of the file changes; a reader refuses what is newer than itself.
 FORMAT_VERSION = 1
-_KEY = "compuerta"
+#: Under this name our own part stands in the metadata of a safetensors file.
+KEY = "compuerta"
 
 
 def write(path: str | os.PathLike[str], tensors: Mapping[str, Array], content: Mapping[str, Any]) -> None:
@@ -45,7 +46,7 @@ def write(path: str | os.PathLike[str], tensors: Mapping[str, Array], content: M
     text = json.dumps(content, ensure_ascii=False, sort_keys=True, default=_plain)
     header = {"format_version": FORMAT_VERSION, "checksum": _checksum(plain, text), "content": text}
     try:
-        data = save(plain, {_KEY: json.dumps(header, ensure_ascii=False)})
+        data = save(plain, {KEY: json.dumps(header, ensure_ascii=False)})
     except SafetensorError as error:
         raise FileFormatError("error.file.cannot_hold", path=os.fspath(path), why=one_line(error)) from None
     write_bytes(path, data)
@@ -58,25 +59,12 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, Array], dict[str, Any]
         FileFormatError: the file is not one of ours, is damaged, or was written by a newer version.
         OSError: it cannot be opened.
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
-
     name = os.fspath(path)
-    mode = os.stat(path).st_mode
-    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # a FIFO would be waited for
-        raise FileFormatError("error.file.not_plain", path=name)
-    data = Path(path).read_bytes()
-    try:
-        tensors = load(data)
-        length = int.from_bytes(data[:8], "little")
-        header = json.loads(data[8 : 8 + length], object_pairs_hook=_once)
-        metadata = header.get("__metadata__", {})
-    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise FileFormatError("error.file.not_safetensors", path=name, why=one_line(error)) from None
-    if not isinstance(metadata, dict) or _KEY not in metadata:
+    tensors, metadata = read_tensors(path)
+    if KEY not in metadata:
         raise FileFormatError("error.file.not_ours", path=name)
     try:
-        header = json.loads(metadata[_KEY])
+        header = json.loads(metadata[KEY])
         version, checksum, text = header["format_version"], header["checksum"], header["content"]
         if type(version) is not int or version < 1 or not isinstance(text, str):
             raise TypeError
@@ -92,6 +80,70 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, Array], dict[str, Any]
     except (ValueError, KeyError, TypeError, RecursionError):
         raise FileFormatError("error.file.not_ours", path=name) from None
     return tensors, content
+
+
+def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, Array], dict[str, str]]:
+    """Return the tensors and the metadata of any safetensors file; bfloat16, which NumPy has not, as float32.
+
+    Raises:
+        FileFormatError: the file is no safetensors file, or is damaged.
+        OSError: it cannot be opened.
+    """
+    from safetensors import SafetensorError, deserialize
+
+    name = os.fspath(path)
+    check_plain(path)
+    data = Path(path).read_bytes()
+    try:
+        parts = deserialize(data)  # type: ignore[no-untyped-call, unused-ignore]
+        length = int.from_bytes(data[:8], "little")
+        header = json.loads(data[8 : 8 + length], object_pairs_hook=_once)
+        metadata = header.get("__metadata__", {})
+        if not isinstance(metadata, dict):
+            raise TypeError("metadata")
+        tensors = {key: _tensor(part["dtype"], part["data"]).reshape(part["shape"]) for key, part in parts}
+    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise FileFormatError("error.file.not_safetensors", path=name, why=one_line(error)) from None
+    return tensors, metadata
+
+
+_DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "<i1",
+           "U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "<u1", "BOOL": "?"}  # fmt: skip
+
+
+def _tensor(dtype: str, data: bytes | bytearray) -> Array:
+    if dtype == "BF16":  # the upper half of a float32
+        return (np.frombuffer(data, "<u2").astype("<u4") << 16).view("<f4")
+    return np.frombuffer(data, _DTYPES[dtype])
+
+
+def metadata(path: str | os.PathLike[str]) -> dict[str, str] | None:
+    """Return the metadata of a safetensors file from its header alone, or None where it has no such header."""
+    with open(path, "rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if not 2 <= length <= min(os.fstat(file.fileno()).st_size - 8, _LONGEST_HEADER):
+            return None
+        try:
+            found = json.loads(file.read(length)).get("__metadata__", {})
+        except (ValueError, AttributeError, RecursionError):
+            return None
+    return found if isinstance(found, dict) else None
+
+
+#: What safetensors itself allows.
+_LONGEST_HEADER = 100_000_000
+
+
+def check_plain(path: str | os.PathLike[str]) -> None:
+    """Refuse to read a FIFO or a device, which would be waited for; a folder's own error is told by opening it.
+
+    Raises:
+        FileFormatError: it is one.
+        OSError: there is nothing.
+    """
+    mode = os.stat(path).st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise FileFormatError("error.file.not_plain", path=os.fspath(path))
 
 
 def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:

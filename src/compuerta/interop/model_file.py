@@ -14,6 +14,7 @@ from ..layers import LAYERS, Layer, Sequential
 from ..tasks import TASKS, Task
 from ..tasks.base import build, fill
 from ..texts import say
+from .formats import Description, Note, tensor_table, unnoted
 
 
 def save(model: Task | Layer, path: str | os.PathLike[str]) -> None:
@@ -73,6 +74,35 @@ def load(path: str | os.PathLike[str]) -> Any:
             RecursionError, MemoryError) as error:  # fmt: skip
         raise FileFormatError("error.file.config", path=name, name=kind, why=files.one_line(error)) from None
     raise FileFormatError("error.file.unknown_class", path=name, got=repr(kind))
+
+
+# ---- as one of the formats; see compuerta.interop.formats ------------------------------------------------------------
+
+
+def recognise(path: str, head: bytes) -> bool:
+    """Return whether a file is a safetensors file with our metadata."""
+    return head[8:9] == b"{" and files.KEY in (files.metadata(path) or {})
+
+
+def read(path: str, *, note: Note = unnoted) -> Task | Layer:
+    """Return the model of a file; see :func:`load`."""
+    model: Task | Layer = load(path)
+    return model
+
+
+def write(model: Task | Layer, path: str, *, note: Note = unnoted) -> None:
+    """Write a model; see :func:`save`."""
+    save(model, path)
+
+
+def describe(path: str) -> Description:
+    """Return the tensors of a file."""
+    tensors, _ = files.read(path)
+    return Description(tensor_table(tensors))
+
+
+def runner(path: str, *, ours: bool) -> None:
+    """Return None: our own layers are what every other side is compared with."""
 
 
 def _pair(model: Any) -> tuple[str, dict[str, Any]]:

@@ -1,5 +1,6 @@
 """Layers: what holds parameters, runs forward and walks back."""
 
+from .activation import Activation
 from .base import Blank, Gradients, Layer, Record
 from .feedforward import Dense, Dropout, Embedding, Last
 from .parameters import Parameters
@@ -9,12 +10,15 @@ from .stream import Stream
 from .trace import Trace
 
 #: The layers that a model file may name.
-LAYERS: dict[str, type[Layer]] = {cls.__name__: cls for cls in (LSTM, GRU, Dense, Embedding, Dropout, Last, Sequential)}
+LAYERS: dict[str, type[Layer]] = {
+    cls.__name__: cls for cls in (LSTM, GRU, Dense, Embedding, Dropout, Last, Activation, Sequential)
+}
 
 __all__ = [
     "GRU",
     "LAYERS",
     "LSTM",
+    "Activation",
     "Blank",
     "Dense",
     "Dropout",

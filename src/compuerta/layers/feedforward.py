@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import checks, initializers, recurrence
+from ..errors import ShapeError
 from ..recurrence.masks import dropout_mask
 from ..recurrence.tokens import sum_by_token
 from .base import Array, Blank, Layer
@@ -170,34 +171,51 @@ class Dropout(Layer):
 class Last(Layer):
     """Keep each row's last valid step: (N, T, F) to (N, 1, F). A row of length 0 gives zeros.
 
+    Args:
+        dtype: "float32" or "float64".
+        both_ends: the second half of the features is that of a recurrence that read from the end (an LSTM with
+            ``bidirectional``), whose last step is the row's first one. Keras's ``Bidirectional`` without
+            ``return_sequences`` gives this.
+
     >>> import numpy as np
     >>> from compuerta import Last
-    >>> Last()(np.arange(6.0).reshape(1, 3, 2))
-    array([[[4., 5.]]], dtype=float32)
+    >>> x = np.arange(6.0).reshape(1, 3, 2)
+    >>> Last()(x), Last(both_ends=True)(x)
+    (array([[[4., 5.]]], dtype=float32), array([[[4., 1.]]], dtype=float32))
     """
 
-    def __init__(self, *, dtype: Any = "float32") -> None:
+    def __init__(self, *, dtype: Any = "float32", both_ends: bool = False) -> None:
         self.dtype = checks.float_dtype(dtype, self.name)
+        self.both_ends = bool(both_ends)
         self.parameters = Parameters({}, self.dtype)
 
     def config(self) -> dict[str, Any]:
         """Return the arguments that make the same layer."""
-        return {"dtype": self.dtype.name}
+        return {"dtype": self.dtype.name, "both_ends": self.both_ends}
 
     def _check(self, x: ArrayLike) -> tuple[Array, bool]:
         array = checks.as_array(x, self.name, "inputs", self.dtype)
-        return checks.sequences(array, self.name, array.shape[-1] if array.ndim else 0, self.dtype)
+        batch, single = checks.sequences(array, self.name, array.shape[-1] if array.ndim else 0, self.dtype)
+        if self.both_ends and batch.shape[2] % 2:
+            raise ShapeError("error.two_halves", name=self.name, got=batch.shape)
+        return batch, single
 
     def _run(self, x: Array, state: Any, lengths: _Lengths, record: bool, rng: _Rng) -> tuple[Array, Any, Any]:
-        n, t = x.shape[:2]
+        n, t, features = x.shape
         at = np.full(n, t) if lengths is None else lengths
         rows = np.flatnonzero(at > 0)
-        y = np.zeros((n, 1, x.shape[2]), x.dtype)
-        y[rows, 0] = x[rows, at[rows] - 1]
-        return y, None, (x.shape, rows, at[rows] - 1)
+        last = at[rows] - 1
+        y = np.zeros((n, 1, features), x.dtype)
+        y[rows, 0] = x[rows, last]
+        if self.both_ends and t:
+            y[rows, 0, features // 2 :] = x[rows, 0, features // 2 :]
+        return y, None, (x.shape, rows, last)
 
     def _back(self, tape: Any, dy: Array, dstate: Any, out: Array) -> tuple[Array, Any]:
-        shape, rows, at = tape
+        shape, rows, last = tape
+        half = shape[2] // 2 if self.both_ends else shape[2]
         dx = np.zeros(shape, dy.dtype)
-        dx[rows, at] = dy[rows, 0]
+        dx[rows, last, :half] = dy[rows, 0, :half]
+        if self.both_ends and shape[1]:
+            dx[rows, 0, half:] += dy[rows, 0, half:]
         return dx, None

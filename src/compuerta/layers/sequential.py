@@ -149,6 +149,10 @@ def _short(layer: Layer) -> str:
     for key in ("num_layers", "bidirectional", "dropout", "p", "tokens"):
         if config.get(key) not in (None, False, 0.0) and not (key == "num_layers" and config[key] == 1):
             parts.append(f"{key}={config[key]}")
+    if config.get("both_ends"):
+        parts.append("both_ends=True")
+    if "kind" in config:
+        parts.append(repr(config["kind"]))
     if config.get("reset_after") is False:
         parts.append("reset_after=False")
     return f"{layer.name}({', '.join(parts)})"

@@ -1,0 +1,224 @@
+"""Between files and layers: the weights of one cell in our order, stacks made of them and taken apart, models in a row.
+
+An adapter turns the arrays of its system into :class:`CellWeights` and back, and knows nothing else of our layers.
+"""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import FileFormatError, Phrase, SettingError
+from ..layers import GRU, LSTM, Blank, Dense, Embedding, Layer, Recurrent, Sequential
+from ..tasks import LanguageModel, Task
+from ..texts import say
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class CellWeights:
+    """One direction of one recurrent layer, blocks in our order (i f g o, or r z n), gates in rows.
+
+    Attributes:
+        kind: "LSTM" or "GRU".
+        w_x: (4H, F), or (3H, F) for a GRU.
+        w_h: (4H, H), or (3H, H).
+        b: (4H,), or (3H,): all biases that are added to the same sum.
+        b_hn: (H,), a GRU's bias inside the reset gate's product; None where that gate acts before the product.
+    """
+
+    kind: str
+    w_x: Array
+    w_h: Array
+    b: Array
+    b_hn: Array | None = None
+
+    @property
+    def names(self) -> tuple[tuple[str, Array], ...]:
+        """Our name of each parameter, without its place, and its value."""
+        named = (("w_x", self.w_x), ("w_h", self.w_h), ("b", self.b))
+        return named if self.b_hn is None else (*named, ("b_hn", self.b_hn))
+
+
+def stack(cells: Sequence[Sequence[CellWeights]]) -> LSTM | GRU:
+    """Return the layer of ``cells[layer][direction]``; their shapes must fit together.
+
+    Raises:
+        SettingError: they do not.
+    """
+    first = cells[0][0]
+    hidden = first.w_h.shape[1]
+    blocks = {"LSTM": len(LSTM.blocks), "GRU": len(GRU.blocks)}[first.kind]
+    width = first.w_x.shape[1]
+    for k, row in enumerate(cells):
+        for cell in row:
+            expected: dict[str, tuple[int, ...]] = {
+                "w_x": (blocks * hidden, width), "w_h": (blocks * hidden, hidden), "b": (blocks * hidden,),
+                "b_hn": (hidden,),
+            }  # fmt: skip
+            fits = cell.kind == first.kind and len(row) == len(cells[0]) and len(cell.names) == len(first.names)
+            for name, value in cell.names:
+                if not fits or value.shape != expected[name]:
+                    raise SettingError("error.interop.stack", place=k, name=name, expected=expected[name],
+                                       got=value.shape)  # fmt: skip
+        width = hidden * len(row)
+    dtype = np.result_type(*(value.dtype for row in cells for cell in row for _, value in cell.names))
+    more: dict[str, Any] = {"bidirectional": len(cells[0]) == 2, "dtype": dtype, "rng": Blank()}
+    layer: LSTM | GRU
+    if first.kind == "LSTM":
+        layer = LSTM(first.w_x.shape[1], hidden, len(cells), **more)
+    else:
+        layer = GRU(first.w_x.shape[1], hidden, len(cells), reset_after=first.b_hn is not None, **more)
+    for k, row in enumerate(cells):
+        for d, cell in enumerate(row):
+            for name, value in cell.names:
+                layer.parameters[_place(name, k, d)] = value
+    return layer
+
+
+def unstack(layer: Recurrent) -> list[list[CellWeights]]:
+    """Return a layer's weights as ``cells[layer][direction]``, as views."""
+    kind = "GRU" if isinstance(layer, GRU) else "LSTM"
+    p = layer.parameters
+
+    def cell(k: int, d: int) -> CellWeights:
+        w_x, w_h, b = (p[_place(name, k, d)] for name in ("w_x", "w_h", "b"))
+        return CellWeights(kind, w_x, w_h, b, p.get(_place("b_hn", k, d)))
+
+    return [[cell(k, d) for d in range(layer.directions)] for k in range(layer.num_layers)]
+
+
+def _place(name: str, layer: int, direction: int) -> str:
+    return f"{name}_l{layer}" + "_reverse" * direction
+
+
+def dense(w: Array, b: Array | None) -> Dense:
+    """Return the Dense layer of ``w`` (outputs, inputs) and ``b`` (outputs,), zero if None."""
+    made = Dense(w.shape[1], w.shape[0], dtype=w.dtype, rng=Blank())
+    made.parameters["w"] = w
+    if b is not None:
+        made.parameters["b"] = b
+    return made
+
+
+def embedding(w: Array) -> Embedding:
+    """Return the Embedding whose table is ``w`` (tokens, K)."""
+    made = Embedding(*w.shape, dtype=w.dtype, rng=Blank())
+    made.parameters["w"] = w
+    return made
+
+
+# ---- models in a row ------------------------------------------------------------------------------------------------
+
+
+def assemble(layers: Sequence[Layer], *, merge: bool) -> Layer:
+    """Return layers that stand one above the other as one model; a single one stays what it is.
+
+    With ``merge``, recurrent layers that could be one stack become one: systems without stacks write them apart.
+    """
+    row: list[Layer] = []
+    for layer in layers:
+        below = row[-1] if row else None
+        if merge and isinstance(layer, LSTM | GRU) and isinstance(below, LSTM | GRU) and _stackable(below, layer):
+            row[-1] = stack([*unstack(below), *unstack(layer)])
+        else:
+            row.append(layer)
+    return row[0] if len(row) == 1 else Sequential(*row)
+
+
+def _stackable(below: LSTM | GRU, above: LSTM | GRU) -> bool:
+    same = (type(below), below.hidden_size, below.directions, below.dtype, getattr(below, "reset_after", None))
+    return same == (type(above), above.hidden_size, above.directions, above.dtype, getattr(above, "reset_after", None))
+
+
+#: Arguments of LSTM and GRU that every format holds, or that say only how a new layer begins.
+_COMMON = {"input_size", "hidden_size", "num_layers", "bidirectional", "dropout", "dtype", "tokens", "forget_bias",
+           "chrono", "rng"}  # fmt: skip
+
+
+def row_of(model: Layer | Task, format: str, *, holds: Collection[str] = ("reset_after",)) -> list[Layer]:
+    """Return the layers of a model one above the other, for a format that holds layers only.
+
+    A recurrent layer that reads token ids as one-hot vectors becomes an identity Embedding and a layer of features.
+
+    Args:
+        model: a layer, a Sequential however nested, or a LanguageModel.
+        format: the format's title, for errors.
+        holds: arguments of LSTM and GRU, beyond the common ones, that the format can express.
+
+    Raises:
+        SettingError: the model, or an argument of one of its layers, has no place in the format.
+        NotFittedError: the task has not been fitted.
+    """
+    if isinstance(model, LanguageModel):
+        model.to_file()  # which refuses one that was not fitted
+        model = model.model_
+    if not isinstance(model, Layer):
+        raise SettingError("error.interop.cannot_hold", format=format, what=type(model).__name__)
+    if isinstance(model, Sequential):
+        return [part for layer in model.layers for part in row_of(layer, format, holds=holds)]
+    if not isinstance(model, LSTM | GRU):
+        return [model]
+    defaults = {k: p.default for k, p in inspect.signature(type(model)).parameters.items()}
+    for name, value in model.config().items():
+        if name not in _COMMON and name not in holds and value != defaults.get(name):
+            raise SettingError("error.interop.cannot_hold", format=format, what=f"{model.name}({name}={value!r})")
+    if not model.tokens:
+        return [model]
+    return [embedding(np.eye(model.input_size, dtype=model.dtype)), stack(unstack(model))]
+
+
+# ---- tensors of a file ----------------------------------------------------------------------------------------------
+
+
+class Tensors:
+    """The named tensors of a file, taken one by one: what is missing, misshapen, transposed or left over is named."""
+
+    def __init__(self, path: str, tensors: Mapping[str, Array]) -> None:
+        self.path = path
+        self.left = dict(tensors)
+
+    def take(self, name: str, shape: tuple[int | None, ...]) -> Array:
+        """Return one tensor, of a float dtype of ours; None in ``shape`` stands for any size.
+
+        Raises:
+            FileFormatError: it is not there, or not of this shape.
+        """
+        said = "(" + ", ".join("·" if n is None else str(n) for n in shape) + ("," if len(shape) == 1 else "") + ")"
+        if name not in self.left:
+            raise self.refuse("error.file.tensor", name=name, expected=said, got=Phrase("word.nothing"))
+        array = self.left[name]
+        if not _fits(array.shape, shape):
+            key = "error.interop.transposed" if _fits(array.shape[::-1], shape) else "error.file.tensor"
+            raise self.refuse(key, name=name, expected=said, got=array.shape)
+        if array.dtype.kind != "f":
+            raise self.refuse("error.file.tensor", name=name, expected="float", got=array.dtype.name)
+        del self.left[name]
+        if not np.isfinite(array).all():
+            warnings.warn(say("warning.not_finite", "en", path=self.path, name=name), RuntimeWarning, stacklevel=2)
+        return array.astype(np.float32 if array.dtype.itemsize < 4 else array.dtype.newbyteorder("="), copy=False)
+
+    def nothing_left(self) -> None:
+        """Refuse a file of which not every tensor was taken.
+
+        Raises:
+            FileFormatError: one is left; it is named.
+        """
+        for name, array in self.left.items():
+            raise self.refuse("error.interop.unused", name=name, got=f"{array.dtype.name} {array.shape}")
+
+    def refuse(self, key: str, **values: object) -> FileFormatError:
+        """Return an error about this file."""
+        return FileFormatError(key, path=self.path, **values)
+
+
+def _fits(got: tuple[int, ...], shape: Iterable[int | None]) -> bool:
+    wanted = tuple(shape)
+    return len(got) == len(wanted) and all(n is None or n == m for n, m in zip(wanted, got, strict=True))

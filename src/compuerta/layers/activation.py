@@ -1,0 +1,77 @@
+"""A function of each value, or of each step's values, without parameters: what stands after a Dense layer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .. import checks
+from ..activations import sigmoid, softmax
+from ..errors import SettingError
+from .base import Array, Layer
+from .parameters import Parameters
+
+
+class Activation(Layer):
+    r"""Apply ``relu``, ``sigmoid``, ``tanh`` or ``softmax`` (over the features of each step).
+
+    .. math::
+
+        \max(x, 0), \quad σ(x), \quad \tanh x, \quad e^{x_k} / Σ_j e^{x_j}
+
+    Losses here take logits; an activation is for what is to be read as it stands, and for models of other frameworks.
+
+    Args:
+        kind: one of the four names.
+        dtype: "float32" or "float64".
+
+    Raises:
+        SettingError: ``kind`` is none of them.
+
+    >>> import numpy as np
+    >>> from compuerta.layers import Activation
+    >>> Activation("softmax")(np.zeros((1, 1, 4)))
+    array([[[0.25, 0.25, 0.25, 0.25]]], dtype=float32)
+    """
+
+    KINDS = ("relu", "sigmoid", "softmax", "tanh")
+
+    def __init__(self, kind: str, *, dtype: Any = "float32") -> None:
+        if kind not in self.KINDS:
+            raise SettingError("error.choice", name="kind", known=", ".join(self.KINDS), got=repr(kind))
+        self.kind = kind
+        self.dtype = checks.float_dtype(dtype, self.name)
+        self.parameters = Parameters({}, self.dtype)
+
+    def config(self) -> dict[str, Any]:
+        """Return the arguments that make the same layer."""
+        return {"kind": self.kind, "dtype": self.dtype.name}
+
+    def _check(self, x: ArrayLike) -> tuple[Array, bool]:
+        array = checks.as_array(x, self.name, "inputs", self.dtype)
+        return checks.sequences(array, self.name, array.shape[-1] if array.ndim else 0, self.dtype)
+
+    def _run(
+        self, x: Array, state: Any, lengths: NDArray[np.intp] | None, record: bool, rng: np.random.Generator | None
+    ) -> tuple[Array, Any, Any]:
+        if self.kind == "relu":
+            y = np.maximum(x, 0)
+        elif self.kind == "tanh":
+            y = np.tanh(x)
+        elif self.kind == "sigmoid":
+            y = sigmoid(x)
+        else:
+            y = softmax(x) if x.size else x.copy()
+        return y, None, y if record else None
+
+    def _back(self, tape: Any, dy: Array, dstate: Any, out: Array) -> tuple[Array, Any]:
+        y = tape
+        if self.kind == "relu":
+            return dy * (y > 0), None
+        if self.kind == "tanh":
+            return dy * (1 - y * y), None
+        if self.kind == "sigmoid":
+            return dy * y * (1 - y), None
+        return y * (dy - (dy * y).sum(axis=-1, keepdims=True)), None
