@@ -28,7 +28,7 @@ MAY_IMPORT = {
     "training": {"checks", "errors", "files", "layers", "recurrence", "texts"},
     "tasks": {"activations", "checks", "data", "errors", "files", "layers", "training"},
     "see": {"checks", "errors", "gates", "textbook", "texts"},
-    "interop": {"errors", "files", "gates", "layers", "tasks", "texts"},
+    "interop": {"activations", "checks", "errors", "files", "gates", "layers", "recurrence", "tasks", "texts"},
     "cli": {"", "data", "errors", "files", "interop", "layers", "recurrence", "see", "tasks", "texts", "training"},
     "__main__": {"cli"},
 }

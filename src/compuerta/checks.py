@@ -118,7 +118,7 @@ def tokens(x: ArrayLike, name: str, vocabulary: int) -> tuple[Array, bool]:
     return (array[None], True) if array.ndim == 1 else (array, False)
 
 
-def lengths(value: ArrayLike | None, name: str, n: int, t: int) -> NDArray[np.intp] | None:
+def lengths(value: ArrayLike | None, name: str, n: int, t: int, argument: str = "lengths") -> NDArray[np.intp] | None:
     """Return the lengths as (N,) ints in [0, T], or None for a batch without padding."""
     if value is None:
         return None
@@ -130,10 +130,10 @@ def lengths(value: ArrayLike | None, name: str, n: int, t: int) -> NDArray[np.in
         return np.zeros(0, dtype=np.intp)
     if array.dtype.kind not in "iu" or array.shape != (n,):
         got = f"{array.dtype.name} {array.shape}"
-        raise ShapeError("error.lengths_shape", name=name, n=n, got=got)
+        raise ShapeError("error.lengths_shape", name=name, argument=argument, n=n, got=got)
     if array.min() < 0 or array.max() > t:
         bad = array[(array < 0) | (array > t)][0]
-        raise ShapeError("error.lengths_range", name=name, t=t, got=int(bad))
+        raise ShapeError("error.lengths_range", name=name, argument=argument, t=t, got=int(bad))
     return array.astype(np.intp)
 
 
