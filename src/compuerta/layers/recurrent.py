@@ -76,6 +76,8 @@ class Recurrent(Layer):
         self.reads_tokens = self.tokens
         self.width_in = None if self.tokens else self.input_size
         self.output_size = self.projection_size or self.hidden_size
+        #: The width of each part of the state.
+        self.widths = (self.output_size, *(self.hidden_size for _ in self.parts[1:]))
         self.width_out = self.directions * self.output_size
         widest = max(self.input_size, self.width_out)
         most = (self.num_layers, self.directions, len(self.blocks) * self.hidden_size, widest + self.hidden_size)
@@ -136,11 +138,6 @@ class Recurrent(Layer):
             checks.fits(self.name, (*batch.shape[:2], len(self.blocks) * self.hidden_size), self.dtype.itemsize)
         return batch, single
 
-    @property
-    def widths(self) -> tuple[int, ...]:
-        """The width of each part of the state: that of h, then H."""
-        return self.output_size, *(self.hidden_size for _ in self.parts[1:])
-
     def state_names(self, index: int = 0, *, reverse: bool = False) -> tuple[str, ...]:
         """Return the names of the parameters that one layer and direction starts from, none without ``learn_state``."""
         end = f"_l{index}" + ("_reverse" if reverse else "")
@@ -148,10 +145,10 @@ class Recurrent(Layer):
 
     def _blank_state(self, n: int) -> State:
         """Return a state of zeros."""
-        at, widths = self.num_layers * self.directions, self.widths
-        if widths[0] == widths[-1]:
-            return np.zeros((len(widths), at, n, widths[0]), self.dtype)
-        return [np.zeros((at, n, width), self.dtype) for width in widths]
+        at = self.num_layers * self.directions
+        if self.output_size == self.hidden_size or len(self.parts) == 1:
+            return np.zeros((len(self.parts), at, n, self.output_size), self.dtype)
+        return [np.zeros((at, n, width), self.dtype) for width in self.widths]
 
     def _first_state(self, n: int) -> State:
         """Return the state that a run starts from if none is given."""
@@ -196,6 +193,8 @@ class Recurrent(Layer):
 
     def _public(self, state: State) -> Any:
         """Return a state as the caller sees it: ``(h, c)`` for an LSTM, ``h`` for a GRU."""
+        if len(state) == 2:  # the common case, and the quickest
+            return state[0], state[1]
         return tuple(state) if len(state) > 1 else state[0]
 
     def _run(
@@ -223,7 +222,7 @@ class Recurrent(Layer):
                 with np.errstate(all="ignore"):  # |x| ≤ 1, but not with every output activation
                     x = x * mask
             masks.append(mask)
-            y = recurrence.empty((x.shape[0], x.shape[1], self.directions * width), state[0].dtype)
+            y = recurrence.empty((x.shape[0], x.shape[1], self.directions * width), self.parameters.dtype)
             made = []
             for d in range(self.directions):
                 at = k * self.directions + d
