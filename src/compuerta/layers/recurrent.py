@@ -145,10 +145,10 @@ class Recurrent(Layer):
 
     def _blank_state(self, n: int) -> State:
         """Return a state of zeros."""
-        at = self.num_layers * self.directions
+        at, dtype = self.num_layers * self.directions, self.parameters.dtype
         if self.output_size == self.hidden_size or len(self.parts) == 1:
-            return np.zeros((len(self.parts), at, n, self.output_size), self.dtype)
-        return [np.zeros((at, n, width), self.dtype) for width in self.widths]
+            return np.zeros((len(self.parts), at, n, self.output_size), dtype)
+        return [np.zeros((at, n, width), dtype) for width in self.widths]
 
     def _first_state(self, n: int) -> State:
         """Return the state that a run starts from if none is given."""
