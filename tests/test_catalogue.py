@@ -18,7 +18,7 @@ KEY = re.compile(r"[a-z_]+(\.[A-Za-z_]+)+")
 #: Whole families whose last part is a value, with what it may be; the source that builds the key is named.
 FAMILIES = {
     "error.": ["batch_size", "embedding_size", "hidden_size", "input_size", "num_layers", "output_size",
-               "vocabulary_size"],  # checks.size: the name of the argument
+               "projection_size", "vocabulary_size"],  # checks.size: the name of the argument
 }  # fmt: skip
 
 

@@ -133,7 +133,7 @@ FAULTS = {
         "packing.unpack(flat[:, hidden : 3 * hidden] @ weights.public_w_x[: 2 * hidden])", STEP,
     ),
     "state as (c, h)": fault(
-        "layers/recurrent.py", "return (state[0], state[1]) if", "return (state[1], state[0]) if",
+        "layers/recurrent.py", "return state[0], state[1]", "return state[1], state[0]",
         GOLDEN,
     ),
     "stream forgets c": fault(LSTM, "        self.c *= self._f\n", "        self.c[...] = 0\n", STREAM),

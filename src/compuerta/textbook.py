@@ -254,6 +254,8 @@ class LSTM:
             index: which of its stacked layers.
             reverse: the backward direction of a bidirectional layer.
         """
+        if not layer.variant.plain:
+            raise ValueError("from_layer: expected an LSTM without variants; the textbook has only the plain cell.")
         w_x, w_h, b = (layer.parameters[name] for name in layer.names(index, reverse=reverse))
         hidden = w_h.shape[1]
         cell = cls(w_x.shape[1], hidden)

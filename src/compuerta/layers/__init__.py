@@ -3,8 +3,9 @@
 from .activation import Activation
 from .base import Blank, Gradients, Layer, Record
 from .feedforward import Dense, Dropout, Embedding, Last
+from .lstm import LSTM
 from .parameters import Parameters
-from .recurrent import GRU, LSTM, Recurrent
+from .recurrent import GRU, Recurrent
 from .sequential import Sequential
 from .stream import Stream
 from .trace import Trace

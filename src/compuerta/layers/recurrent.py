@@ -1,4 +1,4 @@
-"""LSTM and GRU: stacks of recurrences, in one direction or both, over whole padded batches.
+"""Stacks of recurrences, in one direction or both, over whole padded batches; and the GRU.
 
 Dimensions, here and everywhere: N batch, T time, F features, H hidden units, L layers, D directions (1 or 2).
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -21,20 +21,24 @@ from .parameters import Parameters
 from .stream import Stream
 from .trace import Trace
 
+#: A state: (parts, L·D, N, H); or, where parts differ in width, each as (L·D, N, its width).
+State: TypeAlias = Array | list[Array]
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class StackTape:
     """The tapes of a stack, ``tapes[layer][direction]``, and whose they are; the dropout mask on each layer's input (or
-    None); the table whose rows the inputs named (or None)."""
+    None); the table whose rows the inputs named (or None); whether the initial state was the learnt one."""
 
     tapes: list[list[Tape]]
     masks: list[Array | None]
     cell: recurrence.Cell
     table: Array | None
+    learnt: bool
 
 
 class Recurrent(Layer):
-    """What LSTM and GRU share: the stack, the directions, states, dropout between layers, streams.
+    """What recurrent layers share: the stack, the directions, states, dropout between layers, streams.
 
     A subclass names its cell, its blocks, the parts of its state and the shapes of its parameters.
     """
@@ -44,6 +48,10 @@ class Recurrent(Layer):
     parts: tuple[str, ...]
     #: Blocks of the stacked parameters, in order.
     blocks: tuple[str, ...]
+    #: Features of h where they are fewer than H, else None.
+    projection_size: int | None = None
+    #: Whether the initial state is a parameter.
+    learn_state = False
 
     def __init__(
         self,
@@ -67,7 +75,10 @@ class Recurrent(Layer):
         self.tokens = bool(tokens)
         self.reads_tokens = self.tokens
         self.width_in = None if self.tokens else self.input_size
-        self.width_out = self.directions * self.hidden_size
+        self.output_size = self.projection_size or self.hidden_size
+        #: The width of each part of the state.
+        self.widths = (self.output_size, *(self.hidden_size for _ in self.parts[1:]))
+        self.width_out = self.directions * self.output_size
         widest = max(self.input_size, self.width_out)
         most = (self.num_layers, self.directions, len(self.blocks) * self.hidden_size, widest + self.hidden_size)
         checks.fits(self.name, most, self.dtype.itemsize)
@@ -77,8 +88,9 @@ class Recurrent(Layer):
             )  # untouched memory costs nothing; too much of it is a MemoryError before any work
         shapes: dict[str, tuple[int, ...]] = {}
         for k, d in self._places():
-            inputs = self.input_size if k == 0 else self.hidden_size * self.directions
+            inputs = self.input_size if k == 0 else self.width_out
             shapes.update(zip(self.names(k, reverse=d == 1), self._shapes(inputs), strict=True))
+            shapes.update(zip(self.state_names(k, reverse=d == 1), ((w,) for w in self.widths), strict=False))
         self.parameters = Parameters(shapes, self.dtype, self.name)
         if not isinstance(rng, Blank):
             generator = checks.generator(rng, self.name)
@@ -100,12 +112,16 @@ class Recurrent(Layer):
     def _shapes(self, inputs: int) -> tuple[tuple[int, ...], ...]:
         """Return their shapes, in the same order."""
 
+    def _noisy(self, cell: recurrence.Cell, rng: np.random.Generator) -> recurrence.Cell:
+        """Return the cell as it runs in training, with what it leaves to chance drawn from ``rng``."""
+        return cell
+
     def _initialize(self, names: tuple[str, ...], rng: np.random.Generator) -> None:
         """Glorot for the input blocks, orthogonal for the recurrent ones, zero for biases."""
         hidden = self.hidden_size
         inputs = self.parameters.shapes[names[0]][1]
         x = [initializers.glorot_uniform(rng, (hidden, inputs), self.dtype) for _ in self.blocks]
-        h = [initializers.orthogonal(rng, (hidden, hidden), self.dtype) for _ in self.blocks]
+        h = [initializers.orthogonal(rng, (hidden, self.output_size), self.dtype) for _ in self.blocks]
         self.parameters[names[0]] = np.concatenate(x)
         self.parameters[names[1]] = np.concatenate(h)
 
@@ -122,19 +138,37 @@ class Recurrent(Layer):
             checks.fits(self.name, (*batch.shape[:2], len(self.blocks) * self.hidden_size), self.dtype.itemsize)
         return batch, single
 
-    def _check_state(self, state: Any, n: int) -> Array:
-        """Return the state as one array (parts, L·D, N, H), zeros for None."""
-        shape = (self.num_layers * self.directions, n, self.hidden_size)
+    def state_names(self, index: int = 0, *, reverse: bool = False) -> tuple[str, ...]:
+        """Return the names of the parameters that one layer and direction starts from, none without ``learn_state``."""
+        end = f"_l{index}" + ("_reverse" if reverse else "")
+        return tuple(f"{part}0{end}" for part in self.parts) if self.learn_state else ()
+
+    def _blank_state(self, n: int) -> State:
+        """Return a state of zeros."""
+        at, dtype = self.num_layers * self.directions, self.parameters.dtype
+        if self.output_size == self.hidden_size or len(self.parts) == 1:
+            return np.zeros((len(self.parts), at, n, self.output_size), dtype)
+        return [np.zeros((at, n, width), dtype) for width in self.widths]
+
+    def _first_state(self, n: int) -> State:
+        """Return the state that a run starts from if none is given."""
+        state = self._blank_state(n)
+        for at, (k, d) in enumerate(self._places()):
+            for part, name in zip(state, self.state_names(k, reverse=d == 1), strict=False):
+                part[at] = self.parameters[name]
+        return state
+
+    def _check_state(self, state: Any, n: int) -> State | None:
+        """Return a state given, checked; for None zeros, or None where the initial state is learnt."""
         if state is None:
-            return np.zeros((len(self.parts), *shape), self.dtype)
+            return None if self.learn_state else self._blank_state(n)
         given = (state,) if len(self.parts) == 1 and not isinstance(state, tuple) else state
         if not isinstance(given, (tuple, list)) or len(given) != len(self.parts):
             got = f"{type(given).__name__}" + (f" of {len(given)}" if isinstance(given, (tuple, list)) else "")
             raise ShapeError("error.state_parts", name=self.name, parts=", ".join(self.parts), got=got)
-        parts = [checks.state(v, self.name, p, shape, self.dtype) for v, p in zip(given, self.parts, strict=True)]
-        whole = np.empty((len(parts), *shape), self.dtype)
-        for k, part in enumerate(parts):
-            whole[k] = part
+        whole = self._blank_state(n)
+        for mine, value, part in zip(whole, given, self.parts, strict=True):
+            mine[...] = checks.state(value, self.name, part, mine.shape, self.dtype)
         return whole
 
     def _weights(self, cell: recurrence.Cell, table: Array | None = None) -> list[Any]:
@@ -157,9 +191,11 @@ class Recurrent(Layer):
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_packed": {}}
 
-    def _public(self, state: Array | list[Array]) -> Any:
+    def _public(self, state: State) -> Any:
         """Return a state as the caller sees it: ``(h, c)`` for an LSTM, ``h`` for a GRU."""
-        return (state[0], state[1]) if len(state) > 1 else state[0]
+        if len(state) == 2:  # the common case, and the quickest
+            return state[0], state[1]
+        return tuple(state) if len(state) > 1 else state[0]
 
     def _run(
         self,
@@ -173,43 +209,51 @@ class Recurrent(Layer):
         """Run the stack. With ``table`` (V, F), ``x`` holds ids of its rows, (N, T)."""
         cell = self._cell()
         weights = self._weights(cell, table)
-        final = np.empty_like(state)
-        hidden = self.hidden_size
+        running = cell if rng is None else self._noisy(cell, rng)
+        learnt = state is None
+        state = self._first_state(x.shape[0]) if learnt else state
+        final, width = _like(state), self.output_size
         tapes: list[list[Tape]] = []
         masks: list[Array | None] = []
         for k in range(self.num_layers):
             mask = None
             if k and self.dropout and rng is not None:
                 mask = dropout_mask(rng, x.shape, self.dropout, self.dtype)
-                x = x * mask  # |x| ≤ 1 here
+                with np.errstate(all="ignore"):  # |x| ≤ 1, but not with every output activation
+                    x = x * mask
             masks.append(mask)
-            y = recurrence.empty((x.shape[0], x.shape[1], self.directions * hidden), state.dtype)
+            y = recurrence.empty((x.shape[0], x.shape[1], self.directions * width), self.parameters.dtype)
             made = []
             for d in range(self.directions):
                 at = k * self.directions + d
-                out = y if self.directions == 1 else y[:, :, d * hidden : (d + 1) * hidden]
-                tape = cell.forward(weights[at], x, state[:, at], lengths, d == 1, record, out, final[:, at])
+                out = y if self.directions == 1 else y[:, :, d * width : (d + 1) * width]
+                first, last = _place(state, at), _place(final, at)
+                tape = running.forward(weights[at], x, first, lengths, d == 1, record, out, last)
                 made.append(cast(Tape, tape))
             tapes.append(made)
             x = y
-        return x, self._public(final), StackTape(tapes, masks, cell, table) if record else None
+        return x, self._public(final), StackTape(tapes, masks, cell, table, learnt) if record else None
 
     def _back(self, tape: StackTape, dy: Array, dstate: Any, out: Array) -> tuple[Array | None, Any]:
         """Walk the stack back. Where the inputs were rows of a table, its gradient comes in place of theirs."""
         cell, table = tape.cell, tape.table  # the engine may be another by now
         weights = self._weights(cell, table)
         views = self.parameters.named(out)
-        initial = np.empty_like(dstate)
+        dstate = self._blank_state(len(dy)) if dstate is None else dstate
+        initial, width = _like(dstate), self.output_size
         dx: Array | None = dy
         for k in reversed(range(self.num_layers)):
             total: Array | None = None
             for d in range(self.directions):
                 at = k * self.directions + d
-                part_dy = cast(Array, dx)[:, :, d * self.hidden_size : (d + 1) * self.hidden_size]
+                part_dy = cast(Array, dx)[:, :, d * width : (d + 1) * width]
                 name, *names = self.names(k, reverse=d == 1)
                 dw_x = views[name] if table is None or k else np.empty((views[name].shape[0], len(table)), self.dtype)
                 grads = (dw_x, *(views[other] for other in names))
-                dx_d = cell.backward(weights[at], tape.tapes[k][d], part_dy, dstate[:, at], grads, initial[:, at])
+                last, first = _place(dstate, at), _place(initial, at)
+                dx_d = cell.backward(weights[at], tape.tapes[k][d], part_dy, last, grads, first)
+                for name_0, part in zip(self.state_names(k, reverse=d == 1), first, strict=False):
+                    views[name_0][...] = part.sum(axis=0) if tape.learnt else 0
                 if table is not None and k == 0:
                     dx_d = np.empty_like(table)
                     views[name][...] = recurrence.active().dense_back(self.parameters[name], table, dw_x, dx_d, None)
@@ -268,96 +312,14 @@ class Recurrent(Layer):
 _LARGE = 1 << 40
 
 
-class LSTM(Recurrent):
-    r"""Long short-term memory over batches of sequences.
+def _like(state: State) -> State:
+    """Return an uninitialised state of the same shapes."""
+    return np.empty_like(state) if isinstance(state, np.ndarray) else [np.empty_like(part) for part in state]
 
-    .. math::
 
-        i = σ(z_i),\; f = σ(z_f),\; g = \tanh(z_g),\; o = σ(z_o), \qquad z = W_x x_t + W_h h_{t-1} + b
-
-        c_t = f ⊙ c_{t-1} + i ⊙ g, \qquad h_t = o ⊙ \tanh(c_t)
-
-    Parameters of layer k (suffix ``_reverse`` for the second direction), blocks in PyTorch's order i, f, g, o:
-    ``w_x_l{k}`` (4H, F), or (4H, D·H) above the first layer; ``w_h_l{k}`` (4H, H); ``b_l{k}`` (4H,).
-
-    Args:
-        input_size: F, or the number of tokens with ``tokens``.
-        hidden_size: H.
-        num_layers: L, each reading the outputs of the one below.
-        bidirectional: a second recurrence reads each row from its end; outputs are joined to D·H features.
-        dropout: share of the values between layers that training sets to zero.
-        dtype: "float32" or "float64".
-        rng: a seed or a ``numpy.random.Generator`` for the initial weights: Glorot for inputs, orthogonal for the
-            recurrence.
-        tokens: inputs are token ids (N, T) in [0, F), and columns of ``w_x`` are gathered in place of a product with
-            one-hot vectors.
-        forget_bias: initial bias of the forget gate. 1 lets a new network remember (Gers et al. 2000; Jozefowicz et
-            al. 2015).
-        chrono: the longest span, in steps, that must be remembered; draws the biases of both gates for it (Tallec and
-            Ollivier 2018) instead of ``forget_bias``.
-
-    Raises:
-        ShapeError: a size is not a positive integer, or the parameters would not fit in memory's addresses.
-        DTypeError, SettingError: ``dtype`` or ``dropout`` is out of its range.
-
-    Source: Hochreiter and Schmidhuber 1997; Gers, Schmidhuber and Cummins 2000.
-
-    >>> import numpy as np
-    >>> from compuerta import LSTM
-    >>> lstm = LSTM(8, 16, rng=0)
-    >>> y, (h, c) = lstm(np.zeros((32, 100, 8)))
-    >>> y.shape, h.shape, c.shape
-    ((32, 100, 16), (1, 32, 16), (1, 32, 16))
-    """
-
-    parts = ("h", "c")
-    blocks = gates.LSTM_ORDER
-
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        num_layers: int = 1,
-        *,
-        bidirectional: bool = False,
-        dropout: float = 0.0,
-        dtype: Any = "float32",
-        rng: np.random.Generator | int | Blank | None = None,
-        tokens: bool = False,
-        forget_bias: float = 1.0,
-        chrono: int | None = None,
-    ) -> None:
-        self.forget_bias = checks.number(forget_bias, "forget_bias")
-        self.chrono = None if chrono is None else checks.count(chrono, "chrono", low=2)
-        super().__init__(
-            input_size, hidden_size, num_layers, bidirectional=bidirectional, dropout=dropout, dtype=dtype, rng=rng,
-            tokens=tokens,
-        )  # fmt: skip
-
-    def _cell(self) -> recurrence.Cell:
-        return recurrence.active().lstm
-
-    def names(self, index: int = 0, *, reverse: bool = False) -> tuple[str, ...]:
-        """Return ``(w_x, w_h, b)``, the names of the parameters of one layer and direction."""
-        end = f"_l{index}" + ("_reverse" if reverse else "")
-        return "w_x" + end, "w_h" + end, "b" + end
-
-    def _shapes(self, inputs: int) -> tuple[tuple[int, ...], ...]:
-        hidden = self.hidden_size
-        return (4 * hidden, inputs), (4 * hidden, hidden), (4 * hidden,)
-
-    def _initialize(self, names: tuple[str, ...], rng: np.random.Generator) -> None:
-        super()._initialize(names, rng)
-        b = np.zeros((4, self.hidden_size), self.dtype)
-        i, f = self.blocks.index("i"), self.blocks.index("f")
-        b[f] = self.forget_bias
-        if self.chrono is not None:
-            b[f], b[i] = initializers.chrono(rng, self.hidden_size, self.chrono, self.dtype)
-        self.parameters[names[2]] = b.ravel()
-
-    def config(self) -> dict[str, Any]:
-        """Return the arguments that make a layer of the same shape."""
-        return {**super().config(), "forget_bias": self.forget_bias, "chrono": self.chrono}
+def _place(state: State, at: int) -> Any:
+    """Return the parts (N, ...) of one layer and direction, which may be written to."""
+    return state[:, at] if isinstance(state, np.ndarray) else [part[at] for part in state]
 
 
 class GRU(Recurrent):

@@ -12,6 +12,7 @@ from ..errors import SettingError, ShapeError
 from ..texts import grouped, say
 from .base import Array, Layer
 from .feedforward import Embedding
+from .lstm import LSTM
 from .parameters import Parameters
 from .recurrent import Recurrent
 
@@ -155,4 +156,6 @@ def _short(layer: Layer) -> str:
         parts.append(repr(config["kind"]))
     if config.get("reset_after") is False:
         parts.append("reset_after=False")
+    if isinstance(layer, LSTM):
+        parts += [f"{key}={value!r}" for key, value in layer.switches().items()]
     return f"{layer.name}({', '.join(parts)})"

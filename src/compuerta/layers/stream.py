@@ -27,7 +27,7 @@ class Stream:
         checks.fits(layer.name, (len(layer.blocks), *shape), layer.dtype.itemsize)
         checks.fits(layer.name, self._shape, layer.dtype.itemsize)
         self._x = np.zeros(self._shape, np.intp if layer.tokens else layer.dtype)
-        self._state = [np.zeros(shape, layer.dtype) for _ in layer.parts]
+        self._state = [np.ascontiguousarray(part) for part in layer._first_state(batch_size)]
         self._rebuild()
 
     # Copies of views are views no longer: a copied or pickled stream makes its own.
@@ -85,7 +85,7 @@ class Stream:
             got = x.shape if layer.tokens else np.shape(x_t)
             raise ShapeError("error.stream_inputs", name=layer.name, expected=self._shape, got=got)
         if out is not None:
-            expected = (layer.hidden_size,) if one else (self._n, layer.hidden_size)
+            expected = (layer.output_size,) if one else (self._n, layer.output_size)
             checks.output(out, layer.name, expected, layer.dtype, x)
         self._x[...] = x
         self._step()
@@ -103,10 +103,11 @@ class Stream:
     @state.setter
     def state(self, value: Any) -> None:
         given = self._layer._check_state(value, self._n)
+        given = self._layer._first_state(self._n) if given is None else given
         for part, new in zip(self._state, given, strict=True):
             part[...] = new
 
     def reset(self) -> None:
-        """Set the state to zeros."""
-        for part in self._state:
-            part[...] = 0
+        """Set the state to zeros, or to the learnt initial state."""
+        for part, first in zip(self._state, self._layer._first_state(self._n), strict=True):
+            part[...] = first

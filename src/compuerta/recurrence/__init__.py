@@ -227,7 +227,7 @@ def active() -> Engine:
 
 def lstm(variant: Variant) -> Cell:
     """Return the active engine's LSTM if ``variant`` is the plain cell; every other is the NumPy engine's."""
-    return _variant_cell(variant) if variant.changed() else active().lstm
+    return active().lstm if variant.plain else _variant_cell(variant)
 
 
 @cache

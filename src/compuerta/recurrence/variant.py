@@ -21,6 +21,7 @@ where m and d are masks in training, and 1 and the probabilities of zoneout othe
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any
 
 from ..activations import SIGMOID, TANH, Activation
@@ -88,6 +89,11 @@ class Variant:
     def changed(self) -> dict[str, Any]:
         """Return the switches that differ from the plain cell's."""
         return {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
+
+    @cached_property
+    def plain(self) -> bool:
+        """Whether this is the plain cell."""
+        return not self.changed()
 
     @property
     def gates(self) -> tuple[str, ...]:
