@@ -43,7 +43,7 @@ def write(path: str | os.PathLike[str], tensors: Mapping[str, Array], content: M
 
     # safetensors stores strided arrays wrongly in some versions: hand it contiguous ones in native order only.
     plain = {name: np.ascontiguousarray(a, a.dtype.newbyteorder("=")) for name, a in tensors.items()}
-    text = json.dumps(content, ensure_ascii=False, sort_keys=True, default=_plain)
+    text = as_json(content)
     header = {"format_version": FORMAT_VERSION, "checksum": _checksum(plain, text), "content": text}
     try:
         data = save(plain, {KEY: json.dumps(header, ensure_ascii=False)})
@@ -207,6 +207,11 @@ def _checksum(tensors: Mapping[str, Array], text: str, version: int = FORMAT_VER
         digest.update(f"\0{name}\0{array.dtype.str}\0{array.shape}\0".encode())
         digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
+
+
+def as_json(content: Mapping[str, Any]) -> str:
+    """Return a JSON object as the text that a file holds; NumPy's numbers and arrays pass."""
+    return json.dumps(content, ensure_ascii=False, sort_keys=True, default=_plain)
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import warnings
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .. import files
 from ..errors import CompuertaError, FileFormatError, SettingError
@@ -15,6 +16,8 @@ from ..tasks import TASKS, Task
 from ..tasks.base import build, fill
 from ..texts import say
 from .formats import Description, Note, tensor_table, unnoted
+
+Array = NDArray[Any]
 
 
 def save(model: Task | Layer, path: str | os.PathLike[str]) -> None:
@@ -34,16 +37,22 @@ def save(model: Task | Layer, path: str | os.PathLike[str]) -> None:
     ...     compuerta.load(f"{folder}/layer.safetensors").hidden_size
     3
     """
+    files.write(path, *contents(model))
+
+
+def contents(model: Task | Layer) -> tuple[dict[str, Array], dict[str, Any]]:
+    """Return the tensors of a model, and all else that :func:`model_of` needs to make it again.
+
+    Raises:
+        SettingError, NotFittedError: as in :func:`save`.
+    """
     if isinstance(model, Task):
         tensors, content = model.to_file()
-        kind = type(model).__name__
-    elif isinstance(model, Layer):
+        return tensors, {"kind": type(model).__name__, **content}
+    if isinstance(model, Layer):
         _check_known(model)
-        tensors, content = dict(model.parameters), {"model": [model.name, model.config()]}
-        kind = "Layer"
-    else:
-        raise SettingError("error.not_saveable", got=type(model).__name__)
-    files.write(path, tensors, {"kind": kind, **content})
+        return dict(model.parameters), {"kind": "Layer", "model": [model.name, model.config()]}
+    raise SettingError("error.not_saveable", got=type(model).__name__)
 
 
 def load(path: str | os.PathLike[str]) -> Any:
@@ -55,11 +64,18 @@ def load(path: str | os.PathLike[str]) -> Any:
         FileFormatError: the file is not one of ours, is damaged, or does not fit together.
         OSError: it cannot be opened.
     """
-    tensors, content = files.read(path)
-    name = os.fspath(path)
+    return model_of(*files.read(path), os.fspath(path))
+
+
+def model_of(tensors: dict[str, Array], content: dict[str, Any], name: str) -> Any:
+    """Return the model that :func:`contents` described; ``name`` is the file's, for messages.
+
+    Raises:
+        FileFormatError: tensors and content do not fit together.
+    """
     for key, tensor in tensors.items():
         if tensor.dtype.kind == "f" and not np.isfinite(tensor).all():
-            warnings.warn(say("warning.not_finite", "en", path=name, name=key), RuntimeWarning, stacklevel=2)
+            warnings.warn(say("warning.not_finite", "en", path=name, name=key), RuntimeWarning, stacklevel=3)
     kind = content.get("kind")
     try:
         if kind in TASKS:

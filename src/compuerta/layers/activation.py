@@ -15,16 +15,16 @@ from .parameters import Parameters
 
 
 class Activation(Layer):
-    r"""Apply ``relu``, ``sigmoid``, ``tanh`` or ``softmax`` (over the features of each step).
+    r"""Apply ``relu``, ``sigmoid``, ``tanh``, ``softmax`` or ``log_softmax`` (both over the features of each step).
 
     .. math::
 
-        \max(x, 0), \quad σ(x), \quad \tanh x, \quad e^{x_k} / Σ_j e^{x_j}
+        \max(x, 0), \quad σ(x), \quad \tanh x, \quad e^{x_k} / Σ_j e^{x_j}, \quad x_k - \log Σ_j e^{x_j}
 
     Losses here take logits; an activation is for what is to be read as it stands, and for models of other frameworks.
 
     Args:
-        kind: one of the four names.
+        kind: one of the five names.
         dtype: "float32" or "float64".
 
     Raises:
@@ -36,7 +36,7 @@ class Activation(Layer):
     array([[[0.25, 0.25, 0.25, 0.25]]], dtype=float32)
     """
 
-    KINDS = ("relu", "sigmoid", "softmax", "tanh")
+    KINDS = ("log_softmax", "relu", "sigmoid", "softmax", "tanh")
 
     def __init__(self, kind: str, *, dtype: Any = "float32") -> None:
         if kind not in self.KINDS:
@@ -62,8 +62,14 @@ class Activation(Layer):
             y = np.tanh(x)
         elif self.kind == "sigmoid":
             y = sigmoid(x)
+        elif not x.size:
+            y = x.copy()
+        elif self.kind == "softmax":
+            y = softmax(x)
         else:
-            y = softmax(x) if x.size else x.copy()
+            with np.errstate(all="ignore"):
+                y = x - x.max(axis=-1, keepdims=True)
+                y -= np.log(np.exp(y).sum(axis=-1, keepdims=True))
         return y, None, y if record else None
 
     def _back(self, tape: Any, dy: Array, dstate: Any, out: Array) -> tuple[Array, Any]:
@@ -74,4 +80,6 @@ class Activation(Layer):
             return dy * (1 - y * y), None
         if self.kind == "sigmoid":
             return dy * y * (1 - y), None
+        if self.kind == "log_softmax":
+            return dy - np.exp(y) * dy.sum(axis=-1, keepdims=True), None
         return y * (dy - (dy * y).sum(axis=-1, keepdims=True)), None

@@ -1,5 +1,14 @@
-"""ONNX: models in and out of files, and its three recurrent operators in NumPy."""
+"""ONNX: models in and out of files, and its three recurrent operators in NumPy (which need no other package)."""
 
 from .operators import gru, lstm, rnn
 
-__all__ = ["gru", "lstm", "rnn"]
+__all__ = ["describe", "gru", "lstm", "read", "recognise", "rnn", "runner", "write"]
+
+
+def __getattr__(name: str) -> object:
+    """Give what makes this package a format; the operators are not to wait for it."""
+    if name in __all__:
+        from . import adapter
+
+        return getattr(adapter, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

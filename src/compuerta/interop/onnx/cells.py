@@ -1,83 +1,150 @@
-"""The weights of a layer between our arrays and ONNX's."""
+"""The weights and switches of our layers as ONNX has them, and back.
+
+The biases of R are −0 where we have one bias: the only number whose sum with any other is that other, to the bit.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...layers import GRU, Dense, Layer, Recurrent
+from ...activations import Activation
+from ...errors import SettingError
+from ...layers import GRU, LSTM, Dense, Layer, Recurrent
+from ...recurrence import Variant
 from .. import orders
-from ..weights import CellWeights, unstack
 
 Array = NDArray[Any]
 
+#: What an LSTM may do otherwise than the plain one and ONNX can say; of the last three, two act in training only.
+_SWITCHES = {"peepholes", "coupled", "clip", "gate_activation", "input_activation", "output_activation",
+             "recurrent_dropout", "weight_drop", "learn_state"}  # fmt: skip
+_FUNCTIONS = ("gate_activation", "input_activation", "output_activation")
+_PLAIN = Variant()
 
-def _order(kind: str) -> tuple[str, str]:
-    table = orders.GRU if kind == "GRU" else orders.LSTM
-    return table["compuerta"], table["onnx"]
+
+def pick(stacked: Array, source: Sequence[str], target: Iterable[str]) -> Array:
+    """Return the blocks of ``stacked``, which ``source`` names, that ``target`` names; zeros for one it has not."""
+    blocks = dict(zip(source, np.split(stacked, len(source)), strict=True))
+    return np.concatenate([blocks[k] if k in blocks else np.zeros_like(blocks[source[0]]) for k in target])
 
 
-def cell_to_onnx(cell: CellWeights) -> dict[str, Array]:
-    """Return W (G·H, F), R (G·H, H) and B (2·G·H,) of one direction.
+def order(layer: Recurrent) -> str:
+    """Return ONNX's order of the blocks of a layer's cell."""
+    return orders.GRU["onnx"] if isinstance(layer, GRU) else orders.LSTM["onnx"]
 
-    The biases of R are −0, the only number whose sum with any other is that other to the bit; but a GRU's bias inside
-    the reset gate's product has its place among them.
+
+# ---- switches -------------------------------------------------------------------------------------------------------
+
+
+def attributes(layer: Recurrent) -> dict[str, Any]:
+    """Return the attributes of ONNX that say how a cell differs from the plain one.
+
+    Raises:
+        SettingError: ONNX cannot say it; the switch is named.
     """
-    ours, theirs = _order(cell.kind)
-    b_r = np.full_like(cell.b, -0.0)
-    if cell.b_hn is not None:
-        b_r[-len(cell.b_hn) :] = cell.b_hn
-    w, r, b, b_r = (orders.reorder(array, ours, theirs) for array in (cell.w_x, cell.w_h, cell.b, b_r))
-    return {"W": w, "R": r, "B": np.concatenate((b, b_r))}
+    if isinstance(layer, GRU):
+        return {"linear_before_reset": int(layer.reset_after)}
+    if not isinstance(layer, LSTM):
+        raise SettingError("error.interop.cannot_hold", format="ONNX", what=layer.name)
+    for name, value in layer.switches().items():
+        if name not in _SWITCHES:
+            raise SettingError("error.interop.cannot_hold", format="ONNX", what=f"LSTM({name}={value!r})")
+    v = layer.variant
+    found: dict[str, Any] = {}
+    if v.coupled:
+        found["input_forget"] = 1
+    if v.clip is not None:
+        found["clip"] = v.clip
+    functions = [getattr(v, name) for name in _FUNCTIONS]
+    if functions != [getattr(_PLAIN, name) for name in _FUNCTIONS]:
+        spelled = [Activation("Affine", 1.0, 0.0) if f.name == "Identity" else f for f in functions]
+        each = spelled * layer.directions
+        found["activations"] = [f.name for f in each]
+        for number in ("alpha", "beta"):
+            values = [getattr(f, number) for f in each if getattr(f, number) is not None]
+            found |= {f"activation_{number}": values} if values else {}
+    return found
 
 
-def cell_from_onnx(kind: str, w: Array, r: Array, b: Array | None, *, after: bool) -> CellWeights:
-    """Return one direction of an operator; ``after``: a GRU's reset gate acts after the product."""
-    ours, theirs = _order(kind)
-    w_x, w_h = (orders.reorder(array, theirs, ours) for array in (w, r))
-    if b is None:
-        b = np.full(2 * len(w), -0.0, w.dtype)
-    b_w, b_r = (orders.reorder(part, theirs, ours) for part in np.split(b, 2))
-    summed = b_w + b_r
-    if kind == "LSTM" or not after:
-        return CellWeights(kind, w_x, w_h, summed)
-    hidden = r.shape[1]
-    summed[-hidden:] = b_w[-hidden:]
-    return CellWeights(kind, w_x, w_h, summed, b_r[-hidden:])
+def switches(functions: Sequence[Activation], *, peepholes: bool, coupled: bool, clip: float | None) -> dict[str, Any]:
+    """Return the arguments of :class:`LSTM` for what an operator of ONNX does."""
+    found: dict[str, Any] = {
+        name: f for name, f in zip(_FUNCTIONS, functions, strict=True) if f != getattr(_PLAIN, name)
+    }
+    return found | {k: v for k, v in (("peepholes", peepholes), ("coupled", coupled), ("clip", clip)) if v}
+
+
+# ---- weights --------------------------------------------------------------------------------------------------------
 
 
 def to_onnx(layer: Layer, prefix: str) -> dict[str, Array]:
-    """Return the arrays of a layer as a graph of ours holds them, by name."""
-    if isinstance(layer, Recurrent):
-        found = {}
-        for k, row in enumerate(unstack(layer)):
-            each = [cell_to_onnx(cell) for cell in row]
-            for name in each[0]:
-                found[f"{prefix}{name}_l{k}"] = np.stack([one[name] for one in each])
-        return found
+    """Return the arrays of a layer as our graphs hold them: those of ONNX, by the names of :func:`parameters_from`."""
+    p = layer.parameters
     if isinstance(layer, Dense):
-        return {prefix + "w": layer.parameters["w"].T, prefix + "b": layer.parameters["b"]}
-    return {prefix + name: array for name, array in layer.parameters.items()}
+        return {prefix + "w": p["w"].T, prefix + "b": p["b"]}
+    if not isinstance(layer, Recurrent):
+        return {prefix + name: array for name, array in p.items()}
+    found: dict[str, Array] = {}
+    for k in range(layer.num_layers):
+        each = [_cell_to_onnx(layer, k, d) for d in range(layer.directions)]
+        for name in each[0]:
+            found[f"{prefix}{name}_l{k}"] = np.stack([one[name] for one in each])
+    return found
+
+
+def _cell_to_onnx(layer: Recurrent, k: int, d: int) -> dict[str, Array]:
+    """Return W, R, B, and P with peepholes, of one direction of one layer, and the state it starts from if learnt."""
+    end = f"_l{k}" + "_reverse" * d
+    p = {name.removesuffix(end): layer.parameters[name] for name in layer.names(k, reverse=d == 1)}
+    b_r = np.full_like(p["b"], -0.0)
+    if "b_hn" in p:
+        b_r[-layer.hidden_size :] = p["b_hn"]
+    w, r, b, b_r = (pick(array, layer.blocks, order(layer)) for array in (p["w_x"], p["w_h"], p["b"], b_r))
+    found = {"W": w, "R": r, "B": np.concatenate((b, b_r))}
+    if "p" in p:
+        assert isinstance(layer, LSTM)
+        found["P"] = pick(p["p"], layer.variant.gates, orders.PEEPHOLES["onnx"])
+    for part, name in zip(layer.parts, layer.state_names(k, reverse=d == 1), strict=False):
+        found[f"{part}0"] = layer.parameters[name][None]
+    return found
+
+
+def cell_from_onnx(layer: Recurrent, w: Array, r: Array, b: Array | None, p: Array | None) -> dict[str, Array]:
+    """Return the parameters of one direction of one layer of the shape of ``layer``, by name without place."""
+    w_x, w_h = (pick(array, order(layer), layer.blocks) for array in (w, r))
+    halves = (np.zeros(len(w), w.dtype), np.full(len(w), -0.0, w.dtype)) if b is None else np.split(b, 2)
+    b_w, b_r = (pick(half, order(layer), layer.blocks) for half in halves)
+    found = {"w_x": w_x, "w_h": w_h, "b": b_w + b_r}
+    if isinstance(layer, GRU) and layer.reset_after:
+        found["b"][-layer.hidden_size :] = b_w[-layer.hidden_size :]
+        found["b_hn"] = b_r[-layer.hidden_size :]
+    if p is not None and isinstance(layer, LSTM):
+        found["p"] = pick(p, orders.PEEPHOLES["onnx"], layer.variant.gates)
+    return found
 
 
 def parameters_from(layer: Layer, prefix: str, arrays: dict[str, Array]) -> dict[str, Array]:
-    """Return the parameters of ``layer``, without prefix, from the arrays that :func:`to_onnx` made of one like it.
+    """Take from ``arrays`` what :func:`to_onnx` made of a layer like this one; return its parameters by name.
 
     Raises:
-        KeyError: one is not there.
-        ValueError: one has another shape.
+        KeyError: an array is not there.
+        ValueError: one does not divide into its blocks.
     """
-    if isinstance(layer, Recurrent):
-        kind, found = ("GRU" if isinstance(layer, GRU) else "LSTM"), {}
-        after = isinstance(layer, GRU) and layer.reset_after
-        for k in range(layer.num_layers):
-            w, r, b = (arrays.pop(f"{prefix}{name}_l{k}") for name in "WRB")
-            for d in range(layer.directions):
-                cell = cell_from_onnx(kind, w[d], r[d], b[d], after=after)
-                for name, array in cell.names:
-                    found[f"{name}_l{k}" + "_reverse" * d] = array
-        return found
-    found = {name: arrays.pop(prefix + name) for name in layer.parameters}
-    return {**found, "w": found["w"].T} if isinstance(layer, Dense) else found
+    if not isinstance(layer, Recurrent):
+        found = {name: arrays.pop(prefix + name) for name in layer.parameters}
+        return {**found, "w": found["w"].T} if isinstance(layer, Dense) else found
+    found = {}
+    for k in range(layer.num_layers):
+        w, r, b = (arrays.pop(f"{prefix}{name}_l{k}") for name in "WRB")
+        p = arrays.pop(f"{prefix}P_l{k}") if isinstance(layer, LSTM) and layer.variant.peepholes else None
+        for d in range(layer.directions):
+            end = f"_l{k}" + "_reverse" * d
+            cell = cell_from_onnx(layer, w[d], r[d], b[d], None if p is None else p[d])
+            found |= {name + end: array for name, array in cell.items()}
+            for part, name in zip(layer.parts, layer.state_names(k, reverse=d == 1), strict=False):
+                found[name] = arrays[f"{prefix}{part}0_l{k}"][d, 0]
+    return found

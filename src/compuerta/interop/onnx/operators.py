@@ -20,7 +20,7 @@ Where the specification leaves a choice, or others choose otherwise:
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from numbers import Integral
 from typing import Any
 
@@ -32,13 +32,14 @@ from ...activations import ACTIVATIONS, Activation
 from ...errors import SettingError, ShapeError
 from ...recurrence import numpy_general
 from .. import orders
+from .cells import pick
 
 Array = NDArray[Any]
 
 #: ONNX's eleven, by their names in lower case.
 _NAMES = {name.lower(): name for name in ACTIVATIONS if name != "Identity"}
 _STANDARD = (Activation("Sigmoid"), Activation("Tanh"))
-_DIRECTIONS = {"forward": (False,), "reverse": (True,), "bidirectional": (False, True)}
+DIRECTIONS = {"forward": (False,), "reverse": (True,), "bidirectional": (False, True)}
 
 
 class _Call:
@@ -59,10 +60,10 @@ class _Call:
         hidden_size: int | None,
     ) -> None:
         self.name, self.order = name, order
-        if not isinstance(direction, str) or direction not in _DIRECTIONS:
-            raise SettingError("error.choice", name=f"{name}: direction", known=", ".join(_DIRECTIONS),
+        if not isinstance(direction, str) or direction not in DIRECTIONS:
+            raise SettingError("error.choice", name=f"{name}: direction", known=", ".join(DIRECTIONS),
                                got=repr(direction))  # fmt: skip
-        self.directions = tuple(enumerate(_DIRECTIONS[direction]))
+        self.directions = tuple(enumerate(DIRECTIONS[direction]))
         self.batch_first = self.flag("layout", layout)
         self.clip = None if clip is None else checks.number(clip, f"{name}: clip", low=0.0, open_low=True)
         given = np.asarray(X)
@@ -109,33 +110,9 @@ class _Call:
             return self._array(argument, value, "N, D, H", (n, d, self.hidden)).swapaxes(0, 1).copy()
         return self._array(argument, value, "D, N, H", (d, n, self.hidden)).copy()
 
-    def functions(
-        self,
-        names: Sequence[str] | None,
-        default: tuple[str, ...],
-        alpha: Sequence[float] | None,
-        beta: Sequence[float] | None,
-    ) -> list[tuple[Activation, ...]]:
+    def functions(self, default: tuple[str, ...], *attributes: Sequence[Any] | None) -> list[tuple[Activation, ...]]:
         """Return the activations of each direction, with their numbers."""
-        each, d = len(default), len(self.directions)
-        given = list(default * d) if names is None else [names] if isinstance(names, str) else list(names)
-        if len(given) != each * d:
-            raise SettingError("error.operator.activations", name=self.name, expected=each * d, got=given)
-        left = {"alpha": deque(alpha or ()), "beta": deque(beta or ())}
-        made = []
-        for name in given:
-            known = _NAMES.get(name.lower()) if isinstance(name, str) else None
-            if known is None:
-                raise SettingError("error.operator.activation", name=self.name, got=repr(name),
-                                   known=", ".join(_NAMES.values()))  # fmt: skip
-            plain = Activation(known)
-            numbers = {k: v.popleft() for k, v in left.items() if v and getattr(plain, k) is not None}
-            made.append(Activation(known, **numbers))
-        for argument, rest in left.items():
-            if rest:
-                raise SettingError("error.operator.left", name=self.name, argument=f"activation_{argument}",
-                                   got=list(rest), activations=", ".join(given))  # fmt: skip
-        return [tuple(made[k * each : (k + 1) * each]) for k in range(d)]
+        return functions_of(self.name, default, len(self.directions), *attributes)
 
     def run(self, cell: recurrence.Cell, weights: Sequence[Array], d: int, reverse: bool, state: Array) -> None:
         """Run one direction of a cell from ``state`` (parts, D, N, H), which becomes the final one."""
@@ -157,10 +134,37 @@ class _Call:
             return np.ascontiguousarray(array, self.given if self.given == np.float16 else self.dtype)
 
 
-def _pick(stacked: Array, source: str, target: Iterable[str]) -> Array:
-    """Return the blocks of ``stacked``, which are named by ``source``, that ``target`` names, in its order."""
-    blocks = dict(zip(source, np.split(stacked, len(source)), strict=True))
-    return np.concatenate([blocks[k] for k in target])
+def functions_of(
+    op: str,
+    default: tuple[str, ...],
+    directions: int,
+    names: Sequence[str] | None = None,
+    alpha: Sequence[float] | None = None,
+    beta: Sequence[float] | None = None,
+) -> list[tuple[Activation, ...]]:
+    """Return the activations of each direction, with their numbers, from the attributes of an operator.
+
+    Raises:
+        SettingError: they are not as many as the directions need, one is unknown, or a number is left over.
+    """
+    each = len(default)
+    given = list(default * directions) if names is None else [names] if isinstance(names, str) else list(names)
+    if len(given) != each * directions:
+        raise SettingError("error.operator.activations", name=op, expected=each * directions, got=given)
+    left = {"alpha": deque(alpha or ()), "beta": deque(beta or ())}
+    made = []
+    for name in given:
+        known = _NAMES.get(name.lower()) if isinstance(name, str) else None
+        if known is None:
+            raise SettingError("error.operator.activation", name=op, got=repr(name), known=", ".join(_NAMES.values()))
+        plain = Activation(known)
+        numbers = {k: v.popleft() for k, v in left.items() if v and getattr(plain, k) is not None}
+        made.append(Activation(known, **numbers))
+    for argument, rest in left.items():
+        if rest:
+            raise SettingError("error.operator.left", name=op, argument=f"activation_{argument}", got=list(rest),
+                               activations=", ".join(given))  # fmt: skip
+    return [tuple(made[k * each : (k + 1) * each]) for k in range(directions)]
 
 
 def lstm(
@@ -220,7 +224,7 @@ def lstm(
     """
     op = _Call("LSTM", orders.LSTM["onnx"], X, W, R, B, sequence_lens, direction, layout, clip, hidden_size)
     state = np.stack([op.state("initial_h", initial_h), op.state("initial_c", initial_c)])
-    functions = op.functions(activations, ("Sigmoid", "Tanh", "Tanh"), activation_alpha, activation_beta)
+    functions = op.functions(("Sigmoid", "Tanh", "Tanh"), activations, activation_alpha, activation_beta)
     peepholes = None if P is None else op.peepholes(P)
     coupled = op.flag("input_forget", input_forget)
     for d, reverse in op.directions:
@@ -230,9 +234,9 @@ def lstm(
             gate_activation=f, input_activation=g, output_activation=h,
         )  # fmt: skip
         b_w, b_r = np.split(op.b[d], 2)
-        weights = [_pick(array, op.order, variant.blocks) for array in (op.w[d], op.r[d], b_w + b_r)]
+        weights = [pick(array, op.order, variant.blocks) for array in (op.w[d], op.r[d], b_w + b_r)]
         if peepholes is not None:
-            weights.append(_pick(peepholes[d], orders.PEEPHOLES["onnx"], variant.gates))
+            weights.append(pick(peepholes[d], orders.PEEPHOLES["onnx"], variant.gates))
         op.run(recurrence.lstm(variant), weights, d, reverse, state)
     return op.outputs(), op.final(state[0]), op.final(state[1])
 
@@ -281,11 +285,11 @@ def gru(
     """
     op = _Call("GRU", orders.GRU["onnx"], X, W, R, B, sequence_lens, direction, layout, clip, hidden_size)
     h = op.state("initial_h", initial_h)
-    functions = op.functions(activations, ("Sigmoid", "Tanh"), activation_alpha, activation_beta)
+    functions = op.functions(("Sigmoid", "Tanh"), activations, activation_alpha, activation_beta)
     after = op.flag("linear_before_reset", linear_before_reset)
     for d, reverse in op.directions:
         w_x, w_h, b_w, b_r = (
-            _pick(a, op.order, orders.GRU["compuerta"]) for a in (op.w[d], op.r[d], *np.split(op.b[d], 2))
+            pick(a, op.order, orders.GRU["compuerta"]) for a in (op.w[d], op.r[d], *np.split(op.b[d], 2))
         )
         b, b_hn = b_w + b_r, None
         if after:
@@ -334,7 +338,7 @@ def rnn(
     """
     op = _Call("RNN", "h", X, W, R, B, sequence_lens, direction, layout, clip, hidden_size)
     h = op.state("initial_h", initial_h)
-    functions = op.functions(activations, ("Tanh",), activation_alpha, activation_beta)
+    functions = op.functions(("Tanh",), activations, activation_alpha, activation_beta)
     for d, reverse in op.directions:
         weights = op.w[d], op.r[d], op.b[d, : op.hidden] + op.b[d, op.hidden :]
         op.y[:, :, d], h[d] = numpy_general.simple(

@@ -26,11 +26,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import SettingError
-from ...layers import GRU, LSTM, Activation, Dense, Dropout, Embedding, Last, Layer, Recurrent, Sequential
+from ...layers import Activation, Dense, Dropout, Embedding, Last, Layer, Recurrent, Sequential
 from ...tasks import Forecaster, LanguageModel, Task
 from ...tasks.forecaster import ForecastNetwork
 from ...tasks.windows import View
-from .cells import to_onnx
+from .cells import attributes, to_onnx
 
 Array = NDArray[Any]
 
@@ -46,6 +46,7 @@ class Graph:
         self.weights: dict[str, Array] = {}
         self.inputs: list[Any] = []
         self.outputs: list[Any] = []
+        self.cells = 0
 
     def add(self, op: str, *inputs: str, outputs: int = 1, name: str | None = None, **attributes: Any) -> Any:
         """Append a node; return the name of its output, or the names if there are several."""
@@ -148,8 +149,9 @@ def _plain(graph: Graph, prefix: str, layer: Layer, x: str) -> str:
     if isinstance(layer, Dropout):
         return x
     if isinstance(layer, Activation):
-        kind = {"relu": "Relu", "tanh": "Tanh", "sigmoid": "Sigmoid", "softmax": "Softmax"}[layer.kind]
-        return str(graph.add(kind, x, **({"axis": -1} if kind == "Softmax" else {})))
+        kind = {"relu": "Relu", "tanh": "Tanh", "sigmoid": "Sigmoid", "softmax": "Softmax",
+                "log_softmax": "LogSoftmax"}[layer.kind]  # fmt: skip
+        return str(graph.add(kind, x, axis=-1) if "Softmax" in kind else graph.add(kind, x))
     raise SettingError("error.interop.cannot_hold", format="ONNX", what=layer.name)
 
 
@@ -157,7 +159,7 @@ def _recurrent(
     graph: Graph, prefix: str, layer: Recurrent, x: str, valid: str, states: list[tuple[str, str, int, int]]
 ) -> str:
     """A stack: time first inside, batch first around it."""
-    weights = to_onnx(layer, prefix)
+    changes, weights = attributes(layer), to_onnx(layer, prefix)
     for name, array in weights.items():
         graph.weight(name, array)
     d, hidden = layer.directions, layer.hidden_size
@@ -166,20 +168,19 @@ def _recurrent(
     x = graph.add("Transpose", x, perm=[1, 0, 2])
     shape = graph.add("Concat", graph.ints(d), graph.add("Slice", graph.add("Shape", x), graph.ints(1), graph.ints(2)),
                       graph.ints(hidden), axis=0)  # fmt: skip
-    attributes = attributes_of(layer)
     for k in range(layer.num_layers):
-        at = len(states) // len(layer.parts)
+        at, graph.cells = graph.cells, graph.cells + 1
         initial = []
         for part in layer.parts:
-            zero = np.zeros((d, 1, hidden), layer.dtype)  # stands for any number of rows
-            given = graph.input(f"{part}0_l{at}", layer.dtype, (d, "N", hidden), zero)
+            first = weights.get(f"{prefix}{part}0_l{k}", np.zeros((d, 1, hidden), layer.dtype))  # for all rows
+            given = graph.input(f"{part}0_l{at}", layer.dtype, (d, "N", hidden), first)
             initial.append(graph.add("Expand", given, shape))
         named = [f"{prefix}{name}_l{k}" if f"{prefix}{name}_l{k}" in weights else "" for name in "WRBP"]
         *wrb, p = named
         extra = [p] if p else []
         y, *final = graph.add(
             type(layer).__name__, x, *wrb, valid, *initial, *extra, outputs=1 + len(initial),
-            hidden_size=hidden, direction="bidirectional" if d == 2 else "forward", **attributes,
+            hidden_size=hidden, direction="bidirectional" if d == 2 else "forward", **changes,
         )  # fmt: skip
         for part, source, before in zip(layer.parts, final, initial, strict=True):
             if valid:  # a row of length 0 keeps its state, whatever the runtime says
@@ -190,15 +191,6 @@ def _recurrent(
         y = graph.add("Transpose", y, perm=[0, 2, 1, 3])
         x = graph.add("Reshape", y, graph.ints(0, 0, d * hidden))
     return str(graph.add("Transpose", x, perm=[1, 0, 2]))
-
-
-def attributes_of(layer: Recurrent) -> dict[str, Any]:
-    """Return the attributes of ONNX that say how a cell differs from the plain one."""
-    if isinstance(layer, GRU):
-        return {"linear_before_reset": int(layer.reset_after)}
-    if isinstance(layer, LSTM):
-        return {}
-    raise SettingError("error.interop.cannot_hold", format="ONNX", what=layer.name)
 
 
 def _last(graph: Graph, layer: Last, x: str, valid: str) -> str:
@@ -306,7 +298,7 @@ def _window(graph: Graph, prefix: str, layer: Recurrent, x: str) -> str:
     x = graph.add("Transpose", x, perm=[1, 0, 2])
     names = [f"{prefix}{name}_l0" for name in "WRB"]
     hidden = layer.hidden_size
-    outputs = graph.add(layer.name, x, *names, outputs=2, hidden_size=hidden, **attributes_of(layer))
+    outputs = graph.add(layer.name, x, *names, outputs=2, hidden_size=hidden, **attributes(layer))
     return str(graph.add("Squeeze", outputs[1], graph.ints(0)))
 
 
