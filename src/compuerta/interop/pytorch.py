@@ -327,7 +327,7 @@ def _cell(
 
 
 def _write(model: Layer | Task, note: Note) -> tuple[dict[str, Array], str]:
-    layers = row_of(model, _TITLE)
+    layers = row_of(model, _TITLE, note)
     arrays: dict[str, Array] = {}
     words: list[str] = []
     used: dict[str, int] = {}
@@ -349,8 +349,6 @@ def _write(model: Layer | Task, note: Note) -> tuple[dict[str, Array], str]:
         words.append(f"{prefix or '.'}:{kind}")
         for name, value in _arrays(layer).items():
             arrays[_join(prefix, name)] = value
-    if isinstance(model, Task):
-        note(Phrase("note.task", name=type(model).__name__))
     return arrays, ",".join(words)
 
 

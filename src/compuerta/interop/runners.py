@@ -60,6 +60,93 @@ def pytorch(steps: Sequence[Step], source: str | Mapping[str, Array]) -> Runner 
     return Runner(f"PyTorch {torch.__version__}", run)
 
 
+def flax(steps: Sequence[Step], places: Mapping[str, Sequence[Mapping[str, str]]], arrays: Any) -> Runner | None:
+    """Return cells of Flax, each scanned over time by ``nn.RNN``; None where Flax is not installed, or for a model with
+    other layers than cells."""
+    if find_spec("flax") is None or any(isinstance(step, str) or step.kind not in ("LSTM", "GRU") for step in steps):
+        return None
+    import flax
+    from flax import linen
+    from jax import numpy as jnp
+
+    def run(x: Array, state: Any) -> tuple[Array, Any]:
+        finals: list[tuple[Any, ...]] = []
+        value = jnp.asarray(x)
+        for step in steps:
+            assert not isinstance(step, str)
+            outputs = []
+            hidden = step.gives // len(places[step.name])
+            for d, leaves in enumerate(places[step.name]):
+                tree: dict[str, Any] = {}
+                for leaf, name in leaves.items():
+                    gate, _, what = leaf.replace(".", "/").rpartition("/")
+                    tree.setdefault(gate.rstrip("_"), {})[what] = arrays[name]
+                cell = getattr(linen, f"{step.kind}Cell")(hidden)
+                rnn = linen.RNN(cell, return_carry=True, reverse=d == 1, keep_order=True)
+                initial = _carry(state, len(finals))
+                carry, y = rnn.apply({"params": {"cell": tree}}, value, initial_carry=initial)
+                outputs.append(y)
+                finals.append(carry[::-1] if step.kind == "LSTM" else (carry,))  # a carry is (c, h)
+            value = jnp.concatenate(outputs, -1)
+        return np.asarray(value), _stacked(finals)
+
+    return Runner(f"Flax {flax.__version__}", run)
+
+
+def _carry(state: Any, at: int) -> Any:
+    """Return the carry (c, h) of one cell of a stack from our state (h, c)."""
+    if state is None or not isinstance(state, tuple):
+        return None if state is None else state[at]
+    return state[1][at], state[0][at]
+
+
+def _stacked(finals: Sequence[tuple[Any, ...]]) -> Any:
+    """Return the final states of cells as that of one stack, or None where they are no stack."""
+    if len({part.shape for final in finals for part in final}) > 1 or len({len(final) for final in finals}) > 1:
+        return None
+    parts = tuple(np.stack([np.asarray(part) for part in column]) for column in zip(*finals, strict=True))
+    return parts if len(parts) > 1 else parts[0]
+
+
+def equinox(steps: Sequence[Step], places: Mapping[str, Sequence[Mapping[str, str]]], arrays: Any) -> Runner | None:
+    """Return cells of Equinox, stepped over time; None where it is not installed, or for other layers than cells."""
+    if find_spec("equinox") is None or any(isinstance(s, str) or s.kind not in ("LSTM", "GRU") for s in steps):
+        return None
+    import equinox as eqx
+    import jax
+    from jax import numpy as jnp
+
+    def run(x: Array, state: Any) -> tuple[Array, Any]:
+        finals: list[tuple[Any, ...]] = []
+        value = jnp.asarray(x)
+        for step in steps:
+            assert not isinstance(step, str)
+            outputs = []
+            hidden = step.gives // len(places[step.name])
+            for d, leaves in enumerate(places[step.name]):
+                kind = getattr(eqx.nn, f"{step.kind}Cell")
+                cell = kind(step.takes, hidden, use_bias="bias" in leaves, key=jax.random.PRNGKey(0))
+                for leaf, name in leaves.items():
+                    cell = eqx.tree_at(lambda c, leaf=leaf: getattr(c, leaf), cell, jnp.asarray(arrays[name]))
+                zeros = jnp.zeros((len(x), hidden), value.dtype)
+                lstm = step.kind == "LSTM"
+                h = (zeros, zeros) if lstm else zeros
+                if state is not None:
+                    at = len(finals)
+                    h = (jnp.asarray(state[0][at]), jnp.asarray(state[1][at])) if lstm else jnp.asarray(state[at])
+                ys = []
+                order = range(x.shape[1])
+                for t in reversed(order) if d else order:
+                    h = jax.vmap(cell)(value[:, t], h)
+                    ys.append(h[0] if lstm else h)
+                outputs.append(jnp.stack(ys[::-1] if d else ys, 1))
+                finals.append(h if lstm else (h,))
+            value = jnp.concatenate(outputs, -1)
+        return np.asarray(value), _stacked(finals)
+
+    return Runner(f"Equinox {eqx.__version__}", run)
+
+
 def _module(torch: Any, step: Any, weights: Mapping[str, Any], dtype: Any) -> Any:
     start = f"{step.name}." if step.name else ""
     mine = {name[len(start) :]: value.to(dtype) for name, value in weights.items() if name.startswith(start)}
