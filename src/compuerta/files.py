@@ -38,15 +38,22 @@ def write(path: str | os.PathLike[str], tensors: Mapping[str, Array], content: M
         FileFormatError: the container cannot hold so much.
         OSError: the disk is full, the folder is missing or read-only; an older file at ``path`` stays as it was.
     """
+    text = as_json(content)
+    header = {"format_version": FORMAT_VERSION, "checksum": _checksum(tensors, text), "content": text}
+    write_plain(path, tensors, {KEY: json.dumps(header, ensure_ascii=False)})
+
+
+def write_plain(
+    path: str | os.PathLike[str], tensors: Mapping[str, Array], metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write tensors and texts as safetensors for others to read, atomically. Raises as :func:`write` does."""
     from safetensors import SafetensorError
     from safetensors.numpy import save
 
     # safetensors stores strided arrays wrongly in some versions: hand it contiguous ones in native order only.
     plain = {name: np.ascontiguousarray(a, a.dtype.newbyteorder("=")) for name, a in tensors.items()}
-    text = as_json(content)
-    header = {"format_version": FORMAT_VERSION, "checksum": _checksum(plain, text), "content": text}
     try:
-        data = save(plain, {KEY: json.dumps(header, ensure_ascii=False)})
+        data = save(plain, dict(metadata or {}))
     except SafetensorError as error:
         raise FileFormatError("error.file.cannot_hold", path=os.fspath(path), why=one_line(error)) from None
     write_bytes(path, data)
@@ -204,8 +211,9 @@ def _checksum(tensors: Mapping[str, Array], text: str, version: int = FORMAT_VER
     digest = hashlib.sha256(f"{version}\0{text}".encode("utf-8", "surrogatepass"))
     for name in sorted(tensors):
         array = tensors[name]
+        array = np.ascontiguousarray(array, array.dtype.newbyteorder("="))
         digest.update(f"\0{name}\0{array.dtype.str}\0{array.shape}\0".encode())
-        digest.update(np.ascontiguousarray(array).data)
+        digest.update(array.data)
     return digest.hexdigest()
 
 

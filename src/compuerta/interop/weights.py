@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -143,7 +143,13 @@ _COMMON = {"input_size", "hidden_size", "num_layers", "bidirectional", "dropout"
            "chrono", "rng"}  # fmt: skip
 
 
-def row_of(model: Layer | Task, format: str, *, holds: Collection[str] = ("reset_after",)) -> list[Layer]:
+def row_of(
+    model: Layer | Task,
+    format: str,
+    note: Callable[[Phrase], None],
+    *,
+    holds: Collection[str] = ("reset_after",),
+) -> list[Layer]:
     """Return the layers of a model one above the other, for a format that holds layers only.
 
     A recurrent layer that reads token ids as one-hot vectors becomes an identity Embedding and a layer of features.
@@ -151,6 +157,7 @@ def row_of(model: Layer | Task, format: str, *, holds: Collection[str] = ("reset
     Args:
         model: a layer, a Sequential however nested, or a LanguageModel.
         format: the format's title, for errors.
+        note: told what of the model does not go along.
         holds: arguments of LSTM and GRU, beyond the common ones, that the format can express.
 
     Raises:
@@ -159,11 +166,12 @@ def row_of(model: Layer | Task, format: str, *, holds: Collection[str] = ("reset
     """
     if isinstance(model, LanguageModel):
         model.to_file()  # which refuses one that was not fitted
+        note(Phrase("note.task", name=type(model).__name__))
         model = model.model_
     if not isinstance(model, Layer):
         raise SettingError("error.interop.cannot_hold", format=format, what=type(model).__name__)
     if isinstance(model, Sequential):
-        return [part for layer in model.layers for part in row_of(layer, format, holds=holds)]
+        return [part for layer in model.layers for part in row_of(layer, format, note, holds=holds)]
     if not isinstance(model, LSTM | GRU):
         return [model]
     defaults = {k: p.default for k, p in inspect.signature(type(model)).parameters.items()}
@@ -173,6 +181,39 @@ def row_of(model: Layer | Task, format: str, *, holds: Collection[str] = ("reset
     if not model.tokens:
         return [model]
     return [embedding(np.eye(model.input_size, dtype=model.dtype)), stack(unstack(model))]
+
+
+def placed(
+    layers: list[Layer], format: str, called: Mapping[str, str], note: Callable[[Phrase], None]
+) -> list[tuple[str, Any]]:
+    """Return the layers that have weights with the prefix of their names; stacks come apart into single layers.
+
+    One layer alone has no prefix; several are called by their kind, with a number from the second on.
+
+    Raises:
+        SettingError: a layer has no counterpart.
+    """
+    single: list[Layer] = []
+    for layer in layers:
+        if isinstance(layer, LSTM | GRU):
+            single += [stack([row]) for row in unstack(layer)]
+            if layer.dropout:
+                note(Phrase("note.weightless", name=f"{layer.name}: dropout={layer.dropout}"))
+        elif layer.parameters.size == 0:
+            note(Phrase("note.weightless", name=repr(layer)))
+        elif isinstance(layer, Dense | Embedding):
+            single.append(layer)
+        else:
+            raise SettingError("error.interop.cannot_hold", format=format, what=layer.name)
+    if len(single) == 1:
+        return [("", single[0])]
+    used: dict[str, int] = {}
+    made = []
+    for layer in single:
+        base = called.get(layer.name, layer.name.lower())
+        made.append((f"{base}_{used[base]}/" if base in used else f"{base}/", layer))
+        used[base] = used.get(base, 0) + 1
+    return made
 
 
 # ---- tensors of a file ----------------------------------------------------------------------------------------------

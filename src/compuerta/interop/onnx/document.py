@@ -31,6 +31,8 @@ _MOST = 2**31 - 1
 _MOST_ENTRIES = 100_000
 #: Operators have meant what they mean here since this version.
 _OLDEST_OPSET = 7
+#: Types of tensors that we read, and the bytes of a number: float, double, float16, bfloat16, int64, int32, bool.
+_NUMBERS = {1: 4, 11: 8, 10: 2, 16: 2, 7: 8, 6: 4, 9: 1}
 PRODUCER = "compuerta"
 
 
@@ -172,17 +174,16 @@ def array(tensor: Any, path: str) -> Array:
         FileFormatError: its type is not one of numbers that we use, or its bytes are not as many as its shape says.
     """
     onnx = package()
-    kinds, T = onnx.helper.tensor_dtype_to_np_dtype, onnx.TensorProto
-    numbers = (T.FLOAT, T.DOUBLE, T.FLOAT16, T.BFLOAT16, T.INT64, T.INT32, T.BOOL)
+    T = onnx.TensorProto
     name, shape = tensor.name, tuple(tensor.dims)
-    if tensor.data_type not in numbers:
+    if tensor.data_type not in _NUMBERS:
         known = T.DataType.Name(tensor.data_type) if tensor.data_type in T.DataType.values() else tensor.data_type
         raise FileFormatError("error.onnx.tensor", path=path, name=name, shape=shape, got=known)
     count = math.prod(shape)
     if min(shape, default=0) < 0:
         raise FileFormatError("error.onnx.tensor", path=path, name=name, shape=shape, got="negative")
     if tensor.HasField("raw_data"):
-        there, needed = len(tensor.raw_data), count * kinds(tensor.data_type).itemsize
+        there, needed = len(tensor.raw_data), count * _NUMBERS[tensor.data_type]
     else:
         there, needed = len(getattr(tensor, onnx.helper.tensor_dtype_to_field(tensor.data_type))), count
     if there != needed or tensor.HasField("segment"):
@@ -224,11 +225,8 @@ def _take_in(tensor: Any, path: str) -> None:
         size = os.path.getsize(target)
     except (ValueError, OSError) as error:
         raise refuse(files.one_line(error)) from None
-    kind = tensor.data_type
-    if kind not in onnx.TensorProto.DataType.values() or kind in (0, onnx.TensorProto.STRING):
-        raise refuse(kind)
-    needed = math.prod(tensor.dims) * onnx.helper.tensor_dtype_to_np_dtype(kind).itemsize
-    if offset < 0 or length not in (-1, needed) or needed < 0 or offset + needed > size:
+    needed = math.prod(tensor.dims) * _NUMBERS.get(tensor.data_type, -1)
+    if offset < 0 or length not in (-1, needed) or needed < 0 or min(tensor.dims, default=0) < 0 or offset + needed > size:
         raise refuse(f"{offset}, {length}, {size}")
     with open(target, "rb") as file:
         file.seek(offset)

@@ -1,0 +1,134 @@
+"""In which order the layers of a file stand, where the file itself does not say.
+
+A state_dict and a file of weights name their layers and give their shapes, but not how they are connected. Layers in a
+row fit only if each takes what the one before gives; where that leaves one order it is taken, where it leaves several
+the caller is asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from ..errors import FileFormatError, SettingError
+from ..layers import Activation, Last, Layer
+
+#: What may stand in an order besides the file's own layers, and holds no weights.
+WEIGHTLESS: Mapping[str, Callable[[], Layer]] = {
+    "last": Last,
+    "last_both_ends": partial(Last, both_ends=True),
+    **{kind: partial(Activation, kind) for kind in Activation.KINDS},
+}
+
+
+@dataclass(frozen=True)
+class Part:
+    """One layer of a file, as one kind that its tensors allow.
+
+    Attributes:
+        name: its name in the file.
+        kind: "Embedding", "Linear", "LSTM" ...
+        takes: features that it takes; None for token ids.
+        gives: features that it gives.
+    """
+
+    name: str
+    kind: str
+    takes: int | None
+    gives: int
+
+
+Step = Part | str
+
+
+def in_order(candidates: Mapping[str, Sequence[Part]], order: str | None, path: str, *, listed: bool) -> list[Step]:
+    """Return the layers of a file in the order in which they run, each as the kind that fits.
+
+    Args:
+        candidates: for each name, the kinds that its tensors allow.
+        order: what the caller says: names, each with ``:Kind`` where it has several, parted by commas; the words of
+            :data:`WEIGHTLESS` may stand between them. None where nothing is said.
+        path: the file, for errors.
+        listed: whether the names stand in the order in which the file's author made the layers. It is then preferred.
+
+    Raises:
+        SettingError: ``order`` names what is not there, leaves a layer out, or does not fit.
+        FileFormatError: no order fits, or several do and the caller has to say which.
+    """
+    if order is not None:
+        return _said(candidates, order)
+    if listed:
+        found = _orders([[part] for part in candidates.values()], fixed=True)
+        if len(found) == 1:
+            return list(found[0])
+    found = _orders([list(candidates.values())], fixed=False) if len(candidates) <= _MOST_LAYERS else []
+    names = "; ".join(described(steps) for steps in found[:2])
+    if not found:
+        layers = ", ".join(f"{n or '.'}: {'/'.join(f'{p.takes or 1}→{p.gives}' for p in parts)}"
+                           for n, parts in candidates.items())  # fmt: skip
+        raise FileFormatError("error.interop.no_order", path=path, layers=layers)
+    if len(found) > 1:
+        raise FileFormatError("error.interop.ambiguous", path=path, orders=names)
+    return list(found[0])
+
+
+def described(steps: Sequence[Step]) -> str:
+    """Return an order as ``--map`` takes it: ``embedding:Embedding,lstm:LSTM,last,fc:Linear``."""
+    return ",".join(step if isinstance(step, str) else f"{step.name or '.'}:{step.kind}" for step in steps)
+
+
+#: Steps of the search after which an order counts as not found: only made-up files need more.
+_MOST_STEPS = 20_000
+_MOST_LAYERS = 100
+
+
+def _orders(groups: list[Any], *, fixed: bool) -> list[tuple[Part, ...]]:
+    """Return up to two orders in which every layer stands once and each takes what the one before gives."""
+    places: list[Sequence[Part]] = [group[0] for group in groups] if fixed else list(groups[0])
+    found: list[tuple[Part, ...]] = []
+    steps = 0
+
+    def search(row: tuple[Part, ...], left: list[Sequence[Part]]) -> None:
+        nonlocal steps
+        steps += 1
+        if not left:
+            found.append(row)
+            return
+        for k, parts in enumerate(left[:1] if fixed else left):
+            for part in parts:
+                fits = part.takes == row[-1].gives if row else True
+                if len(found) < 2 and steps < _MOST_STEPS and fits:
+                    search((*row, part), left[:k] + left[k + 1 :])
+
+    search((), places)
+    return found
+
+
+def _said(candidates: Mapping[str, Sequence[Part]], order: str) -> list[Step]:
+    steps: list[Step] = []
+    for word in order.split(","):
+        name, _, kind = word.strip().rpartition(":") if ":" in word else (word.strip(), "", "")
+        name = "" if name == "." else name
+        parts = [part for part in candidates.get(name, ()) if kind in ("", part.kind)]
+        if not parts and word.strip() in WEIGHTLESS:
+            steps.append(word.strip())
+            continue
+        before = [step for step in steps if isinstance(step, Part)]
+        fitting = [part for part in parts if not before or part.takes == before[-1].gives]
+        if not parts or part_of(steps, name):
+            raise SettingError("error.interop.map_name", got=repr(word), known=", ".join(n or "." for n in candidates))
+        if len(fitting) != 1:
+            known = ", ".join(f"{p.name or '.'}:{p.kind} ({p.takes or 1}→{p.gives})" for p in parts)
+            raise SettingError("error.interop.map_kind", got=repr(word), known=known)
+        steps.append(fitting[0])
+    missing = [name or "." for name in candidates if not part_of(steps, name)]
+    if missing:
+        raise SettingError("error.interop.map_missing", missing=", ".join(missing))
+    return steps
+
+
+def part_of(steps: Sequence[Step], name: str) -> Part | None:
+    """Return the layer of a name among some steps, or None."""
+    return next((step for step in steps if isinstance(step, Part) and step.name == name), None)

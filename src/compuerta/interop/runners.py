@@ -1,0 +1,189 @@
+"""The other side of a comparison: models as PyTorch and Keras themselves run them, where those are installed.
+
+Nothing else in the package imports a framework, and nothing does it before a comparison asks. A model that came from
+others is made here, from the weights that its reader accepted; only a file that we wrote goes through the framework's
+own loader, which is then put to the test as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .chain import Step
+from .formats import Runner
+
+Array = NDArray[Any]
+
+
+def pytorch(steps: Sequence[Step], source: str | Mapping[str, Array]) -> Runner | None:
+    """Return a state_dict in modules of PyTorch, one above the other; None where PyTorch is not installed.
+
+    Args:
+        steps: the layers in the order in which they run.
+        source: a safetensors file that we wrote, for PyTorch to load, or the arrays.
+    """
+    if find_spec("torch") is None:
+        return None
+    import torch
+
+    if isinstance(source, str):
+        from safetensors.torch import load_file
+
+        weights = load_file(source)
+    else:
+        weights = {name: torch.from_numpy(np.array(value)) for name, value in source.items()}
+    floats = {value.dtype for value in weights.values()}
+    dtype = torch.float64 if torch.float64 in floats else torch.float32
+    row = len(steps) > 1  # then a state is one of each recurrent layer, in order
+    modules: list[Any] = [step if isinstance(step, str) else _module(torch, step, weights, dtype) for step in steps]
+
+    def run(x: Array, state: Any) -> tuple[Array, Any]:
+        with torch.no_grad():
+            value = torch.from_numpy(np.array(x))
+            value = value.to(dtype) if value.is_floating_point() else value.long()
+            given = None if state is None else iter(state if row else (state,))
+            finals = []
+            for module in modules:
+                if isinstance(module, torch.nn.RNNBase):
+                    initial = next(given) if given is not None else None
+                    value, final = module(value, _tensors(torch, initial, dtype))
+                    finals.append(_arrays(final))
+                else:
+                    value = _weightless(torch, module, value) if isinstance(module, str) else module(value)
+            return value.numpy(), tuple(finals) if row else finals[0] if finals else None
+
+    return Runner(f"PyTorch {torch.__version__}", run)
+
+
+def flax(steps: Sequence[Step], places: Mapping[str, Sequence[Mapping[str, str]]], arrays: Any) -> Runner | None:
+    """Return cells of Flax, each scanned over time by ``nn.RNN``; None where Flax is not installed, or for a model with
+    other layers than cells."""
+    if find_spec("flax") is None or any(isinstance(step, str) or step.kind not in ("LSTM", "GRU") for step in steps):
+        return None
+    import flax
+    from flax import linen
+    from jax import numpy as jnp
+
+    def run(x: Array, state: Any) -> tuple[Array, Any]:
+        finals: list[tuple[Any, ...]] = []
+        value = jnp.asarray(x)
+        for step in steps:
+            assert not isinstance(step, str)
+            outputs = []
+            hidden = step.gives // len(places[step.name])
+            for d, leaves in enumerate(places[step.name]):
+                tree: dict[str, Any] = {}
+                for leaf, name in leaves.items():
+                    gate, _, what = leaf.replace(".", "/").rpartition("/")
+                    tree.setdefault(gate.rstrip("_"), {})[what] = arrays[name]
+                cell = getattr(linen, f"{step.kind}Cell")(hidden)
+                rnn = linen.RNN(cell, return_carry=True, reverse=d == 1, keep_order=True)
+                initial = _carry(state, len(finals))
+                carry, y = rnn.apply({"params": {"cell": tree}}, value, initial_carry=initial)
+                outputs.append(y)
+                finals.append(carry[::-1] if step.kind == "LSTM" else (carry,))  # a carry is (c, h)
+            value = jnp.concatenate(outputs, -1)
+        return np.asarray(value), _stacked(finals)
+
+    return Runner(f"Flax {flax.__version__}", run)
+
+
+def _carry(state: Any, at: int) -> Any:
+    """Return the carry (c, h) of one cell of a stack from our state (h, c)."""
+    if state is None or not isinstance(state, tuple):
+        return None if state is None else state[at]
+    return state[1][at], state[0][at]
+
+
+def _stacked(finals: Sequence[tuple[Any, ...]]) -> Any:
+    """Return the final states of cells as that of one stack, or None where they are no stack."""
+    if len({part.shape for final in finals for part in final}) > 1 or len({len(final) for final in finals}) > 1:
+        return None
+    parts = tuple(np.stack([np.asarray(part) for part in column]) for column in zip(*finals, strict=True))
+    return parts if len(parts) > 1 else parts[0]
+
+
+def equinox(steps: Sequence[Step], places: Mapping[str, Sequence[Mapping[str, str]]], arrays: Any) -> Runner | None:
+    """Return cells of Equinox, stepped over time; None where it is not installed, or for other layers than cells."""
+    if find_spec("equinox") is None or any(isinstance(s, str) or s.kind not in ("LSTM", "GRU") for s in steps):
+        return None
+    import equinox as eqx
+    import jax
+    from jax import numpy as jnp
+
+    def run(x: Array, state: Any) -> tuple[Array, Any]:
+        finals: list[tuple[Any, ...]] = []
+        value = jnp.asarray(x)
+        for step in steps:
+            assert not isinstance(step, str)
+            outputs = []
+            hidden = step.gives // len(places[step.name])
+            for d, leaves in enumerate(places[step.name]):
+                kind = getattr(eqx.nn, f"{step.kind}Cell")
+                cell = kind(step.takes, hidden, use_bias="bias" in leaves, key=jax.random.PRNGKey(0))
+                for leaf, name in leaves.items():
+                    cell = eqx.tree_at(lambda c, leaf=leaf: getattr(c, leaf), cell, jnp.asarray(arrays[name]))
+                zeros = jnp.zeros((len(x), hidden), value.dtype)
+                lstm = step.kind == "LSTM"
+                h = (zeros, zeros) if lstm else zeros
+                if state is not None:
+                    at = len(finals)
+                    h = (jnp.asarray(state[0][at]), jnp.asarray(state[1][at])) if lstm else jnp.asarray(state[at])
+                ys = []
+                order = range(x.shape[1])
+                for t in reversed(order) if d else order:
+                    h = jax.vmap(cell)(value[:, t], h)
+                    ys.append(h[0] if lstm else h)
+                outputs.append(jnp.stack(ys[::-1] if d else ys, 1))
+                finals.append(h if lstm else (h,))
+            value = jnp.concatenate(outputs, -1)
+        return np.asarray(value), _stacked(finals)
+
+    return Runner(f"Equinox {eqx.__version__}", run)
+
+
+def _module(torch: Any, step: Any, weights: Mapping[str, Any], dtype: Any) -> Any:
+    start = f"{step.name}." if step.name else ""
+    mine = {name[len(start) :]: value.to(dtype) for name, value in weights.items() if name.startswith(start)}
+    mine = {name: value for name, value in mine.items() if "." not in name}
+    if step.kind == "Embedding":
+        module = torch.nn.Embedding(*mine["weight"].shape)
+    elif step.kind == "Linear":
+        module = torch.nn.Linear(step.takes, step.gives, bias="bias" in mine)
+    else:
+        if "weight_hh" in mine:  # a cell is a layer of one step
+            mine = {name + "_l0": value for name, value in mine.items()}
+        hidden = mine["weight_hh_l0"].shape[1]
+        module = getattr(torch.nn, step.kind)(
+            step.takes, hidden, sum(name.startswith("weight_hh_l") and name[11:].isdigit() for name in mine),
+            bias="bias_ih_l0" in mine, batch_first=True, bidirectional="weight_hh_l0_reverse" in mine,
+        )  # fmt: skip
+    module = module.to(dtype)
+    module.load_state_dict(mine, strict=True)
+    return module.eval()
+
+
+def _weightless(torch: Any, word: str, value: Any) -> Any:
+    if word == "last":
+        return value[:, -1:]
+    if word == "last_both_ends":
+        half = value.shape[2] // 2
+        return torch.cat((value[:, -1:, :half], value[:, :1, half:]), 2)
+    return value.softmax(-1) if word == "softmax" else getattr(torch, word)(value)
+
+
+def _tensors(torch: Any, state: Any, dtype: Any) -> Any:
+    if state is None:
+        return None
+    if isinstance(state, tuple):
+        return tuple(torch.from_numpy(np.array(part)).to(dtype) for part in state)
+    return torch.from_numpy(np.array(state)).to(dtype)
+
+
+def _arrays(state: Any) -> Any:
+    return tuple(part.numpy() for part in state) if isinstance(state, tuple) else state.numpy()
