@@ -127,15 +127,35 @@ def assemble(layers: Sequence[Layer], *, merge: bool) -> Layer:
     for layer in layers:
         below = row[-1] if row else None
         if merge and isinstance(layer, LSTM | GRU) and isinstance(below, LSTM | GRU) and _stackable(below, layer):
-            row[-1] = stack([*unstack(below), *unstack(layer)])
+            row[-1] = _stacked(below, layer)
         else:
             row.append(layer)
     return row[0] if len(row) == 1 else Sequential(*row)
 
 
+#: Arguments in which two layers may differ that are to be one stack.
+_OPEN = {"input_size", "num_layers", "tokens", "forget_bias", "chrono"}
+
+
 def _stackable(below: LSTM | GRU, above: LSTM | GRU) -> bool:
-    same = (type(below), below.hidden_size, below.directions, below.dtype, getattr(below, "reset_after", None))
-    return same == (type(above), above.hidden_size, above.directions, above.dtype, getattr(above, "reset_after", None))
+    one, other = ({k: v for k, v in layer.config().items() if k not in _OPEN} for layer in (below, above))
+    return type(below) is type(above) and one == other
+
+
+def _stacked(below: LSTM | GRU, above: LSTM | GRU) -> LSTM | GRU:
+    """Return one stack of two layers, with all their parameters, whatever their switches add to these."""
+    config = {**below.config(), "num_layers": below.num_layers + above.num_layers, "rng": Blank()}
+    made: LSTM | GRU = type(below)(**config)
+
+    def names(layer: Recurrent, k: int, d: int) -> tuple[str, ...]:
+        return layer.names(k, reverse=d == 1) + layer.state_names(k, reverse=d == 1)
+
+    for first, layer in ((0, below), (below.num_layers, above)):
+        for k in range(layer.num_layers):
+            for d in range(layer.directions):
+                for name, place in zip(names(layer, k, d), names(made, first + k, d), strict=True):
+                    made.parameters[place] = layer.parameters[name]
+    return made
 
 
 #: Arguments of LSTM and GRU that every format holds, or that say only how a new layer begins.

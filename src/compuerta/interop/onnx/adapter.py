@@ -80,7 +80,7 @@ def write(
     graph = graph_of(model, lengths=lengths, probabilities=probabilities)
     proto = graph.model(type(model).__name__)
     if isinstance(model, Forecaster):
-        content["arrays"] = {name: tensors[name].tolist() for name in ("series", "errors")}
+        content["arrays"] = {k: [tensors[k].dtype.name, tensors[k].tolist()] for k in ("series", "errors")}
     elif any(array.dtype == np.float64 for array in tensors.values()):
         note(Phrase("note.onnx.double"))
     sign(proto, content)
@@ -127,8 +127,8 @@ def _own(document: Document) -> Layer | Task:
     content = dict(document.content or {})
     arrays, tensors = dict(document.tensors), {}
     try:
-        for name, values in content.pop("arrays", {}).items():
-            tensors[name] = np.asarray(values, np.float64)
+        for key, (dtype, values) in content.pop("arrays", {}).items():
+            tensors[key] = np.asarray(values, {"float32": np.float32, "float64": np.float64}[dtype])
         if content.get("kind") == "Forecaster":
             for k, (_, config) in enumerate(content["members"]):
                 network = ForecastNetwork(**config, rng=Blank())

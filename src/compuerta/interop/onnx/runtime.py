@@ -5,7 +5,7 @@ What is handed over is the graph in memory, which the reader followed node by no
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -38,7 +38,7 @@ def own(document: Document, model: Layer) -> Runner | None:
         y, *finals = made.run(outputs, feed)
         return y, _join(model, iter(finals))
 
-    return Runner(_name(), run)
+    return _tried(run, model, takes_state=True)
 
 
 def foreign(document: Document, reading: Reading, model: Layer) -> Runner | None:
@@ -102,12 +102,7 @@ def foreign(document: Document, reading: Reading, model: Layer) -> Runner | None
             at += cell.directions
         return _join(model, iter(split))
 
-    try:  # at sizes of its own a graph may fail that insists on others further inside
-        trial = np.zeros((2, 3), np.int64) if model.reads_tokens else np.zeros((2, 3, model.width_in or 1))
-        run(trial, None)
-    except Exception:
-        return None
-    return Runner(_name(), run, takes_state=all(part in reading.states for cell in cells for part in cell.parts))
+    return _tried(run, model, takes_state=all(part in reading.states for cell in cells for part in cell.parts))
 
 
 def _session(document: Document) -> Any:
@@ -122,10 +117,15 @@ def _session(document: Document) -> Any:
         return None
 
 
-def _name() -> str:
+def _tried(run: Callable[[Array, Any], tuple[Array, Any]], model: Layer, *, takes_state: bool) -> Runner | None:
+    """Return what runs, tried once: ONNX Runtime has no float64 LSTM, and a graph may insist on sizes of its own."""
     import onnxruntime
 
-    return f"ONNX Runtime {onnxruntime.__version__}"
+    try:
+        run(np.zeros((2, 3), np.int64) if model.reads_tokens else np.zeros((2, 3, model.width_in or 1)), None)
+    except Exception:
+        return None
+    return Runner(f"ONNX Runtime {onnxruntime.__version__}", run, takes_state)
 
 
 def _batch_first(y: Array, shape: tuple[str, ...]) -> Array:
