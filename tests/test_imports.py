@@ -35,7 +35,10 @@ MAY_IMPORT = {
 #: Imports that do not follow the table, each inside a function: module, what it imports.
 EXCEPTIONS = {("textbook.py", "layers")}
 #: What may be imported that is not in the standard library, and where if not everywhere.
-OUTSIDE = {"numpy": None, "safetensors": {"files.py"}, "click": {"cli"}, "tqdm": {"training/callbacks.py"}}
+OUTSIDE = {"numpy": None, "safetensors": {"files.py", "interop/runners.py"}, "click": {"cli"},
+           "tqdm": {"training/callbacks.py"}, "h5py": {"interop/hdf5.py"}}  # fmt: skip
+#: Frameworks that conversions are compared with where they are installed; one module runs them, inside its functions.
+PEERS, RUNNERS = {"torch", "keras", "jax", "flax", "equinox"}, "interop/runners.py"
 NEVER = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal", "torch", "tensorflow", "keras",
          "jax", "sklearn", "scipy", "pandas", "matplotlib", "socket", "urllib", "http", "requests"}  # fmt: skip
 
@@ -120,8 +123,11 @@ def test_the_table_allows_nothing_that_is_not_used():
 
 @pytest.mark.parametrize("path", MODULES, ids=place)
 def test_nothing_else_is_imported(path):
-    for module, _ in imports(path):
+    for module, inside in imports(path):
         name = part(module)
+        if place(path) == RUNNERS and name in PEERS:
+            assert inside, f"{RUNNERS} imports {module} when it is imported itself"
+            continue
         assert name not in NEVER, f"{place(path)} imports {module}"
         if name == "compuerta" or name in sys.stdlib_module_names:
             continue
@@ -134,7 +140,7 @@ def test_what_is_heavy_is_imported_where_it_is_needed():
     """Outside of functions: NumPy everywhere but in the command, the texts and errors; the others nowhere."""
     for path in MODULES:
         at_once = {part(m) for m, inside in imports(path) if not inside}
-        assert not at_once & {"safetensors", "tqdm"}, place(path)
+        assert not at_once & {"safetensors", "tqdm", "h5py"}, place(path)
         if part_of(path) in ("cli", "texts", "errors", "__init__", "__main__"):
             assert "numpy" not in at_once, place(path)
 

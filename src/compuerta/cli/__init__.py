@@ -66,6 +66,7 @@ COMMANDS = MappingProxyType(
         "generate": "generate",
         "forecast": "forecast",
         "evaluate": "evaluate",
+        "convert": "convert",
         "info": "info",
         "bench": "bench",
     }

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..texts import grouped
 from .base import FILE, Texts, argument, command, flag
 from .output import clean, out, out_json
+
+if TYPE_CHECKING:
+    from ..errors import Phrase
+    from ..interop.formats import Format
 
 
 def make(t: Texts) -> click.Command:
@@ -60,13 +64,72 @@ def _here(t: Texts) -> list[tuple[str, str, Any]]:
 
 
 def _file(t: Texts, file: Path) -> tuple[list[tuple[str, str, Any]], str]:
+    from ..interop import formats
+
+    format = formats.find(file)
+    if format.name == "compuerta":
+        return _own(t, file)
+    facts, tail = _foreign(t, file, format)
+    return [(key, t(f"cli.info.{key}"), value) for key, value in facts.items()], "\n".join(tail)
+
+
+def _foreign(t: Texts, file: Path, format: Format) -> tuple[dict[str, Any], list[str]]:
+    """Tell a file of another framework by its tensors, and by the model that they make where they make one."""
+    from ..errors import CompuertaError
+    from ..interop import formats
+
+    described = format.adapter.describe(os.fspath(file))
+    notes: list[Phrase] = []
+    facts: dict[str, Any] = {"format": format.title, "size": _size(file)}
+    tail: list[str] = []
+    try:
+        model = formats.read(file, format.name, note=notes.append)
+    except CompuertaError as error:
+        facts["problem"] = error.told(t.lang)
+    else:
+        facts |= _of_layer(t, format.name, model)
+        tail = [*_layers(t, model), ""]
+    facts["dtype"] = ", ".join(sorted({dtype for dtype, _ in described.tensors.values()}))
+    facts |= described.facts
+    facts["tensors"] = len(described.tensors)
+    tail += [f"  {name:<32}  {dtype} {shape}" for name, (dtype, shape) in described.tensors.items()]
+    tail += ["", *dict.fromkeys(note.told(t.lang) for note in notes)] if notes else []
+    return facts, [clean(line) for line in tail]
+
+
+def _of_layer(t: Texts, format: str, model: Any) -> dict[str, Any]:
+    from ..interop import formats, verify
+
+    layer = verify.network(model)
+    facts: dict[str, Any] = {"kind": type(model).__name__}
+    if layer is not None:
+        facts["parameters"] = layer.parameters.size
+        order = formats.gate_order(format, layer)
+        facts |= {"gate_order": order} if order else {}
+    return facts
+
+
+def _layers(t: Texts, model: Any) -> list[str]:
+    from ..layers import Layer, Sequential
+
+    model = getattr(model, "model_", model)
+    if isinstance(model, Sequential):
+        return str(model.summary(t.lang)).split("\n")
+    return [repr(model)] if isinstance(model, Layer) else []
+
+
+def _size(file: Path) -> str:
+    return f"{os.path.getsize(file) / 1e6:.2f} MB"
+
+
+def _own(t: Texts, file: Path) -> tuple[list[tuple[str, str, Any]], str]:
     from ..interop import load
     from ..layers import Layer, Sequential
     from ..tasks import Forecaster, LanguageModel
     from .report import backtest_lines, language_lines
 
     model = load(file)
-    facts: dict[str, Any] = {"kind": type(model).__name__, "size": f"{os.path.getsize(file) / 1e6:.2f} MB"}
+    facts: dict[str, Any] = {"format": "compuerta", "kind": type(model).__name__, "size": _size(file)}
     tail: list[str] = []
     if isinstance(model, LanguageModel):
         facts["parameters"] = model.model_.parameters.size
@@ -79,7 +142,7 @@ def _file(t: Texts, file: Path) -> tuple[list[tuple[str, str, Any]], str]:
         facts["settings"] = ", ".join(f"{k}={v}" for k, v in model.get_params().items())
         tail = backtest_lines(t, model.report_)
     elif isinstance(model, Layer):
-        facts["parameters"] = model.parameters.size
+        facts |= _of_layer(t, "compuerta", model) | {"dtype": model.parameters.dtype.name}
         tail = [model.summary(t.lang) if isinstance(model, Sequential) else repr(model)]
         tail += [f"  {name:<20}{array.shape}" for name, array in model.parameters.items()]
     facts["checksum"] = True

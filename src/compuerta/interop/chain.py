@@ -1,16 +1,16 @@
 """In which order the layers of a file stand, where the file itself does not say.
 
 A state_dict and a file of weights name their layers and give their shapes, but not how they are connected. Layers in a
-row fit only if each takes what the one before gives; where that leaves one order it is taken, where it leaves several
-the caller is asked.
+row fit only if each takes what the one before gives, and names that differ in a number alone (``lstm``, ``lstm_1``)
+stand in its order; where that leaves one order it is taken, where it leaves several the caller is asked.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from ..errors import FileFormatError, SettingError
 from ..layers import Activation, Last, Layer
@@ -60,10 +60,11 @@ def in_order(candidates: Mapping[str, Sequence[Part]], order: str | None, path: 
     if order is not None:
         return _said(candidates, order)
     if listed:
-        found = _orders([[part] for part in candidates.values()], fixed=True)
+        found = _orders(list(candidates.values()), fixed=True)
         if len(found) == 1:
             return list(found[0])
-    found = _orders([list(candidates.values())], fixed=False) if len(candidates) <= _MOST_LAYERS else []
+    places = list(candidates.values()) if len(candidates) <= _MOST_LAYERS else []
+    found = _orders(places, numbered=True) or _orders(places)
     names = "; ".join(described(steps) for steps in found[:2])
     if not found:
         layers = ", ".join(f"{n or '.'}: {'/'.join(f'{p.takes or 1}→{p.gives}' for p in parts)}"
@@ -84,9 +85,14 @@ _MOST_STEPS = 20_000
 _MOST_LAYERS = 100
 
 
-def _orders(groups: list[Any], *, fixed: bool) -> list[tuple[Part, ...]]:
-    """Return up to two orders in which every layer stands once and each takes what the one before gives."""
-    places: list[Sequence[Part]] = [group[0] for group in groups] if fixed else list(groups[0])
+def _orders(places: Sequence[Sequence[Part]], *, fixed: bool = False, numbered: bool = False) -> list[tuple[Part, ...]]:
+    """Return up to two orders in which every layer stands once and each takes what the one before gives.
+
+    Args:
+        places: for each layer, the kinds that it may be.
+        fixed: only the order in which they stand here.
+        numbered: only orders that keep that of numbers in names.
+    """
     found: list[tuple[Part, ...]] = []
     steps = 0
 
@@ -97,13 +103,25 @@ def _orders(groups: list[Any], *, fixed: bool) -> list[tuple[Part, ...]]:
             found.append(row)
             return
         for k, parts in enumerate(left[:1] if fixed else left):
+            if numbered and any(_numbered_before(other[0].name, parts[0].name) for other in left):
+                continue
             for part in parts:
                 fits = part.takes == row[-1].gives if row else True
                 if len(found) < 2 and steps < _MOST_STEPS and fits:
                     search((*row, part), left[:k] + left[k + 1 :])
 
-    search((), places)
+    if places:
+        search((), list(places))
     return found
+
+
+def _numbered_before(name: str, other: str) -> bool:
+    """Return whether two names differ in their numbers alone, and this one's come first."""
+    words, numbers = _NUMBER.sub("", name), [int(n) for n in re.findall(r"\d+", name)]
+    return words == _NUMBER.sub("", other) and numbers < [int(n) for n in re.findall(r"\d+", other)]
+
+
+_NUMBER = re.compile(r"[_.]?\d+")
 
 
 def _said(candidates: Mapping[str, Sequence[Part]], order: str) -> list[Step]:

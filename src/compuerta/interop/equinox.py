@@ -103,8 +103,10 @@ def _kinds(leaves: Leaves, arrays: Mapping[str, Array]) -> list[tuple[str, int |
         return [(kind, x[1] if len(x) == 2 else 0, hidden)]
     if "weight" in leaves and arrays[leaves["weight"]].ndim == 2:
         rows, columns = arrays[leaves["weight"]].shape
-        dense = [("Dense", columns, rows)]
-        return dense if "bias" in leaves else [*dense, ("Embedding", None, columns)]
+        linear, table = ("Dense", columns, rows), ("Embedding", None, columns)
+        if "bias" in leaves:
+            return [linear]
+        return [table] if "emb" in leaves["weight"].lower() else [linear, table]
     return []
 
 

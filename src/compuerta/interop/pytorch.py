@@ -216,10 +216,11 @@ def _build(
         plain = _PLAIN.fullmatch(name)
         if plain and name.endswith("weight") and array.ndim == 2:
             prefix, (rows, columns) = plain[1] or "", array.shape
-            kinds = [Part(prefix, "Linear", columns, rows)]
-            if _join(prefix, "bias") not in arrays:
-                kinds.append(Part(prefix, "Embedding", None, columns))
-            candidates[prefix] = kinds
+            linear, table = Part(prefix, "Linear", columns, rows), Part(prefix, "Embedding", None, columns)
+            if _join(prefix, "bias") in arrays:
+                candidates[prefix] = [linear]
+            else:  # the two are told apart by their names if at all
+                candidates[prefix] = [table] if "emb" in prefix.lower() and order is None else [linear, table]
     if not candidates:
         tensors.nothing_left()
         raise FileFormatError("error.interop.not_state_dict", path=path, found=Phrase("word.nothing"))

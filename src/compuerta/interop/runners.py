@@ -7,6 +7,7 @@ own loader, which is then put to the test as well.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from typing import Any
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from .chain import Step
 from .formats import Runner
+from .keras_config import Spec
 
 Array = NDArray[Any]
 
@@ -60,6 +62,55 @@ def pytorch(steps: Sequence[Step], source: str | Mapping[str, Array]) -> Runner 
     return Runner(f"PyTorch {torch.__version__}", run)
 
 
+def keras(specs: Sequence[Spec], weights: Sequence[Sequence[Array]], path: str | None) -> Runner | None:
+    """Return a row of layers as Keras runs it, on whichever backend is installed; None where there is none.
+
+    Args:
+        specs: the layers, as :mod:`keras_config` checked them.
+        weights: for each what its ``set_weights`` takes.
+        path: a file that we wrote, which Keras loads in place of ``weights``.
+    """
+    backends = {"torch": "torch", "jax": "jax", "tensorflow": "tensorflow", "numpy": "numpy"}
+    found = next((name for name, module in backends.items() if find_spec(module)), None)
+    if find_spec("keras") is None:
+        return None
+    os.environ.setdefault("KERAS_BACKEND", str(found))
+    import keras
+
+    if path is not None and path.lower().endswith(".keras"):
+        model = keras.saving.load_model(path, compile=False, safe_mode=True)
+    else:
+        shape = next((spec.options["batch_shape"] for spec in specs if "batch_shape" in spec.options), None)
+        dtype = next((spec.options["dtype"] for spec in specs if spec.options.get("dtype")), "float32")
+        layers = [_keras_layer(keras, spec) for spec in specs if spec.kind != "InputLayer"]
+        if shape is None:
+            width = weights[0][0].shape[0]
+            shape = [None, None] if specs[0].kind == "Embedding" else [None, None, width]
+        model = keras.Sequential([keras.Input(batch_shape=[None, None, *shape[2:]], dtype=dtype), *layers])
+        if path is not None:
+            model.load_weights(path)
+        else:
+            held = [values for spec, values in zip(specs, weights, strict=True) if spec.kind != "InputLayer"]
+            for layer, values in zip(layers, held, strict=True):
+                layer.set_weights([np.asarray(value) for value in values])
+
+    def run(x: Array, state: Any) -> tuple[Array, Any]:
+        y = keras.ops.convert_to_numpy(model(keras.ops.convert_to_tensor(x), training=False))
+        return (y[:, None] if y.ndim == 2 else y), None
+
+    return Runner(f"Keras {keras.__version__} ({keras.backend.backend()})", run, takes_state=False)
+
+
+def _keras_layer(keras: Any, spec: Spec) -> Any:
+    """Make one layer of the options that were checked, and of none that is more than a number or a word."""
+    plain = {k: v for k, v in spec.options.items() if v is None or isinstance(v, bool | int | float | str)}
+    kind = getattr(keras.layers, spec.kind)
+    if not spec.inner:
+        return kind(**plain)
+    inner = [_keras_layer(keras, part) for part in spec.inner]
+    return kind(inner[0], **plain) if len(inner) == 1 else kind(inner[0], backward_layer=inner[1], **plain)
+
+
 def flax(steps: Sequence[Step], places: Mapping[str, Sequence[Mapping[str, str]]], arrays: Any) -> Runner | None:
     """Return cells of Flax, each scanned over time by ``nn.RNN``; None where Flax is not installed, or for a model with
     other layers than cells."""
@@ -81,7 +132,7 @@ def flax(steps: Sequence[Step], places: Mapping[str, Sequence[Mapping[str, str]]
                 for leaf, name in leaves.items():
                     gate, _, what = leaf.replace(".", "/").rpartition("/")
                     tree.setdefault(gate.rstrip("_"), {})[what] = arrays[name]
-                cell = getattr(linen, f"{step.kind}Cell")(hidden)
+                cell = getattr(linen, f"{step.kind}Cell")(hidden, param_dtype=value.dtype)
                 rnn = linen.RNN(cell, return_carry=True, reverse=d == 1, keep_order=True)
                 initial = _carry(state, len(finals))
                 carry, y = rnn.apply({"params": {"cell": tree}}, value, initial_carry=initial)
@@ -90,7 +141,7 @@ def flax(steps: Sequence[Step], places: Mapping[str, Sequence[Mapping[str, str]]
             value = jnp.concatenate(outputs, -1)
         return np.asarray(value), _stacked(finals)
 
-    return Runner(f"Flax {flax.__version__}", run)
+    return Runner(f"Flax {flax.__version__}", run, takes_state=_one_stack(steps, places))
 
 
 def _carry(state: Any, at: int) -> Any:
@@ -98,6 +149,11 @@ def _carry(state: Any, at: int) -> Any:
     if state is None or not isinstance(state, tuple):
         return None if state is None else state[at]
     return state[1][at], state[0][at]
+
+
+def _one_stack(steps: Sequence[Step], places: Mapping[str, Sequence[Any]]) -> bool:
+    """Return whether layers are read as one stack of ours, whose state is that of all of them."""
+    return len({(s.kind, s.gives, len(places[s.name])) for s in steps if not isinstance(s, str)}) == 1
 
 
 def _stacked(finals: Sequence[tuple[Any, ...]]) -> Any:
@@ -144,7 +200,7 @@ def equinox(steps: Sequence[Step], places: Mapping[str, Sequence[Mapping[str, st
             value = jnp.concatenate(outputs, -1)
         return np.asarray(value), _stacked(finals)
 
-    return Runner(f"Equinox {eqx.__version__}", run)
+    return Runner(f"Equinox {eqx.__version__}", run, takes_state=_one_stack(steps, places))
 
 
 def _module(torch: Any, step: Any, weights: Mapping[str, Any], dtype: Any) -> Any:

@@ -66,7 +66,7 @@ def package() -> Any:
         MissingExtraError: it is not installed.
     """
     if find_spec("onnx") is None:
-        raise MissingExtraError("error.interop.extra", format="ONNX", package="onnx", extra="onnx")
+        raise MissingExtraError("error.interop.extra", package="onnx", extra="onnx")
     import onnx
 
     return onnx

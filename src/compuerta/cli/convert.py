@@ -1,0 +1,150 @@
+"""``compuerta convert``: a model from one framework's file into another's, with proof that both compute the same."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..errors import FileFormatError, Phrase, SettingError
+from ..texts import grouped
+from .base import FILE, FloatRange, IntRange, Refused, Texts, argument, command, flag, option
+from .output import clean, log, out, out_json
+
+if TYPE_CHECKING:
+    from ..interop.formats import Format, Model
+    from ..interop.verify import Check
+
+
+def make(t: Texts) -> click.Command:
+    """Return the command ``convert``."""
+
+    @command(
+        t,
+        "convert",
+        argument("source", FILE),
+        argument("target", FILE),
+        option("--from", "source_format"),
+        option("--to", "target_format"),
+        option("--map"),
+        option("--forget-bias", type=FloatRange(-1e6, 1e6)),
+        option("--tolerance", type=FloatRange(0, open_low=True), default=2e-6),
+        flag("--no-verify"),
+        option("--seed", type=IntRange(0, 2**32 - 1)),
+        flag("--json"),
+    )
+    def convert(
+        source: Path, target: Path, source_format: str | None, target_format: str | None, map: str | None,
+        forget_bias: float | None, tolerance: float, no_verify: bool, seed: int | None, json: bool,
+    ) -> None:  # fmt: skip
+        from .. import files
+        from ..interop import formats
+
+        known = list(formats.FORMATS)
+        for name, given in (("--from", source_format), ("--to", target_format)):
+            if given is not None and given not in known:
+                raise Refused("cli.convert.format", option=name, known=known, got=given)
+        to = formats.named(target_format) if target_format else formats.target(target)
+        of = formats.named(source_format) if source_format else formats.find(source)
+        if target.exists() and os.path.samefile(source, target):
+            raise SettingError("error.interop.same_file", path=os.fspath(target))
+        files.check_writable(target)
+        notes: list[Phrase] = []
+        options = {"map": map, "forget_bias": forget_bias}
+        said = {name: value for name, value in options.items() if value is not None}
+        takes = [formats.takes(of.adapter.read), formats.takes(to.adapter.write)]
+        for name in said:
+            if name not in takes[0] | takes[1]:
+                raise Refused("cli.convert.foreign", option="--" + name.replace("_", "-"))
+        reading, writing = ({k: v for k, v in said.items() if k in taken} for taken in takes)
+        model = formats.read(source, of.name, note=notes.append, **reading)
+        with tempfile.TemporaryDirectory(prefix=".compuerta-", dir=target.resolve().parent) as folder:
+            made = Path(folder) / target.name  # loaders go by the name
+            formats.write(model, made, to.name, note=notes.append, **writing)
+            if not json:
+                for note in dict.fromkeys(phrase.told(t.lang) for phrase in notes):
+                    log(clean(note))
+            if seed is None:
+                seed = secrets.randbelow(2**32)
+            report = [] if no_verify else _verify(t, model, (source, of, reading), (made, to, writing), seed, json)
+            worst = max((check.difference for _, check in report if check), default=0.0)
+            if json:
+                out_json(_facts(t, model, (source, of), (target, to), notes, report, tolerance, seed, no_verify))
+            if worst > tolerance:
+                raise FileFormatError("error.interop.differs", path=os.fspath(target), got=f"{worst:.1e}",
+                                      tolerance=f"{tolerance:g}")  # fmt: skip
+            files.write_bytes(target, made.read_bytes())
+        if not json:
+            if no_verify:
+                out(t("cli.convert.unverified"))
+            elif any(side != "again" and check for side, check in report):
+                out(t("cli.convert.verified", difference=f"{worst:.1e}", tolerance=f"{tolerance:g}", seed=seed))
+            else:
+                out(t("cli.convert.alone", difference=f"{worst:.1e}", seed=seed))
+            count = grouped(_parameters(model), t.lang)
+            out(t("cli.convert.done", target=clean(str(target)), format=to.title, parameters=count))
+
+    return convert
+
+
+_Side = tuple[Path, "Format", dict[str, Any]]
+_Report = list[tuple[str, "Check | None"]]
+
+
+def _verify(t: Texts, model: Model, source: _Side, target: _Side, seed: int, quiet: bool) -> _Report:
+    """Compare our layers with the source, the target, and what is read from the target again; tell each."""
+    from ..interop import formats, verify
+
+    layer = verify.network(model)
+    if layer is None:
+        return []
+    report: _Report = []
+    for side, (path, format, options), ours in (("source", source, False), ("target", target, True)):
+        if format.name == "compuerta":
+            continue
+        given = {name: value for name, value in options.items() if name in formats.takes(format.adapter.runner)}
+        runner = format.adapter.runner(os.fspath(path), **({"ours": ours} | (given if not ours else {})))
+        report.append((side, verify.compare(layer, runner, seed) if runner else None))
+        if not quiet:
+            check = report[-1][1]
+            if check:
+                difference = f"{check.difference:.1e}"
+                out(t(f"cli.convert.ran.{side}", name=check.against, runs=check.runs, difference=difference))
+            else:
+                log(t(f"cli.convert.not_run.{side}", format=format.title))
+    path, format, options = target
+    again = {name: value for name, value in options.items() if name in formats.takes(format.adapter.read)}
+    back = verify.network(formats.read(path, format.name, **again))
+    if back is not None:
+        check = verify.compare(layer, verify.ourselves(back), seed)
+        report.append(("again", check))
+        if not quiet:
+            out(t("cli.convert.ran.again", runs=check.runs, difference=f"{check.difference:.1e}"))
+    return report
+
+
+def _parameters(model: Any) -> int:
+    from ..interop import verify
+
+    layer = verify.network(model)
+    return layer.parameters.size if layer is not None else sum(n.parameters.size for _, n in model.members_)
+
+
+def _facts(
+    t: Texts, model: Model, source: tuple[Path, Format], target: tuple[Path, Format], notes: list[Phrase],
+    report: _Report, tolerance: float, seed: int, no_verify: bool,
+) -> dict[str, Any]:  # fmt: skip
+    checks = [
+        {"side": side, "against": check.against, "runs": check.runs, "difference": check.difference} if check else
+        {"side": side, "against": None} for side, check in report
+    ]  # fmt: skip
+    return {
+        "source": source[0], "source_format": source[1].name, "target": target[0], "target_format": target[1].name,
+        "parameters": _parameters(model), "notes": list(dict.fromkeys(note.told(t.lang) for note in notes)),
+        "verified": not no_verify and all(check is None or check.difference <= tolerance for _, check in report),
+        "checks": checks, "tolerance": tolerance, "seed": seed,
+    }  # fmt: skip
