@@ -33,13 +33,15 @@ def make(t: Texts) -> click.Command:
         option("--map"),
         option("--forget-bias", type=FloatRange(-1e6, 1e6)),
         option("--tolerance", type=FloatRange(0, open_low=True), default=2e-6),
+        flag("--lengths"),
+        flag("--probabilities"),
         flag("--no-verify"),
         option("--seed", type=IntRange(0, 2**32 - 1)),
         flag("--json"),
     )
     def convert(
         source: Path, target: Path, source_format: str | None, target_format: str | None, map: str | None,
-        forget_bias: float | None, tolerance: float, no_verify: bool, seed: int | None, json: bool,
+        forget_bias: float | None, tolerance: float, lengths: bool, probabilities: bool, no_verify: bool, seed: int | None, json: bool,
     ) -> None:  # fmt: skip
         from .. import files
         from ..interop import formats
@@ -54,7 +56,8 @@ def make(t: Texts) -> click.Command:
             raise SettingError("error.interop.same_file", path=os.fspath(target))
         files.check_writable(target)
         notes: list[Phrase] = []
-        options = {"map": map, "forget_bias": forget_bias}
+        options = {"map": map, "forget_bias": forget_bias, "lengths": lengths or None,
+                   "probabilities": probabilities or None}  # fmt: skip
         said = {name: value for name, value in options.items() if value is not None}
         takes = [formats.takes(of.adapter.read), formats.takes(to.adapter.write)]
         for name in said:

@@ -67,7 +67,7 @@ def write(
         path: where to write it.
         note: called with what should be known.
         lengths: add an input for the rows' lengths.
-        probabilities: end in a softmax.
+        probabilities: give the softmax of the outputs, too.
 
     Raises:
         SettingError: ONNX cannot hold a layer, or one of its switches; it is named.

@@ -20,7 +20,7 @@ from ..weights import dense, embedding
 from .cells import cell_from_onnx, switches
 from .document import Document, array
 from .operators import DIRECTIONS, functions_of
-from .values import Atom, Data, Dims, Entry, Final, Given, Group, Unfit, Value, Zeros, dims, ints, regroup, size_of
+from .values import Atom, Data, Dims, Final, Given, Group, Unfit, Value, Zeros, dims, ints, product, regroup, size_of
 
 Array = NDArray[Any]
 
@@ -450,13 +450,11 @@ class _Reader:
             raise Unfit
         axis %= len(value.groups)
         group, rest = value.groups[axis], (*value.groups[:axis], *value.groups[axis + 1 :])
-        if value.final and len(group) <= 1 and (not group or group == value.features[:1]):
-            if not group:
-                if at not in (0, -1):
-                    raise Unfit
-                return value.but(groups=rest, final=())
+        if value.final and not group and at in (0, -1):
+            return value.but(groups=rest, final=())
+        if group and (*group, *value.features[1:]) == value.features and len(value.features) == 2:
             whole = value.but(groups=rest, final=())
-            return whole.but(features=value.features[1:], half=(whole, at % 2))
+            return whole.but(features=value.features[1:], half=(whole, range(2)[at]))
         if group and group == self.time and at in (-1, (size_of(group) or 0) - 1) and value.layers:
             if self.lengths is not None:
                 raise Refusal(Phrase("why.onnx.last"))
@@ -510,7 +508,8 @@ class _Reader:
                 raise Unfit
             return Dims(value.entries, not target)
         x = node.data()
-        return x.but(groups=regroup(x.groups, target))
+        groups = regroup(x.groups, target)
+        return x.but(groups=groups, open=x.open and groups[-1:] == (x.features,))
 
     def transpose(self, node: _Node) -> Value:
         value, perm = node[0], node.attribute("perm")
@@ -638,16 +637,13 @@ class _Reader:
         one, other = dims(node[0]), dims(node[1])
         if len(one.entries) != 1 or len(other.entries) != 1:
             raise Unfit
-        (a,), (b,) = one.entries, other.entries
-        product: Entry
-        if isinstance(a, tuple) and isinstance(b, tuple):
-            product = a + b
-        else:
-            sizes = size_of(a), size_of(b)
-            if sizes[0] is None or sizes[1] is None:
-                raise Unfit
-            product = sizes[0] * sizes[1]
-        return Dims((product,), one.scalar and other.scalar)
+        return Dims((product(*one.entries, *other.entries),), one.scalar and other.scalar)
+
+    def product(self, node: _Node) -> Value:
+        axes = node.attribute("axes") if node[1] is None else ints(node[1])
+        if axes not in (None, [0], [-1]):
+            raise Unfit
+        return Dims((product(*dims(node[0]).entries),), not node.attribute("keepdims", 1))
 
 
 def _float(w: Array) -> Array:
@@ -677,6 +673,7 @@ _HANDLERS: dict[str, Callable[[_Reader, _Node], Value | tuple[Value, ...]]] = {
     "LSTM": _Reader.cell,
     "MatMul": _Reader.matmul,
     "Mul": _Reader.multiply,
+    "ReduceProd": _Reader.product,
     "Reshape": _Reader.reshape,
     "Shape": _Reader.shape,
     "Slice": _Reader.slice,

@@ -25,7 +25,7 @@ def own(document: Document, model: Layer) -> Runner | None:
     made = _session(document)
     if made is None:
         return None
-    outputs = [output.name for output in made.get_outputs()]
+    outputs = [output.name for output in made.get_outputs() if output.name != "probs"]
     names = [(part, f"{part}0_l{k}") for k, layer in enumerate(_cells(model)) for part in layer.parts]
     lengths = any(value.name == "lengths" for value in made.get_inputs())
 

@@ -105,6 +105,20 @@ def size_of(entry: Entry) -> int | None:
     return None if None in sizes else math.prod(size for size in sizes if size is not None)
 
 
+def product(*entries: Entry) -> Entry:
+    """Return the product of some entries: all their atoms where none is a mere number.
+
+    Raises:
+        Unfit: one is a number, and another varies.
+    """
+    if all(isinstance(entry, tuple) for entry in entries):
+        return tuple(atom for entry in entries if isinstance(entry, tuple) for atom in entry)
+    sizes = [size_of(entry) for entry in entries]
+    if None in sizes:
+        raise Unfit
+    return math.prod(size for size in sizes if size is not None)
+
+
 def regroup(groups: Sequence[Group], target: Sequence[Entry]) -> tuple[Group, ...]:
     """Return the axes after a Reshape to ``target``, of which 0 keeps an axis and −1 takes what is left.
 

@@ -7,7 +7,8 @@ name           shape                 what
 ``lengths``    (N,) int32            steps of each row; only with ``lengths=True``
 ``h0_l{k}``    (D, N, H) float       the initial state of the k-th recurrent layer, counted from the bottom; zero where
                                      it is not given. ``c0_l{k}`` in an LSTM
-``y``          (N, T, K) float       the outputs; with ``probabilities`` after a softmax
+``y``          (N, T, K) float       the outputs; (N, 1, K) after a Last layer
+``probs``      as ``y``              the softmax of ``y``; only with ``probabilities=True``
 ``hn_l{k}``    (D, N, H) float       the final states, to be handed in again for the next piece of a stream
 =============  ====================  ===============================================================================
 
@@ -121,9 +122,9 @@ def layers(model: Layer, *, lengths: bool, probabilities: bool) -> Graph:
         else:
             x = _plain(graph, prefix, layer, x)
         features = layer.width_out or layer.width_in or features
-    if probabilities:
-        x = graph.add("Softmax", x, axis=-1)
     graph.output(x, "y", dtype, ("N", steps, features))
+    if probabilities:
+        graph.output(graph.add("Softmax", x, axis=-1), "probs", dtype, ("N", steps, features))
     for source, name, directions, hidden in states:
         graph.output(source, name, dtype, (directions, "N", hidden))
     return graph
