@@ -226,7 +226,13 @@ def _take_in(tensor: Any, path: str) -> None:
     except (ValueError, OSError) as error:
         raise refuse(files.one_line(error)) from None
     needed = math.prod(tensor.dims) * _NUMBERS.get(tensor.data_type, -1)
-    if offset < 0 or length not in (-1, needed) or needed < 0 or min(tensor.dims, default=0) < 0 or offset + needed > size:
+    if (
+        offset < 0
+        or length not in (-1, needed)
+        or needed < 0
+        or min(tensor.dims, default=0) < 0
+        or offset + needed > size
+    ):
         raise refuse(f"{offset}, {length}, {size}")
     with open(target, "rb") as file:
         file.seek(offset)

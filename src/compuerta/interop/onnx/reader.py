@@ -228,13 +228,13 @@ class _Reader:
     def _states(self, reading: Reading) -> None:
         """Find out which inputs give the initial states, and that each operator gets its own."""
         for k, part in enumerate("hc"):
-            given = [cell.initial[k] for cell in self.cells if k < len(cell.initial)]
-            if all(isinstance(v, Zeros) for v in given):
+            cells = [cell for cell in self.cells if part in cell.layer.parts]
+            if all(isinstance(cell.initial[k], Zeros) for cell in cells):
                 continue
             inputs: list[tuple[str, int]] = []
             at = 0
-            for cell, value in zip(self.cells, given, strict=False):
-                d = cell.layer.directions
+            for cell in cells:
+                value, d = cell.initial[k], cell.layer.directions
                 if not isinstance(value, Given) or value.count not in (None, d):
                     raise self.document.refuse("error.onnx.state", node=cell.node, part=part)
                 if inputs and inputs[-1][0] == value.name:
@@ -246,7 +246,7 @@ class _Reader:
                 if value.start != at:
                     raise self.document.refuse("error.onnx.state", node=cell.node, part=part)
             if len({name for name, _ in inputs}) != len(inputs):
-                raise self.document.refuse("error.onnx.state", node=self.cells[0].node, part=part)
+                raise self.document.refuse("error.onnx.state", node=cells[0].node, part=part)
             reading.states[part] = inputs
 
     def _finals(self, reading: Reading, outputs: dict[str, Value]) -> None:
@@ -256,9 +256,11 @@ class _Reader:
             parts = {part for _, part in cells}
             if len(parts) != 1:
                 raise self.document.refuse("error.onnx.outputs", got=name)
-            known = reading.finals.setdefault(parts.pop(), [])
+            part = parts.pop()
+            known = reading.finals.setdefault(part, [])
             first = sum(count for _, count in known)
-            if [cell for cell, _ in cells] != list(range(first, first + len(cells))):
+            having = [k for k, cell in enumerate(self.cells) if part in cell.layer.parts]
+            if [cell for cell, _ in cells] != having[first : first + len(cells)]:
                 raise self.document.refuse("error.onnx.outputs", got=name)
             known.append((name, len(cells)))
 

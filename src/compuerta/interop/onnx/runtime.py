@@ -6,6 +6,7 @@ What is handed over is the graph in memory, which the reader followed node by no
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -62,7 +63,7 @@ def foreign(document: Document, reading: Reading, model: Layer) -> Runner | None
     cells = list(_cells(model))
     finals = [(part, name) for part, outputs in reading.finals.items() for name, _ in outputs]
     whole = {part: sum(count for _, count in outputs) for part, outputs in reading.finals.items()}
-    gives = all(whole.get(part) == len(cells) for cell in cells for part in cell.parts)
+    gives = all(whole.get(part) == sum(part in c.parts for c in cells) for cell in cells for part in cell.parts)
 
     def run(x: Array, state: Any) -> tuple[Array, Any]:
         if "batch" not in reading.axes and len(x) != 1:
@@ -94,13 +95,8 @@ def foreign(document: Document, reading: Reading, model: Layer) -> Runner | None
         each: dict[str, list[Array]] = {part: [] for part, _ in finals}
         for (part, _), value in zip(finals, last, strict=True):
             each[part].append(value)
-        rows = {part: np.concatenate(values) for part, values in each.items()}
-        split = []
-        at = 0
-        for cell in cells:
-            split += [rows[part][at : at + cell.directions] for part in cell.parts]
-            at += cell.directions
-        return _join(model, iter(split))
+        rows = {part: chain.from_iterable(values) for part, values in each.items()}
+        return _join(model, (np.stack([next(rows[p]) for _ in range(c.directions)]) for c in cells for p in c.parts))
 
     return _tried(run, model, takes_state=all(part in reading.states for cell in cells for part in cell.parts))
 
