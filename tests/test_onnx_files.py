@@ -1,5 +1,5 @@
-"""ONNX files: what we write runs in ONNX Runtime as it runs here and comes back to the bit; what PyTorch, Keras and hand
-made graphs hold is read as their frameworks compute it."""
+"""ONNX files: what we write runs in ONNX Runtime as it runs here and comes back to the bit; what PyTorch, Keras and
+hand made graphs hold is read as their frameworks compute it."""
 
 from pathlib import Path
 
@@ -100,10 +100,10 @@ def test_a_written_model_runs_in_onnx_runtime_at_any_size(name, tmp_path, rng):
     assert [value.name for value in runs.get_outputs()] == ["y", *names_of(model, "n")]
     for n, t in SIZES:
         x = inputs(model, rng, n, t)
-        y, state, _ = model.forward(x)
-        for _ in range(2):  # from nothing, then from the state that came out
-            given = dict(zip(names_of(model, "0"), by_operator(model, state), strict=True)) if _ else {}
-            expected, last, _tape = model.forward(x, state if given else None)
+        _, state, _ = model.forward(x)
+        after = dict(zip(names_of(model, "0"), by_operator(model, state), strict=True))
+        for given in ({}, after):
+            expected, last, _ = model.forward(x, state if given else None)
             got, *finals = runs.run(None, {entry: x} | given)
             np.testing.assert_allclose(got, expected, rtol=0, atol=2e-6)
             for part, value in zip(finals, by_operator(model, last), strict=True):
@@ -320,7 +320,7 @@ def test_a_time_first_file_is_noted():
 
 
 def test_a_loop_is_refused_by_its_name():
-    with pytest.raises(FileFormatError, match="node Cast .*while"):
+    with pytest.raises(FileFormatError, match=r"node Cast .*while"):
         adapter.read(str(GOLDEN / "keras_gru.onnx"))
 
 
@@ -334,8 +334,8 @@ def test_an_operator_with_peepholes_and_all_else(tmp_path, rng):
         direction="bidirectional", clip=0.8, activations=["HardSigmoid", "Softsign", "Elu"] * 2,
         activation_alpha=[0.3, 0.5] * 2, activation_beta=[0.4] * 2,
     )  # fmt: skip
-    path = save(tmp_path, [node, *flat("Y", "y", 2 * h)], arrays,
-                {"X": ("T", "N", f), "lens": ("N",), "h0": (2, "N", h), "c0": (2, "N", h)}, ("y", "hn", "cn"))  # fmt: skip
+    entries = {"X": ("T", "N", f), "lens": ("N",), "h0": (2, "N", h), "c0": (2, "N", h)}
+    path = save(tmp_path, [node, *flat("Y", "y", 2 * h)], arrays, entries, ("y", "hn", "cn"))
     model = adapter.read(path)
     assert model.switches() == {
         "peepholes": True, "clip": np.float32(0.8).item(), "input_activation": "Softsign",

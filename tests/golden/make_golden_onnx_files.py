@@ -3,8 +3,8 @@
     python make_golden_onnx_files.py pytorch     with torch, onnx and onnxscript
     python make_golden_onnx_files.py keras       with tensorflow, keras and tf2onnx
 
-The tests only read the files. ``<name>.onnx`` is the graph, ``<name>.npz`` holds inputs and outputs in the framework's own
-layout. What exporters note about their source is taken out, for size; the graph is as they wrote it.
+The tests only read the files. ``<name>.onnx`` is the graph, ``<name>.npz`` holds inputs and outputs in the framework's
+own layout. What exporters note about their source is taken out, for size; the graph is as they wrote it.
 """
 
 import os

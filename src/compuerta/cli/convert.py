@@ -41,7 +41,8 @@ def make(t: Texts) -> click.Command:
     )
     def convert(
         source: Path, target: Path, source_format: str | None, target_format: str | None, map: str | None,
-        forget_bias: float | None, tolerance: float, lengths: bool, probabilities: bool, no_verify: bool, seed: int | None, json: bool,
+        forget_bias: float | None, lengths: bool, probabilities: bool, tolerance: float, no_verify: bool,
+        seed: int | None, json: bool,
     ) -> None:  # fmt: skip
         from .. import files
         from ..interop import formats

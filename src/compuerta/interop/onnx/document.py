@@ -107,6 +107,13 @@ def open_document(path: str) -> Document:
             raise refuse("error.onnx.holds", what=name)
     if proto.graph.sparse_initializer:
         raise refuse("error.onnx.holds", what="sparse_initializer")
+    graph = proto.graph
+    names = [*graph.initializer, *graph.input, *graph.output, *graph.node]
+    texts = [entry.name for entry in names] + [
+        text for node in graph.node for text in (node.op_type, node.domain, *node.input, *node.output)
+    ]
+    if not all(isinstance(text, str) for text in texts):  # bytes that are no UTF-8 come as they are
+        raise refuse("error.onnx.damaged", why="UTF-8")
     content = _content(proto, path)
     tensors: dict[str, Array] = {}
     for tensor in proto.graph.initializer:
@@ -234,9 +241,12 @@ def _take_in(tensor: Any, path: str) -> None:
         or offset + needed > size
     ):
         raise refuse(f"{offset}, {length}, {size}")
-    with open(target, "rb") as file:
-        file.seek(offset)
-        tensor.raw_data = file.read(needed)
+    try:
+        with open(target, "rb") as file:
+            file.seek(offset)
+            tensor.raw_data = file.read(needed)
+    except OSError as error:
+        raise refuse(files.one_line(error)) from None
     del tensor.external_data[:]
     tensor.data_location = onnx.TensorProto.DEFAULT
 

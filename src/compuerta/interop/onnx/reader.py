@@ -284,19 +284,15 @@ class _Reader:
         if len(x.groups) != 3 or x.groups[2] != x.features or (time, batch) != (self.time, self.batch) or not time:
             raise Unfit
         self._lengths(node)
-        layer = self._layer(node, kind, d, w, r)
-        hidden = node.attribute("hidden_size", layer.hidden_size)
-        if hidden != layer.hidden_size:
-            raise Refusal(Phrase("why.onnx.value", name="hidden_size", got=hidden))
-        p = None
-        if kind == "LSTM" and node[7] is not None:
-            p = node.constant(7)
-        rows = len(layer.blocks if kind == "GRU" else LSTM.blocks) * hidden
-        wanted = {"W": (w, (d, rows, layer.input_size)), "R": (r, (d, rows, hidden)), "B": (b, (d, 2 * rows)),
+        p = None if kind == "GRU" or node[7] is None else node.constant(7)
+        hidden, features = node.attribute("hidden_size", r.shape[-1]), w.shape[-1]
+        rows = len({"LSTM": LSTM, "GRU": GRU}[kind].blocks) * hidden
+        wanted = {"W": (w, (d, rows, features)), "R": (r, (d, rows, hidden)), "B": (b, (d, 2 * rows)),
                   "P": (p, (d, 3 * hidden))}  # fmt: skip
         for name, (given, shape) in wanted.items():
             if given is not None and (given.shape != shape or given.dtype.kind != "f"):
                 raise Refusal(Phrase("why.onnx.shape", name=name, expected=shape, got=given.shape))
+        layer = self._layer(node, kind, d, w, r)
         if size_of(x.features) not in (None, layer.input_size):
             raise Refusal(Phrase("why.onnx.shape", name="X", expected=layer.input_size, got=size_of(x.features)))
         for k in range(d):
@@ -324,8 +320,6 @@ class _Reader:
         names = (node.attribute(f"activation{end}") for end in ("s", "_alpha", "_beta"))
         functions = functions_of(kind, plain, d, *names)
         clip = node.attribute("clip")
-        if w.ndim != 3 or r.ndim != 3:
-            raise Unfit
         sizes: dict[str, Any] = {"input_size": w.shape[2], "hidden_size": r.shape[2], "bidirectional": d == 2,
                                  "dtype": w.dtype, "rng": Blank()}  # fmt: skip
         if any(each != functions[0] for each in functions):
