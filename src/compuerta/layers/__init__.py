@@ -3,6 +3,7 @@
 from .base import Blank, Gradients, Layer, Record
 from .feedforward import Dense, Dropout, Embedding, Last
 from .lstm import LSTM
+from .min_lstm import MinLSTM
 from .parameters import Parameters
 from .recurrent import GRU, Recurrent
 from .sequential import Sequential
@@ -10,7 +11,9 @@ from .stream import Stream
 from .trace import Trace
 
 #: The layers that a model file may name.
-LAYERS: dict[str, type[Layer]] = {cls.__name__: cls for cls in (LSTM, GRU, Dense, Embedding, Dropout, Last, Sequential)}
+LAYERS: dict[str, type[Layer]] = {
+    cls.__name__: cls for cls in (LSTM, GRU, MinLSTM, Dense, Embedding, Dropout, Last, Sequential)
+}
 
 __all__ = [
     "GRU",
@@ -23,6 +26,7 @@ __all__ = [
     "Gradients",
     "Last",
     "Layer",
+    "MinLSTM",
     "Parameters",
     "Record",
     "Recurrent",

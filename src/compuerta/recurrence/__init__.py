@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import Phrase, SettingError
-from . import numpy_around, numpy_gru, numpy_lstm
+from . import numpy_around, numpy_gru, numpy_lstm, numpy_minlstm
 from .binding import Library, load
 from .inputs import bounded
 from .memory import empty
@@ -28,8 +28,8 @@ from .threads import num_threads, set_num_threads
 from .variant import Variant
 
 __all__ = [
-    "Cell", "Engine", "Tape", "Variant", "VariantCell", "active", "empty", "engine", "engines", "lstm", "num_threads",
-    "set_num_threads", "use_engine", "variants", "why_not_native",
+    "Cell", "Engine", "Tape", "Variant", "VariantCell", "active", "empty", "engine", "engines", "lstm", "min_lstm",
+    "num_threads", "set_num_threads", "use_engine", "variants", "why_not_native",
 ]  # fmt: skip
 
 Array = NDArray[Any]
@@ -223,6 +223,14 @@ def active() -> Engine:
     if _active is None:
         _active = _find(os.environ.get("COMPUERTA_ENGINE") or next(iter(engines())))
     return _active
+
+
+_min_lstm = _NumpyCell(numpy_minlstm)
+
+
+def min_lstm() -> Cell:
+    """Return the minimal LSTM, the NumPy engine's."""
+    return _min_lstm
 
 
 def lstm(variant: Variant) -> Cell:

@@ -20,6 +20,7 @@ from .inputs import bounded
 from .masks import Masks
 from .normalize import Normalized, normalize, normalize_backward
 from .packing import Packing
+from .products import of_inputs
 from .tokens import sum_by_token
 from .variant import Variant
 
@@ -280,8 +281,8 @@ class VariantCell:
         return VariantTape(packing, xs, norm_x, steps, w, masks, widths) if record else None
 
     def _from_inputs(self, w: Weights, xs: Array) -> tuple[Array, Normalized | None]:
-        """Return the part of the inputs with the bias, (R, G·H): a product, or columns of ``w_x`` by token id."""
-        z_x = np.take(w["w_x"].T, xs, axis=0, mode="clip") if xs.ndim == 1 else xs @ w["w_x"].T
+        """Return the part of the inputs with the bias, (R, G·H)."""
+        z_x = of_inputs(xs, w["w_x"])
         norm_x = None
         if self.variant.layer_norm is not None:
             norm_x = normalize(z_x)
