@@ -24,6 +24,7 @@ NATIVE = TESTS.parent / "native"
 SOURCE = Path(compuerta.__file__).parent
 LSTM, GRU = "recurrence/numpy_lstm.py", "recurrence/numpy_gru.py"
 BRIDGE = "recurrence/native.py"
+VARIANT, MINIMAL = "recurrence/numpy_variant.py", "recurrence/numpy_minlstm.py"
 
 GOLDEN = "test_golden.py"
 STEP = "test_recurrence.py::test_gradients_by_complex_step"
@@ -38,6 +39,10 @@ NATIVE_LARGE = "test_native.py::test_large_inputs_saturate"
 NATIVE_STREAM = "test_native.py::test_a_stream_gives_the_bits_of_the_sequence"
 NATIVE_UNITS = "test_native.py::test_activations_are_right_to_four_units_in_the_last_place"
 NATIVE_ANY = "test_native.py::test_every_variant_is_the_numpy_engine"
+VARIANT_EQUATIONS = "test_variants.py::test_a_variant_is_its_equations"
+VARIANT_STEP = "test_variants.py::test_gradients"
+VARIANT_ROWS = "test_variants.py::test_what_a_row_meets_does_not_depend_on_the_lengths_of_others"
+MINIMAL_STEP = "test_min_lstm.py::test_gradients_through_a_scan_in_blocks"
 ALL = (GOLDEN, STEP, UNROLLED, TAPE, STREAM, TEXTBOOK)
 
 
@@ -163,6 +168,66 @@ FAULTS = {
     "textbook: output gate's place in the gradient of C": fault(
         "textbook.py", 'dC + dh * s["o"] * (1', 'dC + dh * s["i"] * (1',
         "test_textbook.py::test_gradients_by_complex_step",
+    ),
+    "o's peephole looks at the step before": fault(
+        VARIANT, 'a["o"] = gate("o", new)', 'a["o"] = gate("o", c_prev)', VARIANT_EQUATIONS
+    ),
+    # Consistent forward and backward: only an outsider can tell.
+    "peepholes in ONNX's order, everywhere": Fault(
+        VARIANT,
+        (
+            ("peep = dict(zip(gates, by_name", "peep = dict(zip(sorted(gates, key='iof'.index), by_name"),
+            ('in zip(v.gates, d["p"]', 'in zip(sorted(v.gates, key="iof".index), d["p"]'),
+        ),
+        VARIANT_EQUATIONS,
+    ),
+    "the weights of gates on gates transposed": fault(
+        VARIANT, 'np.split(r_prev @ w["w_r"].T', 'np.split(r_prev @ w["w_r"]', VARIANT_EQUATIONS
+    ),
+    "zoneout mixes the other way round": fault(
+        VARIANT, "h + d_h * (h_prev - h)", "h_prev + d_h * (h - h_prev)", VARIANT_EQUATIONS
+    ),
+    "c clipped where it is shown and not where it is kept": fault(
+        VARIANT, "c = new if v.zoneout[0] == 0", "c = f * c_prev + i * g if v.zoneout[0] == 0", VARIANT_EQUATIONS
+    ),
+    "what f takes from a coupled i": fault(VARIANT, "di - df if v.coupled else di", "di", VARIANT_STEP),
+    "a peephole's way back to c": fault(VARIANT, "dc_before += w.peep[k] * dz[k]", "dc_before += 0", VARIANT_STEP),
+    "a clip that the gradient passes": fault(VARIANT, "return d if inside is None else d * inside", "return d",
+                                             VARIANT_STEP),
+    "what zoneout kept counted as computed": fault(
+        VARIANT, "dh = dh if dh_prev is None else dh - dh_prev", "dh = dh", VARIANT_STEP
+    ),
+    "gradient of a dropped weight": fault(
+        VARIANT, 'd["w_h"] *= tape.masks.w_h', 'd["w_h"] *= 1', VARIANT_STEP
+    ),
+    "recurrent dropout left out on the way back": fault(
+        VARIANT, "dh_before if m is None else dh_before * m", "dh_before", VARIANT_STEP
+    ),
+    "normalisation taken for a constant scale": fault(
+        "recurrence/normalize.py", "    da -= n.value * (n.value * dv).mean(axis=1, keepdims=True)\n", "",
+        VARIANT_STEP,
+    ),
+    "zoneout drawn by packed row": fault(
+        "recurrence/masks.py", "packing.pack(hits(rng, (n, t, width), p))", "hits(rng, (packing.rows, width), p)",
+        VARIANT_ROWS,
+    ),
+    "gradient of the learnt state from one row": fault(
+        "layers/recurrent.py", "part.sum(axis=0) if tape.learnt", "part[0] if tape.learnt",
+        "test_variants.py::test_gradients_of_the_learnt_state",
+    ),
+    "slope of an activation": fault(
+        "activations.py", "1 / (1 + np.abs(z)) ** 2", "1 / (1 + np.abs(z))",
+        "test_variants.py::test_slopes_of_activations",
+    ),
+    "blocks of a scan joined by their own ends": fault(
+        "recurrence/scan.py", "ends[:-1, None]", "ends[1:, None]",
+        "test_min_lstm.py::test_a_scan_in_blocks_is_the_recurrence_step_by_step",
+    ),
+    "sign of the forget share's derivative": fault(
+        MINIMAL, "np.multiply(-delta,", "np.multiply(delta,", MINIMAL_STEP
+    ),
+    "the share kept taken from the step itself on the way back": fault(
+        MINIMAL, "np.concatenate((np.ones_like(last)[None], keep[:0:-1]))[: len(keep)]", "keep[::-1]", MINIMAL_STEP
     ),
 }  # fmt: skip
 
