@@ -182,7 +182,7 @@ FAULTS = {
         VARIANT_EQUATIONS,
     ),
     "the weights of gates on gates transposed": fault(
-        VARIANT, 'np.split(r_prev @ w["w_r"].T', 'np.split(r_prev @ w["w_r"]', VARIANT_EQUATIONS
+        VARIANT, '_split(r_prev @ w["w_r"].T', '_split(r_prev @ w["w_r"]', VARIANT_EQUATIONS
     ),
     "zoneout mixes the other way round": fault(
         VARIANT, "h + d_h * (h_prev - h)", "h_prev + d_h * (h - h_prev)", VARIANT_EQUATIONS

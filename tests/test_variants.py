@@ -1,8 +1,12 @@
 """Every variant of the LSTM cell: against an oracle written from the papers (variant_oracle.py), by complex step, and
 the properties that each switch, its masks and its state must have."""
 
+import contextlib
 import importlib.util
+import inspect
+import io
 import itertools
+import re
 from pathlib import Path
 
 import numpy as np
@@ -231,7 +235,7 @@ def test_slopes_of_activations(name):
         z = np.array([-40.0, -3.1, -0.9, -0.2, 0.15, 0.6, 2.3, 45.0])
         exact = f(z + 1e-30j).imag / 1e-30
         np.testing.assert_allclose(f.slope(z, f(z)), exact, rtol=1e-12, atol=1e-15)
-        with np.errstate(all="raise"):
+        with np.errstate(over="raise", invalid="raise", divide="raise"):
             far = np.array([-1e4, 1e4], np.float32)
             assert f(far).dtype == f.slope(far, f(far)).dtype == np.float32
             assert np.isfinite(f(far)).all()
@@ -493,6 +497,22 @@ def test_a_variant_trains(rng):
         layer.parameters.writable()[...] -= 0.05 * grads.flat
     assert losses[-1] < 0.8 * losses[0]
     assert layer.parameters["c0_l0"].any()
+
+
+@pytest.mark.parametrize("page", ["variants.md", "variantes.md"])
+def test_the_pages_name_every_switch_and_parameter_and_their_code_runs(page):
+    text = (Path(__file__).parents[1] / "docs" / page).read_text(encoding="utf-8")
+    arguments = list(inspect.signature(LSTM).parameters)
+    for switch in arguments[arguments.index("peepholes") :]:
+        assert f"`{switch}=" in text, switch
+    every = Variant(peepholes=True, full_gate_recurrence=True, layer_norm="cell", projection=True)
+    for name in (*every.shapes(1, 1), "h0", "c0"):
+        assert re.search(rf"`{name}[`_]", text), name
+    code = re.findall(r"```python\n(.*?)```", text, re.S)
+    assert len(code) == 1
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        exec(code[0], {})
+    assert "'zoneout': [0.1, 0.05]" in printed.getvalue()
 
 
 # ---- refusals -------------------------------------------------------------------------------------------------------

@@ -110,6 +110,12 @@ def _rows(parts: Sequence[Array], width: int, dtype: np.dtype[Any]) -> Array:
     return np.concatenate(parts) if parts else np.zeros((0, width), dtype)
 
 
+def _split(rows: Array, parts: int) -> list[Array]:
+    """Return the blocks (n, H) of ``rows`` (n, parts · H)."""
+    whole = rows.reshape(len(rows), parts, rows.shape[1] // parts)
+    return [whole[:, k] for k in range(parts)]
+
+
 def _clip(value: Array, bound: float | None) -> tuple[Array, Array | None]:
     """Keep ``value`` within ± ``bound``; return with it where the gradient passes. NaN stays."""
     if bound is None:
@@ -165,12 +171,11 @@ class VariantCell:
         if v.layer_norm is not None:
             norm_h = normalize(z_h)
             z_h = norm_h.value * w["gain_h"]
-        blocks = np.split(z_x + z_h, len(v.blocks), axis=1)
-        z = dict(zip(v.blocks, blocks, strict=True))
+        z = dict(zip(v.blocks, _split(z_x + z_h, len(v.blocks)), strict=True))
         r_prev = None
         if v.full_gate_recurrence:
             r_prev = np.concatenate(r, axis=1)
-            for k, part in zip(v.gates, np.split(r_prev @ w["w_r"].T, len(v.gates), axis=1), strict=True):
+            for k, part in zip(v.gates, _split(r_prev @ w["w_r"].T, len(v.gates)), strict=True):
                 z[k] = z[k] + part
         a: dict[str, Array] = {}
         inside: dict[str, Array | None] = {}
@@ -243,7 +248,7 @@ class VariantCell:
         dr_prev: list[Array] = []
         if v.full_gate_recurrence:
             dgates = np.concatenate([dz[k] for k in v.gates], axis=1)
-            dr_prev = np.split(dgates @ w["w_r"], len(v.gates), axis=1)
+            dr_prev = _split(dgates @ w["w_r"], len(v.gates))
         dz_h = flat if s.norm_h is None else normalize_backward(s.norm_h, flat * w["gain_h"])
         dh_before = dz_h @ w.w_h
         dh_before = dh_before if m is None else dh_before * m

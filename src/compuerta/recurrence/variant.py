@@ -95,18 +95,18 @@ class Variant:
         """Whether this is the plain cell."""
         return not self.changed()
 
-    @property
+    @cached_property
     def gates(self) -> tuple[str, ...]:
         """The gates with parameters of their own, in the public order i, f, o."""
         here = {"i": self.input_gate, "f": self.forget_gate and not self.coupled, "o": self.output_gate}
         return tuple(k for k in LSTM_ORDER if LSTM[k].is_gate and here[k])
 
-    @property
+    @cached_property
     def blocks(self) -> tuple[str, ...]:
         """The blocks of the stacked parameters, in the public order i, f, g, o without the gates that are not there."""
         return tuple(k for k in LSTM_ORDER if not LSTM[k].is_gate or k in self.gates)
 
-    @property
+    @cached_property
     def parts(self) -> tuple[str, ...]:
         """The parts of the state: h, c, and with full gate recurrence the gates."""
         return ("h", "c", *(self.gates if self.full_gate_recurrence else ()))
