@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import compuerta
 from compuerta import LSTM, Dense, Embedding, Sequential, activations, recurrence, textbook
@@ -207,6 +209,52 @@ def test_stack_gradients(rng, numpy_engine, complex_step, assert_same_gradient, 
     layer = make(rng, case, 2, 2, 2, bidirectional=True, dropout=0.3)
     x, state = rng.standard_normal((2, 3, 2)), random_state(layer, 2, rng)
     check_gradients(layer, x, state, [3, 2], 5, rng, complex_step, assert_same_gradient)
+
+
+@st.composite
+def combinations(draw):
+    """Any switches at once, sound or not."""
+    on = {name: draw(st.booleans()) for name in ("peepholes", "coupled", "full_gate_recurrence", "learn_state")}
+    on |= {name: draw(st.integers(0, 3)) > 0 for name in ("input_gate", "forget_gate", "output_gate")}
+    for name in ("gate_activation", "input_activation", "output_activation"):
+        on[name] = draw(st.sampled_from(["Sigmoid", "Tanh", "Softsign", "Identity", "Elu", ["HardSigmoid", 0.3, 0.4]]))
+    on["layer_norm"] = draw(st.sampled_from([None, "gates", "cell"]))
+    on["projection_size"] = draw(st.sampled_from([None, 1, 2, 3]))
+    on["cell_clip"], on["clip"] = draw(st.sampled_from([None, 0.8])), draw(st.sampled_from([None, 1.1]))
+    on["zoneout"] = draw(st.sampled_from([0.0, (0.3, 0.2)]))
+    on["recurrent_dropout"] = draw(st.sampled_from([0.0, 0.3]))
+    on["weight_drop"] = draw(st.sampled_from([0.0, 0.3]))
+    return on
+
+
+@given(combinations(), st.integers(0, 2**32 - 1), st.booleans())
+def test_any_combination_is_refused_or_is_its_equations_with_exact_gradients(complex_step, on, seed, training):
+    gates = (on["input_gate"], on["forget_gate"], on["output_gate"])
+    unsound = (on["coupled"] and not all(gates[:2])) or ((on["peepholes"] or on["full_gate_recurrence"])
+                                                         and not any(gates))  # fmt: skip
+    if unsound:
+        with pytest.raises(SettingError, match="exclude each other"):
+            LSTM(2, 2, rng=0, **on)
+        return
+    rng = np.random.default_rng(seed)
+    layer = LSTM(2, 2, dtype="float64", rng=0, **on)
+    for name, shape in layer.parameters.shapes.items():
+        layer.parameters[name] = 0.8 * rng.standard_normal(shape)
+    x, state, key = rng.standard_normal((2, 3, 2)), random_state(layer, 2, rng), seed if training else None
+    y, final, record = layer.forward(x, state, record=True, rng=key)
+    masks = (lambda k, d: getattr(record.tape.tapes[k][d], "masks", None)) if training else None
+    expected, expected_final, _ = oracle.run(layer, x, state, [3, 3], on, masks)
+    close((y, *final), (expected, *expected_final), 1e-12)
+
+    def nearly(got, exact, name):  # a gradient may be zero everywhere here: all clipped, or all masked
+        np.testing.assert_allclose(got, exact, rtol=0, atol=1e-9 * max(np.abs(exact).max(), 1e-3), err_msg=name)
+
+    previous = recurrence.engine()
+    recurrence.use_engine("numpy")
+    try:
+        check_gradients(layer, x, state, [3, 2], key, rng, complex_step, nearly)
+    finally:
+        recurrence.use_engine(previous)
 
 
 @pytest.mark.parametrize("case", ["peepholes", "layer norm", "all at once"])

@@ -359,7 +359,10 @@ class VariantCell:
         return tape.packing.unpack(dz_x @ w["w_x"])
 
     def stepper(self, weights: list[Weights], states: list[tuple[Array, ...]], x: Array) -> Callable[[], object]:
-        """Return a function that takes a stack one step on. See :class:`compuerta.recurrence.Cell`."""
+        """Return a function that takes a stack one step on. See :class:`compuerta.recurrence.Cell`.
+
+        Unlike the plain cell's, it makes the small arrays of each step anew.
+        """
         zone = self.variant.zoneout
 
         def step() -> None:
