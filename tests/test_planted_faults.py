@@ -185,7 +185,7 @@ FAULTS = {
         VARIANT, '_split(r_prev @ w["w_r"].T', '_split(r_prev @ w["w_r"]', VARIANT_EQUATIONS
     ),
     "zoneout mixes the other way round": fault(
-        VARIANT, "h + d_h * (h_prev - h)", "h_prev + d_h * (h - h_prev)", VARIANT_EQUATIONS
+        VARIANT, "d_h * h_prev + (1 - d_h) * h", "(1 - d_h) * h_prev + d_h * h", VARIANT_EQUATIONS
     ),
     "c clipped where it is shown and not where it is kept": fault(
         VARIANT, "c = new if v.zoneout[0] == 0", "c = f * c_prev + i * g if v.zoneout[0] == 0", VARIANT_EQUATIONS
@@ -204,7 +204,7 @@ FAULTS = {
         VARIANT, "dh_before if m is None else dh_before * m", "dh_before", VARIANT_STEP
     ),
     "normalisation taken for a constant scale": fault(
-        "recurrence/normalize.py", "    da -= n.value * (n.value * dv).mean(axis=1, keepdims=True)\n", "",
+        "recurrence/normalize.py", "    da -= n.value * _mean(n.value * dv)\n", "",
         VARIANT_STEP,
     ),
     "zoneout drawn by packed row": fault(

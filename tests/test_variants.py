@@ -454,6 +454,9 @@ def test_masks_are_drawn_as_the_papers_say(rng):
         assert set(np.unique(mask)) == {0.0, top}
         assert (mask == 0).mean() == pytest.approx(p, abs=0.04)
     assert masks.zone_h.mean() == pytest.approx(0.1, abs=0.01)
+    c = record.tape.tapes[0][0].read("c")
+    kept = masks.zone_c.reshape(7, 40, 50).swapaxes(0, 1)[:, 1:] == 1
+    assert np.array_equal(c[:, 1:] == c[:, :-1], kept), "a value kept is kept to the last bit"
     layer.backward(record, np.ones(y.shape))
     assert np.array_equal(layer.parameters.flat, before)
     assert not np.array_equal(masks.zone_c[:40], masks.zone_c[40:80])
