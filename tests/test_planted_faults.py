@@ -34,9 +34,9 @@ TEXTBOOK = "test_layers.py::test_lstm_is_the_textbook_one"
 NATIVE_LSTM = "test_native.py::test_an_lstm_is_the_textbook_one_forward_and_backward"
 NATIVE_GRU = "test_native.py::test_a_gru_is_its_equations"
 NATIVE_STEP = "test_native.py::test_gradients_by_complex_step"
-NATIVE_LARGE = "test_native.py::test_large_inputs_saturate"
-NATIVE_STREAM = "test_native.py::test_a_stream_gives_the_bits_of_the_sequence"
-NATIVE_UNITS = "test_native.py::test_activations_are_right_to_four_units_in_the_last_place"
+NATIVE_LARGE = "test_native_bits.py::test_large_inputs_saturate"
+NATIVE_STREAM = "test_native_bits.py::test_a_stream_gives_the_bits_of_the_sequence"
+NATIVE_UNITS = "test_native_around.py::test_activations_are_right_to_four_units_in_the_last_place"
 NATIVE_ANY = "test_native.py::test_every_variant_is_the_numpy_engine"
 ALL = (GOLDEN, STEP, UNROLLED, TAPE, STREAM, TEXTBOOK)
 
@@ -149,7 +149,7 @@ FAULTS = {
     ),
     "weights packed for one engine given to another": fault(
         "layers/recurrent.py", " or kept[1] is not cell:", ":",
-        "test_native.py::test_the_engine_may_change_between_forward_and_backward",
+        "test_native_process.py::test_the_engine_may_change_between_forward_and_backward",
     ),
     "strides of the gradients not told to the library": fault(
         BRIDGE, "run.dy, run.dy_n, run.dy_t = address(dy), dy.strides[0] // itemsize, dy.strides[1] // itemsize",
@@ -158,7 +158,7 @@ FAULTS = {
     "an embedding folded upside down": fault(
         "layers/recurrent.py", "recurrence.active().dense(w_x, table, None)",
         "recurrence.active().dense(w_x, table[::-1], None)",
-        "test_native.py::test_an_embedding_folded_into_the_layer_above_gives_the_same_gradients",
+        "test_native_around.py::test_an_embedding_folded_into_the_layer_above_gives_the_same_gradients",
     ),
     "textbook: output gate's place in the gradient of C": fault(
         "textbook.py", 'dC + dh * s["o"] * (1', 'dC + dh * s["i"] * (1',
@@ -215,13 +215,13 @@ C_FAULTS = {
     ),
     "softmax without its one-hot": fault(
         "training.h", "    to[target] -= (real)j->scale;\n", "",
-        "test_native.py::test_cross_entropy_over_threads_and_its_gradient",
+        "test_native_around.py::test_cross_entropy_over_threads_and_its_gradient",
     ),
     "decay left out of the gradient": fault(
-        "training.h", " + pulled * p_;", ";", "test_native.py::test_adam_over_threads"
+        "training.h", " + pulled * p_;", ";", "test_native_around.py::test_adam_over_threads"
     ),
     "gradient of the dense weights from the first rows only": fault(
-        "dense.h", "dz + from * 4 * VL, 1,", "dz, 1,", "test_native.py::test_dense_and_its_gradients"
+        "dense.h", "dz + from * 4 * VL, 1,", "dz, 1,", "test_native_around.py::test_dense_and_its_gradients"
     ),
     "coefficient of the exponential": fault("vector.h", "power[7] / 5040.0", "power[7] / 5041.0", NATIVE_UNITS),
 }  # fmt: skip
@@ -267,7 +267,7 @@ def assert_red(returncode, said):
 
 def engine_for(planted):
     """The engine that runs what the fault is in; None is the best there is."""
-    return None if planted.red.startswith("test_native.py") else "numpy"
+    return None if planted.red.startswith("test_native") else "numpy"
 
 
 @pytest.mark.parametrize("engine", [None, "numpy"])
