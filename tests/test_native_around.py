@@ -5,7 +5,8 @@ import functools
 import numpy as np
 import pytest
 
-from compuerta import Dense, Dropout, Embedding, Sequential, recurrence
+from compuerta import Dense, Dropout, Embedding, Sequential, Trainer, recurrence
+from compuerta.training import Shuffled, cross_entropy
 from native_engine import CLOSE, KINDS, SENTINEL, VARIANTS, close, dtypes, kinds, parts_of, same_bits
 
 # ---- sigmoid and tanh -----------------------------------------------------------------------------------------------
@@ -92,7 +93,7 @@ def test_activations_of_what_is_no_number_or_beyond_all(library, variant, dtype,
 # ---- what stands around the recurrence -------------------------------------------------------------------------------
 
 #: Rows, inputs, outputs: none, one, tails of every vector, and more rows than are prepared together.
-DENSE = [(0, 3, 2), (1, 1, 1), (5, 3, 4), (97, 64, 64), (200, 70, 85), (300, 33, 130)]
+DENSE = [(0, 3, 2), (1, 1, 1), (5, 3, 4), (97, 64, 64), (200, 70, 85), (300, 33, 130), (2100, 7, 100)]
 
 
 @pytest.mark.parametrize("shape", DENSE, ids=str)
@@ -117,6 +118,67 @@ def test_dense_and_its_gradients(rng, variant, dtype, shape):
             first = found
     assert same_bits(first, found)
     np.testing.assert_allclose(engine.dense(x, w, None), expected[0] - wide[2], rtol=0, atol=CLOSE[dtype] * 100)
+
+
+@pytest.mark.parametrize("shape", DENSE, ids=str)
+@pytest.mark.parametrize("masked", [False, True])
+@dtypes
+def test_dense_and_cross_entropy_at_once(rng, variant, dtype, shape, masked):
+    """The layer, the loss and the way back, against their definitions in long double."""
+    rows, inputs, outputs = shape
+    x, w = rng.normal(size=(rows, inputs)).astype(dtype), rng.normal(size=(outputs, inputs)).astype(dtype)
+    b, targets = rng.normal(size=outputs).astype(dtype), rng.integers(0, outputs, rows)
+    keep = rng.random(rows) < 0.6 if masked else None
+    wide = [a.astype(np.longdouble) for a in (x, w, b)]
+    z = wide[0] @ wide[1].T + wide[2]
+    softmax = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
+    counted = np.ones(rows, bool) if keep is None else keep
+    loss = -np.log(softmax[np.arange(rows), targets])[counted].sum()
+    softmax[np.arange(rows), targets] -= 1
+    dz = np.where(counted[:, None], softmax, 0) / 4
+    expected = (dz @ wide[1], dz.T @ wide[0], dz.sum(axis=0))
+    found = []
+    for threads in (1, 3):
+        recurrence.set_num_threads(threads)
+        dw, db = np.full((outputs + 2, inputs), SENTINEL, dtype), np.full(outputs + 2, SENTINEL, dtype)
+        total, dx = recurrence.active().dense_cross_entropy(x, w, b, targets, keep, 0.25, dw[1:-1], db[1:-1])
+        np.testing.assert_allclose(total, float(loss), rtol=CLOSE[dtype])
+        for name, got, value in zip(("dx", "dw", "db"), (dx, dw[1:-1], db[1:-1]), expected, strict=True):
+            close(got, value, name, dtype, least=1.0)
+        assert (dw[[0, -1]] == SENTINEL).all()
+        assert (db[[0, -1]] == SENTINEL).all()
+        found.append((np.float64(total), dx, dw, db))
+    assert same_bits(*found)
+
+
+def test_a_row_that_does_not_count_may_hold_anything(rng, variant):
+    """Its own gradient is zero and the loss is that of the others, even where its logits are no numbers."""
+    x, w, b = rng.normal(size=(9, 6)), rng.normal(size=(21, 6)), rng.normal(size=21)
+    targets, keep, out = rng.integers(0, 21, 9), np.arange(9) != 4, (np.empty((21, 6)), np.empty(21))
+    expected, dx = recurrence.active().dense_cross_entropy(x, w, b, targets, keep, 1.0, *out)
+    x[4] = np.nan
+    total, got = recurrence.active().dense_cross_entropy(x, w, b, targets, keep, 1.0, *out)
+    assert total == expected
+    assert not got[4].any()
+    assert same_bits([got[keep]], [dx[keep]])
+
+
+@kinds
+def test_the_trainer_takes_the_same_step_at_once_and_one_after_another(rng, variant, kind):
+    """A loss that the trainer does not know is computed after the last layer, cross_entropy together with it."""
+
+    def model():
+        layers = (KINDS[kind](4, 6, dtype="float64", rng=2), Dense(6, 5, dtype="float64", rng=3))
+        return Sequential(*layers)
+
+    x, y = rng.normal(size=(7, 9, 4)), rng.integers(0, 5, (7, 9))
+    found = []
+    for loss in (cross_entropy, lambda *given: cross_entropy(*given)):
+        trainer = Trainer(model(), loss, learning_rate=0.01, clip=0.1, rng=0)
+        trainer.fit(Shuffled(x, y), updates=3)
+        found.append((np.array(trainer.losses), trainer.model.parameters.flat))
+    for a, b in zip(*found, strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-12)
 
 
 def test_dense_reads_strides_and_keeps_nan_in_its_row(rng, variant):
@@ -176,6 +238,22 @@ def test_sum_of_squares(rng, variant, dtype, size):
     np.testing.assert_allclose(recurrence.active().sum_of_squares(array), expected, rtol=1e-12)
     if dtype == "float32" and size:
         np.testing.assert_allclose(recurrence.active().sum_of_squares(array * 1e30), expected * 1e60, rtol=1e-5)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("size", [1, 15, 17, 40_000])
+@dtypes
+def test_one_number_that_is_not_finite_is_found(rng, variant, dtype, size, bad):
+    """Wherever it stands; and the largest number there is passes."""
+    array = rng.normal(size=size).astype(dtype)
+    array[rng.integers(0, size)] = np.finfo(dtype).max
+    for threads in (1, 3):
+        recurrence.set_num_threads(threads)
+        assert recurrence.active().all_finite(array)
+        for at in {0, size // 2, size - 1}:
+            spoilt = array.copy()
+            spoilt[at] = bad
+            assert not recurrence.active().all_finite(spoilt)
 
 
 @pytest.mark.parametrize("decay", [(0.0, 0.0), (0.1, 0.0), (0.0, 0.01)], ids=["plain", "through_gradient", "decoupled"])
