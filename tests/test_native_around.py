@@ -98,7 +98,7 @@ DENSE = [(0, 3, 2), (1, 1, 1), (5, 3, 4), (97, 64, 64), (200, 70, 85), (300, 33,
 
 @pytest.mark.parametrize("shape", DENSE, ids=str)
 @dtypes
-def test_dense_and_its_gradients(rng, variant, dtype, shape):
+def test_dense_and_its_gradients_over_threads(rng, variant, dtype, shape):
     rows, inputs, outputs = shape
     x, w = rng.normal(size=(rows, inputs)).astype(dtype), rng.normal(size=(outputs, inputs)).astype(dtype)
     b, dy = rng.normal(size=outputs).astype(dtype), rng.normal(size=(rows, outputs)).astype(dtype)
@@ -123,7 +123,7 @@ def test_dense_and_its_gradients(rng, variant, dtype, shape):
 @pytest.mark.parametrize("shape", DENSE, ids=str)
 @pytest.mark.parametrize("masked", [False, True])
 @dtypes
-def test_dense_and_cross_entropy_at_once(rng, variant, dtype, shape, masked):
+def test_dense_and_cross_entropy_at_once_over_threads(rng, variant, dtype, shape, masked):
     """The layer, the loss and the way back, against their definitions in long double."""
     rows, inputs, outputs = shape
     x, w = rng.normal(size=(rows, inputs)).astype(dtype), rng.normal(size=(outputs, inputs)).astype(dtype)
@@ -243,7 +243,7 @@ def test_sum_of_squares(rng, variant, dtype, size):
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("size", [1, 15, 17, 40_000])
 @dtypes
-def test_one_number_that_is_not_finite_is_found(rng, variant, dtype, size, bad):
+def test_one_number_that_is_not_finite_is_found_over_threads(rng, variant, dtype, size, bad):
     """Wherever it stands; and the largest number there is passes."""
     array = rng.normal(size=size).astype(dtype)
     array[rng.integers(0, size)] = np.finfo(dtype).max

@@ -222,19 +222,19 @@ C_FAULTS = {
     ),
     "gradient of the dense weights from the first rows only": fault(
         "dense.h", "dz + from * j->pitch, j->pitch, j->first", "dz, j->pitch, j->first",
-        "test_native_around.py::test_dense_and_its_gradients",
+        "test_native_around.py::test_dense_and_its_gradients_over_threads",
     ),
     "gradient of the dense weights begun anew with every rows at hand": fault(
         "dense.h", "j->pitch, j->first || from, sums", "j->pitch, from, sums",
-        "test_native_around.py::test_dense_and_its_gradients",
+        "test_native_around.py::test_dense_and_its_gradients_over_threads",
     ),
     "gradient of the dense bias begun anew with every rows at hand": fault(
         "dense.h", "vec total = j->first ? load(bias + v) : (vec){0};", "vec total = {0};",
-        "test_native_around.py::test_dense_and_its_gradients",
+        "test_native_around.py::test_dense_and_its_gradients_over_threads",
     ),
     "targets of the first rows for all rows at hand": fault(
         "dense.h", "d->targets[row]", "d->targets[from + i]",
-        "test_native_around.py::test_dense_and_cross_entropy_at_once",
+        "test_native_around.py::test_dense_and_cross_entropy_at_once_over_threads",
     ),
     "rows that do not count left as they are": fault(
         "dense.h", "    memset(z + kept, 0, (size_t)(j->vectors * VL - kept) * sizeof(real));\n", "",
@@ -242,7 +242,7 @@ C_FAULTS = {
     ),
     "infinity taken for a number": fault(
         "training.h", "if (zero != 0) j->found = 1;", "if (zero > 0) j->found = 1;",
-        "test_native_around.py::test_one_number_that_is_not_finite_is_found",
+        "test_native_around.py::test_one_number_that_is_not_finite_is_found_over_threads",
     ),
     "coefficient of the exponential": fault("vector.h", "power[7] / 5040.0", "power[7] / 5041.0", NATIVE_UNITS),
 }  # fmt: skip
