@@ -15,9 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import compuerta
-from compuerta import LSTM, Dense, Embedding, Sequential, activations, recurrence, textbook
+from compuerta import LSTM, Dense, Embedding, Sequential, activations, files, recurrence, textbook
 from compuerta.activations import ACTIVATIONS, IDENTITY, Activation
-from compuerta.errors import SettingError, ShapeError
+from compuerta.errors import FileFormatError, SettingError, ShapeError
 from compuerta.layers import Parameters
 from compuerta.recurrence import Variant, VariantCell
 
@@ -616,6 +616,29 @@ def test_options_out_of_their_range(options, message):
 def test_projection_size_is_a_size(size):
     with pytest.raises(ShapeError, match="projection_size must be a positive integer"):
         LSTM(2, 3, rng=0, projection_size=size)
+
+
+@pytest.mark.parametrize(
+    "switches",
+    [
+        {"coupled": True, "forget_gate": False},
+        {"gate_activation": ["os.system", 1]},
+        {"gate_activation": {"name": "Tanh"}},
+        {"input_activation": ["HardSigmoid", "0.2"]},
+        {"layer_norm": {}},
+        {"zoneout": [0.1, "x"]},
+        {"zoneout": {"c": 0.1}},
+        {"cell_clip": "3"},
+        {"projection_size": 10**30},
+        {"projection_size": 2, "peepholes": True},
+    ],
+)
+def test_a_file_whose_switches_do_not_fit_is_refused(rng, tmp_path, switches):
+    layer, path = make(rng, "plain", 2, 3), tmp_path / "m.safetensors"
+    config = ["LSTM", layer.config() | switches]
+    files.write(path, dict(layer.parameters), {"kind": "Layer", "model": config})
+    with pytest.raises(FileFormatError):
+        compuerta.load(path)
 
 
 def test_a_state_of_other_parts_is_refused(rng):
