@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compuerta import GRU, LSTM, Dense, Dropout, Embedding, Last, Sequential, textbook
+from compuerta import GRU, LSTM, Dense, Dropout, Embedding, Last, MinLSTM, Sequential, textbook
 from compuerta.errors import SettingError, ShapeError
 from compuerta.layers import LAYERS, Activation, Parameters
 
@@ -17,6 +17,7 @@ RECURRENT = {
     "lstm": lambda *a, **k: LSTM(*a, **k),
     "gru_after": lambda *a, **k: GRU(*a, **k),
     "gru_before": lambda *a, **k: GRU(*a, reset_after=False, **k),
+    "min_lstm": lambda *a, **k: MinLSTM(*a, **k),
 }
 TOLERANCE = {"float32": 2e-6, "float64": 1e-13}
 kinds = pytest.mark.parametrize("kind", RECURRENT)
@@ -652,7 +653,7 @@ def test_packed_weights_follow_every_write(rng, kind):
     for write in ("item", "flat"):
         old = layer.parameters.flat.copy()
         if write == "item":
-            layer.parameters["w_h_l0"] = rng.standard_normal(layer.parameters.shapes["w_h_l0"])
+            layer.parameters["w_x_l0"] = rng.standard_normal(layer.parameters.shapes["w_x_l0"])
         else:
             layer.parameters.writable()[...] += 0.1
         changed = layer(x)[0]

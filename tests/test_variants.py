@@ -1,23 +1,26 @@
 """Every variant of the LSTM cell: against an oracle written from the papers (variant_oracle.py), by complex step, and
 the properties that each switch, its masks and its state must have."""
 
-import importlib.util
+import contextlib
+import inspect
+import io
 import itertools
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import compuerta
-from compuerta import LSTM, Dense, Embedding, Sequential, activations, recurrence, textbook
+import variant_oracle as oracle
+from compuerta import LSTM, Dense, Embedding, Last, Sequential, Trainer, activations, files, recurrence, textbook
 from compuerta.activations import ACTIVATIONS, IDENTITY, Activation
-from compuerta.errors import SettingError, ShapeError
+from compuerta.errors import FileFormatError, SettingError, ShapeError
 from compuerta.layers import Parameters
 from compuerta.recurrence import Variant, VariantCell
-
-_spec = importlib.util.spec_from_file_location("variant_oracle", Path(__file__).with_name("variant_oracle.py"))
-oracle = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(oracle)
+from compuerta.training import Shuffled, squared_error
 
 #: Bounds and probabilities are such that in these small networks both sides of each are visited.
 CASES = {
@@ -205,6 +208,52 @@ def test_stack_gradients(rng, numpy_engine, complex_step, assert_same_gradient, 
     check_gradients(layer, x, state, [3, 2], 5, rng, complex_step, assert_same_gradient)
 
 
+@st.composite
+def combinations(draw):
+    """Any switches at once, sound or not."""
+    on = {name: draw(st.booleans()) for name in ("peepholes", "coupled", "full_gate_recurrence", "learn_state")}
+    on |= {name: draw(st.integers(0, 3)) > 0 for name in ("input_gate", "forget_gate", "output_gate")}
+    for name in ("gate_activation", "input_activation", "output_activation"):
+        on[name] = draw(st.sampled_from(["Sigmoid", "Tanh", "Softsign", "Identity", "Elu", ["HardSigmoid", 0.3, 0.4]]))
+    on["layer_norm"] = draw(st.sampled_from([None, "gates", "cell"]))
+    on["projection_size"] = draw(st.sampled_from([None, 1, 2, 3]))
+    on["cell_clip"], on["clip"] = draw(st.sampled_from([None, 0.8])), draw(st.sampled_from([None, 1.1]))
+    on["zoneout"] = draw(st.sampled_from([0.0, (0.3, 0.2)]))
+    on["recurrent_dropout"] = draw(st.sampled_from([0.0, 0.3]))
+    on["weight_drop"] = draw(st.sampled_from([0.0, 0.3]))
+    return on
+
+
+@given(combinations(), st.integers(0, 2**32 - 1), st.booleans())
+def test_any_combination_is_refused_or_is_its_equations_with_exact_gradients(complex_step, on, seed, training):
+    gates = (on["input_gate"], on["forget_gate"], on["output_gate"])
+    unsound = (on["coupled"] and not all(gates[:2])) or ((on["peepholes"] or on["full_gate_recurrence"])
+                                                         and not any(gates))  # fmt: skip
+    if unsound:
+        with pytest.raises(SettingError, match="exclude each other"):
+            LSTM(2, 2, rng=0, **on)
+        return
+    rng = np.random.default_rng(seed)
+    layer = LSTM(2, 2, dtype="float64", rng=0, **on)
+    for name, shape in layer.parameters.shapes.items():
+        layer.parameters[name] = 0.8 * rng.standard_normal(shape)
+    x, state, key = rng.standard_normal((2, 3, 2)), random_state(layer, 2, rng), seed if training else None
+    y, final, record = layer.forward(x, state, record=True, rng=key)
+    masks = (lambda k, d: getattr(record.tape.tapes[k][d], "masks", None)) if training else None
+    expected, expected_final, _ = oracle.run(layer, x, state, [3, 3], on, masks)
+    close((y, *final), (expected, *expected_final), 1e-12)
+
+    def nearly(got, exact, name):  # a gradient may be zero everywhere here: all clipped, or all masked
+        np.testing.assert_allclose(got, exact, rtol=0, atol=1e-9 * max(np.abs(exact).max(), 1e-3), err_msg=name)
+
+    previous = recurrence.engine()
+    recurrence.use_engine("numpy")
+    try:
+        check_gradients(layer, x, state, [3, 2], key, rng, complex_step, nearly)
+    finally:
+        recurrence.use_engine(previous)
+
+
 @pytest.mark.parametrize("case", ["peepholes", "layer norm", "all at once"])
 def test_token_gradients(rng, numpy_engine, complex_step, assert_same_gradient, case):
     layer = make(rng, case, 4, 2, tokens=True)
@@ -231,7 +280,7 @@ def test_slopes_of_activations(name):
         z = np.array([-40.0, -3.1, -0.9, -0.2, 0.15, 0.6, 2.3, 45.0])
         exact = f(z + 1e-30j).imag / 1e-30
         np.testing.assert_allclose(f.slope(z, f(z)), exact, rtol=1e-12, atol=1e-15)
-        with np.errstate(all="raise"):
+        with np.errstate(over="raise", invalid="raise", divide="raise"):
             far = np.array([-1e4, 1e4], np.float32)
             assert f(far).dtype == f.slope(far, f(far)).dtype == np.float32
             assert np.isfinite(f(far)).all()
@@ -402,6 +451,9 @@ def test_masks_are_drawn_as_the_papers_say(rng):
         assert set(np.unique(mask)) == {0.0, top}
         assert (mask == 0).mean() == pytest.approx(p, abs=0.04)
     assert masks.zone_h.mean() == pytest.approx(0.1, abs=0.01)
+    c = record.tape.tapes[0][0].read("c")
+    kept = masks.zone_c.reshape(7, 40, 50).swapaxes(0, 1)[:, 1:] == 1
+    assert np.array_equal(c[:, 1:] == c[:, :-1], kept), "a value kept is kept to the last bit"
     layer.backward(record, np.ones(y.shape))
     assert np.array_equal(layer.parameters.flat, before)
     assert not np.array_equal(masks.zone_c[:40], masks.zone_c[40:80])
@@ -481,18 +533,36 @@ def test_in_a_model_with_an_embedding_that_is_folded_in(rng, numpy_engine, case)
     assert all(f"{key}={value!r}" in model.summary("en") for key, value in lstm.switches().items())
 
 
-def test_a_variant_trains(rng):
-    """The adding problem's kind of loss falls by plain gradient descent for every switch at once."""
-    layer = LSTM(2, 6, rng=0, dtype="float64", peepholes=True, layer_norm="cell", projection_size=4, learn_state=True)
-    x, target = rng.standard_normal((16, 5, 2)), rng.standard_normal((16, 5, 4)) / 3
-    losses = []
-    for _ in range(60):
-        y, _, tape = layer.forward(x, record=True)
-        losses.append(np.mean((y - target) ** 2))
-        grads = layer.backward(tape, 2 * (y - target) / 16)
-        layer.parameters.writable()[...] -= 0.05 * grads.flat
-    assert losses[-1] < 0.8 * losses[0]
-    assert layer.parameters["c0_l0"].any()
+@pytest.mark.parametrize("case", [*NOISY, "layer norm, c too", "gates that see two gates", "learnt state"])
+def test_a_variant_trains_and_the_same_seed_trains_the_same(rng, case):
+    x = rng.standard_normal((32, 6, 3))
+    target = np.tanh(x[:, :1, :1] - x[:, 2:3, 1:2])
+    found = []
+    for _ in range(2):
+        lstm = LSTM(3, 8, rng=0, **CASES[case])
+        model = Sequential(lstm, Last(), Dense(lstm.width_out, 1, rng=1))
+        before = squared_error(model(x)[0], target)[0]
+        trainer = Trainer(model, squared_error, learning_rate=0.01, clip=1.0, rng=0)
+        trainer.fit(Shuffled(x, target, batch_size=8), updates=150)
+        assert squared_error(model(x)[0], target)[0] < 0.6 * before
+        found.append(model.parameters.flat.copy())
+    assert np.array_equal(*found)
+
+
+@pytest.mark.parametrize("page", ["variants.md", "variantes.md"])
+def test_the_pages_name_every_switch_and_parameter_and_their_code_runs(page):
+    text = (Path(__file__).parents[1] / "docs" / page).read_text(encoding="utf-8")
+    arguments = list(inspect.signature(LSTM).parameters)
+    for switch in arguments[arguments.index("peepholes") :]:
+        assert f"`{switch}=" in text, switch
+    every = Variant(peepholes=True, full_gate_recurrence=True, layer_norm="cell", projection=True)
+    for name in (*every.shapes(1, 1), "h0", "c0"):
+        assert re.search(rf"`{name}[`_]", text), name
+    code = re.findall(r"```python\n(.*?)```", text, re.S)
+    assert len(code) == 1
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        exec(code[0], {})
+    assert "'zoneout': [0.1, 0.05]" in printed.getvalue()
 
 
 # ---- refusals -------------------------------------------------------------------------------------------------------
@@ -545,6 +615,29 @@ def test_options_out_of_their_range(options, message):
 def test_projection_size_is_a_size(size):
     with pytest.raises(ShapeError, match="projection_size must be a positive integer"):
         LSTM(2, 3, rng=0, projection_size=size)
+
+
+@pytest.mark.parametrize(
+    "switches",
+    [
+        {"coupled": True, "forget_gate": False},
+        {"gate_activation": ["os.system", 1]},
+        {"gate_activation": {"name": "Tanh"}},
+        {"input_activation": ["HardSigmoid", "0.2"]},
+        {"layer_norm": {}},
+        {"zoneout": [0.1, "x"]},
+        {"zoneout": {"c": 0.1}},
+        {"cell_clip": "3"},
+        {"projection_size": 10**30},
+        {"projection_size": 2, "peepholes": True},
+    ],
+)
+def test_a_file_whose_switches_do_not_fit_is_refused(rng, tmp_path, switches):
+    layer, path = make(rng, "plain", 2, 3), tmp_path / "m.safetensors"
+    config = ["LSTM", layer.config() | switches]
+    files.write(path, dict(layer.parameters), {"kind": "Layer", "model": config})
+    with pytest.raises(FileFormatError):
+        compuerta.load(path)
 
 
 def test_a_state_of_other_parts_is_refused(rng):

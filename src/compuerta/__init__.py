@@ -18,6 +18,7 @@ __version__ = "0.1.0"
 _WHERE = {
     "LSTM": "layers",
     "GRU": "layers",
+    "MinLSTM": "layers",
     "Dense": "layers",
     "Embedding": "layers",
     "Dropout": "layers",
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from .layers import Dropout as Dropout
     from .layers import Embedding as Embedding
     from .layers import Last as Last
+    from .layers import MinLSTM as MinLSTM
     from .layers import Sequential as Sequential
     from .recurrence import engine as engine
     from .recurrence import num_threads as num_threads

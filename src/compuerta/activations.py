@@ -200,13 +200,11 @@ class Activation:
 
     def __call__(self, z: Array) -> Array:
         """Return the value at ``z``, in its dtype; complex numbers pass."""
-        with np.errstate(all="ignore"):
-            return _KINDS[self.name].value(z, self.alpha or 0.0, self.beta or 0.0)
+        return _KINDS[self.name].value(z, self.alpha or 0.0, self.beta or 0.0)
 
     def slope(self, z: Array, a: Array) -> Array:
         """Return the derivative at ``z``, where the value is ``a``; at a corner, that of one side."""
-        with np.errstate(all="ignore"):
-            return _KINDS[self.name].slope(z, a, self.alpha or 0.0, self.beta or 0.0)
+        return _KINDS[self.name].slope(z, a, self.alpha or 0.0, self.beta or 0.0)
 
 
 SIGMOID, TANH, IDENTITY = Activation("Sigmoid"), Activation("Tanh"), Activation("Identity")

@@ -68,6 +68,15 @@ GRU = _table(
     Quantity("h", "h_t", "(1 − z_t)⊙n_t + z_t⊙h_{t-1}", _TANH),
 )
 
+#: Feng et al. 2024: nothing is seen of h but by h itself, so all steps can be computed at once.
+MIN_LSTM = _table(
+    Quantity("f", "f_t", "σ(W_f·x_t + b_f)", _GATE),
+    Quantity("i", "i_t", "σ(W_i·x_t + b_i)", _GATE),
+    Quantity("g", "C̃_t", "W_C·x_t + b_C", _OPEN),
+    Quantity("h", "h_t", "(f_t⊙h_{t-1} + i_t⊙C̃_t)/(f_t + i_t)", _OPEN),
+)
+
 #: Order of the blocks in stacked parameters (PyTorch's): the only place where it is written.
 LSTM_ORDER = ("i", "f", "g", "o")
 GRU_ORDER = ("r", "z", "n")
+MIN_LSTM_ORDER = ("i", "f", "g")

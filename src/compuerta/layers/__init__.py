@@ -4,6 +4,7 @@ from .activation import Activation
 from .base import Blank, Gradients, Layer, Record
 from .feedforward import Dense, Dropout, Embedding, Last
 from .lstm import LSTM
+from .min_lstm import MinLSTM
 from .parameters import Parameters
 from .recurrent import GRU, Recurrent
 from .sequential import Sequential
@@ -12,7 +13,7 @@ from .trace import Trace
 
 #: The layers that a model file may name.
 LAYERS: dict[str, type[Layer]] = {
-    cls.__name__: cls for cls in (LSTM, GRU, Dense, Embedding, Dropout, Last, Activation, Sequential)
+    cls.__name__: cls for cls in (LSTM, GRU, MinLSTM, Dense, Embedding, Dropout, Last, Activation, Sequential)
 }
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "Gradients",
     "Last",
     "Layer",
+    "MinLSTM",
     "Parameters",
     "Record",
     "Recurrent",

@@ -15,7 +15,8 @@ Array = NDArray[Any]
 class Trace(Mapping[Any, Array]):
     """What a recurrent layer computed, ``trace[key, layer]`` or ``trace[key, layer, direction]``, each (N, T, H).
 
-    Keys are those of :mod:`compuerta.gates`: f, i, g, c, o, h in an LSTM; r, z, n, h in a GRU. ``trace["f", 0]`` is
+    Keys are those of :mod:`compuerta.gates`: f, i, g, c, o, h in an LSTM (a gate that a variant leaves out
+    is 1); r, z, n, h in a GRU; f, i, g, h in a MinLSTM. ``trace["f", 0]`` is
     the forget gate of the first stacked layer, read forward in time; direction 1 is the one that reads backward.
     Values stand where their inputs stand and are zero past a row's length.
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import Phrase, SettingError
-from . import numpy_around, numpy_gru, numpy_lstm
+from . import numpy_around, numpy_gru, numpy_lstm, numpy_minlstm
 from .binding import Library, load
 from .inputs import bounded
 from .memory import empty
@@ -28,8 +28,8 @@ from .threads import num_threads, set_num_threads
 from .variant import Variant
 
 __all__ = [
-    "Cell", "Engine", "Tape", "Variant", "VariantCell", "active", "empty", "engine", "engines", "lstm", "num_threads",
-    "set_num_threads", "use_engine", "variants", "why_not_native",
+    "Cell", "Engine", "Tape", "Variant", "VariantCell", "active", "empty", "engine", "engines", "lstm", "min_lstm",
+    "num_threads", "set_num_threads", "use_engine", "variants", "why_not_native",
 ]  # fmt: skip
 
 Array = NDArray[Any]
@@ -114,6 +114,25 @@ class Engine(Protocol):
         ``targets`` are ints (R,) in [0, V). Rows where ``keep`` (R,) is False add nothing.
         """
 
+    def dense_cross_entropy(
+        self,
+        x: Array,
+        w: Array,
+        b: Array | None,
+        targets: Array,
+        keep: Array | None,
+        scale: float,
+        dw: Array,
+        db: Array | None,
+    ) -> tuple[float, Array]:
+        """Return the loss of :meth:`cross_entropy` of the logits x Wᵀ + b, and dx; write dw and db.
+
+        The same as the three methods one after another; an engine may do without ever having all logits.
+        """
+
+    def all_finite(self, array: Array) -> bool:
+        """Return whether a flat array holds neither NaN nor infinity."""
+
     def adam(
         self,
         parameters: Array,
@@ -184,7 +203,9 @@ class _NumpyEngine:
     dense = staticmethod(numpy_around.dense)
     dense_back = staticmethod(numpy_around.dense_back)
     cross_entropy = staticmethod(numpy_around.cross_entropy)
+    dense_cross_entropy = staticmethod(numpy_around.dense_cross_entropy)
     sum_of_squares = staticmethod(numpy_around.sum_of_squares)
+    all_finite = staticmethod(numpy_around.all_finite)
     adam = staticmethod(numpy_around.adam)
 
 
@@ -223,6 +244,14 @@ def active() -> Engine:
     if _active is None:
         _active = _find(os.environ.get("COMPUERTA_ENGINE") or next(iter(engines())))
     return _active
+
+
+_min_lstm = _NumpyCell(numpy_minlstm)
+
+
+def min_lstm() -> Cell:
+    """Return the minimal LSTM, the NumPy engine's."""
+    return _min_lstm
 
 
 def lstm(variant: Variant) -> Cell:

@@ -20,6 +20,7 @@ from .inputs import bounded
 from .masks import Masks
 from .normalize import Normalized, normalize, normalize_backward
 from .packing import Packing
+from .products import of_inputs
 from .tokens import sum_by_token
 from .variant import Variant
 
@@ -109,6 +110,12 @@ def _rows(parts: Sequence[Array], width: int, dtype: np.dtype[Any]) -> Array:
     return np.concatenate(parts) if parts else np.zeros((0, width), dtype)
 
 
+def _split(rows: Array, parts: int) -> list[Array]:
+    """Return the blocks (n, H) of ``rows`` (n, parts · H)."""
+    whole = rows.reshape(len(rows), parts, rows.shape[1] // parts)
+    return [whole[:, k] for k in range(parts)]
+
+
 def _clip(value: Array, bound: float | None) -> tuple[Array, Array | None]:
     """Keep ``value`` within ± ``bound``; return with it where the gradient passes. NaN stays."""
     if bound is None:
@@ -164,20 +171,18 @@ class VariantCell:
         if v.layer_norm is not None:
             norm_h = normalize(z_h)
             z_h = norm_h.value * w["gain_h"]
-        blocks = np.split(z_x + z_h, len(v.blocks), axis=1)
-        z = dict(zip(v.blocks, blocks, strict=True))
+        z = dict(zip(v.blocks, _split(z_x + z_h, len(v.blocks)), strict=True))
         r_prev = None
         if v.full_gate_recurrence:
             r_prev = np.concatenate(r, axis=1)
-            for k, part in zip(v.gates, np.split(r_prev @ w["w_r"].T, len(v.gates), axis=1), strict=True):
+            for k, part in zip(v.gates, _split(r_prev @ w["w_r"].T, len(v.gates)), strict=True):
                 z[k] = z[k] + part
         a: dict[str, Array] = {}
         inside: dict[str, Array | None] = {}
-        one = np.ones_like(c_prev)
 
         def gate(k: str, sees: Array) -> Array:
             if k not in z:
-                return one
+                return np.ones_like(c_prev)
             if v.peepholes:
                 z[k] = z[k] + w.peep[k] * sees
             z[k], inside[k] = _clip(z[k], v.clip)
@@ -197,8 +202,8 @@ class VariantCell:
         out = o * shown
         h = out @ w["w_hr"].T if v.projection else out
         d_c, d_h = zone
-        c = new if v.zoneout[0] == 0 else new + d_c * (c_prev - new)
-        h = h if v.zoneout[1] == 0 else h + d_h * (h_prev - h)
+        c = new if v.zoneout[0] == 0 else d_c * c_prev + (1 - d_c) * new
+        h = h if v.zoneout[1] == 0 else d_h * h_prev + (1 - d_h) * h
         return Step(seen_h, c_prev, r_prev, z, a, new, seen, shown, out, h, c, inside, norm_h, norm_c, zone)
 
     def _after(self, s: Step) -> tuple[Array, ...]:
@@ -242,7 +247,7 @@ class VariantCell:
         dr_prev: list[Array] = []
         if v.full_gate_recurrence:
             dgates = np.concatenate([dz[k] for k in v.gates], axis=1)
-            dr_prev = np.split(dgates @ w["w_r"], len(v.gates), axis=1)
+            dr_prev = _split(dgates @ w["w_r"], len(v.gates))
         dz_h = flat if s.norm_h is None else normalize_backward(s.norm_h, flat * w["gain_h"])
         dh_before = dz_h @ w.w_h
         dh_before = dh_before if m is None else dh_before * m
@@ -280,8 +285,8 @@ class VariantCell:
         return VariantTape(packing, xs, norm_x, steps, w, masks, widths) if record else None
 
     def _from_inputs(self, w: Weights, xs: Array) -> tuple[Array, Normalized | None]:
-        """Return the part of the inputs with the bias, (R, G·H): a product, or columns of ``w_x`` by token id."""
-        z_x = np.take(w["w_x"].T, xs, axis=0, mode="clip") if xs.ndim == 1 else xs @ w["w_x"].T
+        """Return the part of the inputs with the bias, (R, G·H)."""
+        z_x = of_inputs(xs, w["w_x"])
         norm_x = None
         if self.variant.layer_norm is not None:
             norm_x = normalize(z_x)
@@ -353,7 +358,10 @@ class VariantCell:
         return tape.packing.unpack(dz_x @ w["w_x"])
 
     def stepper(self, weights: list[Weights], states: list[tuple[Array, ...]], x: Array) -> Callable[[], object]:
-        """Return a function that takes a stack one step on. See :class:`compuerta.recurrence.Cell`."""
+        """Return a function that takes a stack one step on. See :class:`compuerta.recurrence.Cell`.
+
+        Unlike the plain cell's, it makes the small arrays of each step anew.
+        """
         zone = self.variant.zoneout
 
         def step() -> None:

@@ -81,6 +81,25 @@ class Packing:
         """Put the rows of a state (N, ...) back in the order of the batch."""
         return state if self._order is None else state[self._unorder]
 
+    def grid(self, rows: Array, fill: float) -> Array:
+        """(P, ...) to (steps, N, ...), rows in packed order, ``fill`` where a row no longer runs."""
+        if self._order is None:
+            return rows.reshape(self.t, self.n, *rows.shape[1:])
+        out = np.full((len(self.steps), self.n, *rows.shape[1:]), fill, rows.dtype)
+        out[self._running()] = rows
+        return out
+
+    def flat(self, grid: Array) -> Array:
+        """(steps, N, ...) to (P, ...): what :meth:`grid` spread out."""
+        rows: Array = grid.reshape(self.rows, *grid.shape[2:]) if self._order is None else grid[self._running()]
+        return rows
+
+    def _running(self) -> NDArray[np.bool_]:
+        """(steps, N): which rows run at each step."""
+        counts = np.array([count for _, count in self.steps], np.intp)
+        running: NDArray[np.bool_] = np.arange(self.n) < counts[:, None]
+        return running
+
     # A history is (N + P, ...): the initial state's rows, then the state after each packed row.
 
     def before(self, history: Array) -> Array:

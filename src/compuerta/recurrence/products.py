@@ -47,6 +47,11 @@ def from_inputs(xs: Array, w_x: Array, b: Array, out: Array) -> None:
     out += b
 
 
+def of_inputs(xs: Array, w_x: Array) -> Array:
+    """Return ``xs`` (P, F) times ``w_x`` (G·H, F) transposed, or columns of ``w_x`` gathered by token id (P,)."""
+    return np.take(w_x.T, xs, axis=0, mode="clip") if xs.ndim == 1 else xs @ w_x.T
+
+
 def cut(w: Array, out: Array) -> tuple[Array, Array, tuple[int, ...]]:
     """Return views ``(w_, out_, shape)`` with which ``np.matmul(a.reshape(shape), w_, out=out_)`` is ``out = a @ w``.
 

@@ -13,7 +13,7 @@ With ′ for the step before, ⊙ elementwise, and every switch on, one step is
 
     ĥ &= W_{hr}\,(o ⊙ ψ(\mathrm{LN}(ĉ) ⊙ γ_c + β_c))
 
-    c &= ĉ + d_c ⊙ (c' - ĉ), \quad h = ĥ + d_h ⊙ (h' - ĥ)
+    c &= d_c ⊙ c' + (1 - d_c) ⊙ ĉ, \quad h = d_h ⊙ h' + (1 - d_h) ⊙ ĥ
 
 where m and d are masks in training, and 1 and the probabilities of zoneout otherwise.
 """
@@ -95,18 +95,18 @@ class Variant:
         """Whether this is the plain cell."""
         return not self.changed()
 
-    @property
+    @cached_property
     def gates(self) -> tuple[str, ...]:
         """The gates with parameters of their own, in the public order i, f, o."""
         here = {"i": self.input_gate, "f": self.forget_gate and not self.coupled, "o": self.output_gate}
         return tuple(k for k in LSTM_ORDER if LSTM[k].is_gate and here[k])
 
-    @property
+    @cached_property
     def blocks(self) -> tuple[str, ...]:
         """The blocks of the stacked parameters, in the public order i, f, g, o without the gates that are not there."""
         return tuple(k for k in LSTM_ORDER if not LSTM[k].is_gate or k in self.gates)
 
-    @property
+    @cached_property
     def parts(self) -> tuple[str, ...]:
         """The parts of the state: h, c, and with full gate recurrence the gates."""
         return ("h", "c", *(self.gates if self.full_gate_recurrence else ()))
