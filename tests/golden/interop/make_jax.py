@@ -1,6 +1,6 @@
 """Write parameters of Flax and Equinox as npz, and jax.npz: inputs, states and outputs of each.
 
-    python tests/golden/interop/make_jax.py
+python tests/golden/interop/make_jax.py
 """
 
 from pathlib import Path

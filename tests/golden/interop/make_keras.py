@@ -1,6 +1,6 @@
 """Write Keras 3's own files (.keras and .weights.h5), and keras.npz: inputs and outputs of each.
 
-    KERAS_BACKEND=torch python tests/golden/interop/make_keras.py
+KERAS_BACKEND=torch python tests/golden/interop/make_keras.py
 """
 
 import os

@@ -1,6 +1,6 @@
 """Write PyTorch's own files (state_dicts as .pt and safetensors), and pytorch.npz: inputs, states and outputs of each.
 
-    python tests/golden/interop/make_pytorch.py
+python tests/golden/interop/make_pytorch.py
 """
 
 from pathlib import Path
