@@ -512,7 +512,7 @@ def test_a_transposed_tensor_is_recognised(rng):
     with pytest.raises(FileFormatError, match="looks transposed"):
         keras.from_weights("LSTM", [np.zeros((16, 3)), np.zeros((4, 16)), np.zeros(16)])
     with pytest.raises(FileFormatError, match="looks transposed"):
-        karpathy.from_matrix(np.zeros((16, 8)))
+        karpathy.from_matrix(np.zeros((20, 9)))
     with pytest.raises(FileFormatError, match="looks transposed"):
         tensorflow1.from_variables({"kernel": np.zeros((16, 7)), "bias": np.zeros(16)})
 
