@@ -154,6 +154,6 @@ def write_npz(path: str, arrays: Mapping[str, Array]) -> None:
     with zipfile.ZipFile(made, "w") as archive:
         for name, array in arrays.items():
             part = io.BytesIO()
-            np.lib.format.write_array(part, np.ascontiguousarray(array), allow_pickle=False)
+            np.lib.format.write_array(part, np.asarray(array, order="C"), allow_pickle=False)
             archive.writestr(zipfile.ZipInfo(name + ".npy"), part.getvalue())  # a date of 1980: the same bytes again
     files.write_bytes(path, made.getvalue())

@@ -67,8 +67,7 @@ def in_order(candidates: Mapping[str, Sequence[Part]], order: str | None, path: 
     found = _orders(places, numbered=True) or _orders(places)
     names = "; ".join(described(steps) for steps in found[:2])
     if not found:
-        layers = ", ".join(f"{n or '.'}: {'/'.join(f'{p.takes or 1}→{p.gives}' for p in parts)}"
-                           for n, parts in candidates.items())  # fmt: skip
+        layers = ", ".join(map(_kinds, candidates.values()))
         raise FileFormatError("error.interop.no_order", path=path, layers=layers)
     if len(found) > 1:
         raise FileFormatError("error.interop.ambiguous", path=path, orders=names)
@@ -125,28 +124,29 @@ _NUMBER = re.compile(r"[_.]?\d+")
 
 
 def _said(candidates: Mapping[str, Sequence[Part]], order: str) -> list[Step]:
-    steps: list[Step] = []
-    for word in order.split(","):
-        name, _, kind = word.strip().rpartition(":") if ":" in word else (word.strip(), "", "")
+    steps: list[Sequence[Part] | str] = []
+    left = dict(candidates)
+    for word in (word.strip() for word in order.split(",")):
+        name, _, kind = word.rpartition(":") if ":" in word else (word, "", "")
         name = "" if name == "." else name
-        parts = [part for part in candidates.get(name, ()) if kind in ("", part.kind)]
-        if not parts and word.strip() in WEIGHTLESS:
-            steps.append(word.strip())
+        if name not in left and word in WEIGHTLESS:
+            steps.append(word)
             continue
-        before = [step for step in steps if isinstance(step, Part)]
-        fitting = [part for part in parts if not before or part.takes == before[-1].gives]
-        if not parts or part_of(steps, name):
-            raise SettingError("error.interop.map_name", got=repr(word), known=", ".join(n or "." for n in candidates))
-        if len(fitting) != 1:
-            known = ", ".join(f"{p.name or '.'}:{p.kind} ({p.takes or 1}→{p.gives})" for p in parts)
-            raise SettingError("error.interop.map_kind", got=repr(word), known=known)
-        steps.append(fitting[0])
-    missing = [name or "." for name in candidates if not part_of(steps, name)]
-    if missing:
-        raise SettingError("error.interop.map_missing", missing=", ".join(missing))
-    return steps
+        parts = [part for part in left.pop(name, ()) if kind in ("", part.kind)]
+        if not parts:
+            raise SettingError(
+                "error.interop.map_name", got=repr(word), known=", ".join(map(_kinds, candidates.values()))
+            )
+        steps.append(parts)
+    if left:
+        raise SettingError("error.interop.map_missing", missing=", ".join(name or "." for name in left))
+    found = _orders([step for step in steps if not isinstance(step, str)], fixed=True)
+    if len(found) != 1:
+        raise SettingError("error.interop.map_fit", got=repr(order), known=", ".join(map(_kinds, candidates.values())))
+    chosen = iter(found[0])
+    return [step if isinstance(step, str) else next(chosen) for step in steps]
 
 
-def part_of(steps: Sequence[Step], name: str) -> Part | None:
-    """Return the layer of a name among some steps, or None."""
-    return next((step for step in steps if isinstance(step, Part) and step.name == name), None)
+def _kinds(parts: Sequence[Part]) -> str:
+    """Return what a layer may be: ``fc:Linear 16→4 / fc:Embedding 1→4``."""
+    return " / ".join(f"{part.name or '.'}:{part.kind} {part.takes or 1}→{part.gives}" for part in parts)

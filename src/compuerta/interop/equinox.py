@@ -43,7 +43,7 @@ def from_arrays(arrays: Mapping[str, Any], *, map: str | None = None, note: Note
         FileFormatError: a tensor is missing, unused, transposed or misshapen; it is named.
     """
     given = {name: np.asarray(value) for name, value in flattened(arrays).items()}
-    return build(_SYSTEM, given, "arrays", map, note, listed=True)[0]
+    return build(_SYSTEM, given, "arrays", map, note, listed=False)[0]
 
 
 def from_module(module: Any, *, note: Note = unnoted) -> Layer:
@@ -71,7 +71,7 @@ def recognise(path: str, head: bytes) -> bool:
 
 def read(path: str, *, note: Note = unnoted, map: str | None = None) -> Layer:
     """Return the model of an npz of arrays. ``map``: see :func:`from_arrays`."""
-    return build(_SYSTEM, archive.read_npz(path), path, map, note, listed=True)[0]
+    return build(_SYSTEM, archive.read_npz(path), path, map, note, listed=False)[0]
 
 
 def write(model: Layer | Task, path: str, *, note: Note = unnoted) -> None:
@@ -89,18 +89,18 @@ def runner(path: str, *, ours: bool, map: str | None = None) -> Runner | None:
     from . import runners
 
     arrays = archive.read_npz(path)
-    _, steps, places = build(_SYSTEM, arrays, path, map, unnoted, listed=True)
+    _, steps, places = build(_SYSTEM, arrays, path, map, unnoted, listed=False)
     return runners.equinox(steps, places, arrays)
 
 
 def _kinds(leaves: Leaves, arrays: Mapping[str, Array]) -> list[tuple[str, int | None, int]]:
     if "weight_hh" in leaves or "weight_ih" in leaves:
-        shape = arrays[leaves["weight_hh"]].shape if "weight_hh" in leaves else (0, 0)
-        hidden = shape[1] if len(shape) == 2 else 0
-        x = arrays[leaves["weight_ih"]].shape if "weight_ih" in leaves else (0, 0)
-        kind = "GRU" if shape[0] == 3 * hidden or shape[0] * 3 == hidden else "LSTM"
+        shape = arrays[leaves["weight_hh"]].shape if "weight_hh" in leaves else ()
+        x = arrays[leaves["weight_ih"]].shape if "weight_ih" in leaves else ()
         hidden = min(shape, default=0)  # the larger side stacks the blocks, however it is turned
-        return [(kind, x[1] if len(x) == 2 else 0, hidden)]
+        kind = "GRU" if max(shape, default=0) == 3 * hidden else "LSTM"
+        takes = 0 if len(x) != 2 else x[1] if x[0] == max(shape, default=0) else x[0]
+        return [(kind, takes, hidden)]
     if "weight" in leaves and arrays[leaves["weight"]].ndim == 2:
         rows, columns = arrays[leaves["weight"]].shape
         linear, table = ("Dense", columns, rows), ("Embedding", None, columns)

@@ -29,7 +29,7 @@ Array = NDArray[Any]
 
 _TITLE = "Flax"
 _GATE = r"(?:ii|if_?|ig|io|hi|hf|hg|ho|ir|iz|in_?|hr|hz|hn)"
-_NAME = re.compile(rf"(?:params[/.])?(?:(?P<prefix>.*?)[/.])?(?P<leaf>(?:{_GATE}[/.])?(?:kernel|bias|embedding))")
+_NAME = re.compile(rf"(?:params[/.])?(?:(?P<prefix>.*?)[/.])??(?P<leaf>(?:{_GATE}[/.])?(?:kernel|bias|embedding))")
 _ORDERS = {"LSTM": LSTM_ORDERS["flax"], "GRU": GRU_ORDERS["flax"]}
 _OURS = {"LSTM": LSTM_ORDERS["compuerta"], "GRU": GRU_ORDERS["compuerta"]}
 

@@ -113,7 +113,7 @@ def written(arrays: Mapping[str, Array], groups: tuple[str, ...] = ()) -> bytes:
         for name in groups:
             file.require_group(name)
         for name, array in arrays.items():
-            file.create_dataset(name, data=np.ascontiguousarray(array))
+            file.create_dataset(name, data=np.asarray(array, order="C"))
     return made.getvalue()
 
 

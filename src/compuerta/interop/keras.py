@@ -72,11 +72,12 @@ def from_weights(kind: str, weights: Sequence[Any], *, reset_after: bool = True)
     arrays = {}
     for k, value in enumerate(values):
         arrays[f"{places[min(k // max(each, 1), len(places) - 1)]}{k % max(each, 1)}"] = value
-    options = {"use_bias": each == (2 if inner == "Dense" else 3), "reset_after": reset_after}
-    wrapped = tuple(Spec(inner, options, place + "|") for place in places)
+    bias = each == (2 if inner == "Dense" else 3)
+    options: dict[str, Any] = {"use_bias": bias} if bias else {"use_bias": bias, "reset_after": reset_after}
+    wrapped = tuple(Spec(inner, options, place) for place in places)
     spec = Spec("Bidirectional", {}, "", wrapped) if both else wrapped[0]
     tensors = Tensors("weights", arrays)
-    made = _read_layer(spec, tensors, name=lambda place, leaf: place.rstrip("|").replace("/cell", "") + leaf)
+    made = _read_layer(spec, tensors, name=lambda place, leaf: place.removesuffix("/cell") + leaf)
     tensors.nothing_left()
     return made
 
@@ -152,6 +153,9 @@ def write(model: Layer | Task, path: str, *, note: Note = unnoted) -> None:
     layers = _keras_layers(model, note)
     weights = hdf5.written({f"{place}/{leaf}": a for _, place, arrays in layers for leaf, a in arrays.items()})
     if path.lower().endswith(".h5"):
+        for entry, _, arrays in layers[1:]:
+            if not arrays:
+                note(Phrase("note.weightless", name=f"{entry['class_name']} '{entry['config']['name']}'"))
         files.write_bytes(path, weights)
         return
     made = io.BytesIO()

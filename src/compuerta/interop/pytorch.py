@@ -136,7 +136,7 @@ def write(model: Layer | Task, path: str, *, note: Note = unnoted) -> None:
     if path.lower().endswith((".pt", ".pth")):
         raise SettingError("error.interop.no_pickle", path=path)
     arrays, order = _write(model, note)
-    files.write_plain(path, arrays, {"format": "pt", _ORDER: order})
+    files.write_plain(path, arrays, {_ORDER: order})  # one entry: safetensors writes several in any order
 
 
 def describe(path: str) -> Description:
@@ -196,6 +196,11 @@ class _Recurrent:
     biased: bool
     cell: bool  # nn.LSTMCell, whose names have no _l0
 
+    @property
+    def rows(self) -> int:
+        """Rows of its weights: H for each block."""
+        return {"LSTM": 4, "GRU": 3}[self.kind] * self.hidden
+
 
 def _build(
     arrays: dict[str, Array], path: str, order: str | None, note: Note, *, listed: bool,
@@ -211,7 +216,7 @@ def _build(
             sizes = recurrent[prefix] = _sizes(tensors, prefix, arrays)
             end = "" if sizes.cell else "_l0"
             first = arrays.get(_join(prefix, "weight_ih" + end))
-            takes = first.shape[1] if first is not None and first.ndim == 2 else 0
+            takes = 0 if first is None or first.ndim != 2 else first.shape[first.shape[0] == sizes.rows]
             candidates[prefix] = [Part(prefix, sizes.kind, takes, sizes.directions * sizes.hidden)]
         plain = _PLAIN.fullmatch(name)
         if plain and name.endswith("weight") and array.ndim == 2:
@@ -288,7 +293,7 @@ def _layer(
         row = []
         for d in range(sizes.directions):
             end = "" if sizes.cell else f"_l{k}" + "_reverse" * d
-            width = sizes.directions * sizes.hidden if k else step.takes
+            width = sizes.directions * sizes.hidden if k else None
             one, both = _cell(tensors, step.name, end, sizes, width)
             row.append(one)
             summed = summed or both
@@ -305,7 +310,7 @@ def _cell(
 ) -> tuple[CellWeights, bool]:  # fmt: skip
     """Return the weights of one direction of one layer, and whether two biases other than zero became one."""
     hidden = sizes.hidden
-    rows = {"LSTM": 4, "GRU": 3}[sizes.kind] * hidden
+    rows = sizes.rows
     source, target = _ORDERS[sizes.kind]
     w_hh = tensors.take(_join(prefix, "weight_hh" + end), (rows, hidden))
     w_ih = tensors.take(_join(prefix, "weight_ih" + end), (rows, width))
