@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ...errors import CompuertaError, FileFormatError, Phrase
 from ...layers import GRU, LSTM, Activation, Blank, Embedding, Last, Layer
+from .. import orders
 from ..weights import dense, embedding
 from .cells import cell_from_onnx, switches
 from .document import Document, array
@@ -286,7 +287,7 @@ class _Reader:
         self._lengths(node)
         p = None if kind == "GRU" or node[7] is None else node.constant(7)
         hidden, features = node.attribute("hidden_size", r.shape[-1]), w.shape[-1]
-        rows = len({"LSTM": LSTM, "GRU": GRU}[kind].blocks) * hidden
+        rows = len({"LSTM": orders.LSTM, "GRU": orders.GRU}[kind]["onnx"]) * hidden
         wanted = {"W": (w, (d, rows, features)), "R": (r, (d, rows, hidden)), "B": (b, (d, 2 * rows)),
                   "P": (p, (d, 3 * hidden))}  # fmt: skip
         for name, (given, shape) in wanted.items():
