@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import compuerta
+from compuerta import files
 from compuerta.errors import FileFormatError, NotFittedError, SettingError
 from compuerta.interop import archive, equinox, flax, formats, karpathy, keras, pytorch, tensorflow1
 from compuerta.interop.chain import described
@@ -611,3 +612,17 @@ def test_archives_of_numpy_are_read_as_numpy_reads_them(tmp_path, rng):
         assert {name: file[name].tolist() for name in file} == {k: np.asarray(v).tolist() for k, v in arrays.items()}
     with pytest.raises(SettingError, match="cannot be called"):
         archive.write_npz(str(tmp_path / "n.npz"), {"../a": arrays["a"]})
+
+
+def test_a_header_as_long_as_a_pickle_begins(tmp_path):
+    """The first byte of a safetensors file is the low one of a length, and may be that of a pickle."""
+    for extra in range(256):
+        files.write_plain(
+            tmp_path / "m.safetensors", {"weight": np.ones((2, 3)), "bias": np.ones(2)}, {"x": "x" * extra}
+        )
+        head = (tmp_path / "m.safetensors").read_bytes()[:2]
+        if head[0] == 0x80:
+            break
+    assert head[0] == 0x80
+    assert head[1] <= 5
+    assert pytorch.read(str(tmp_path / "m.safetensors")).name == "Dense"

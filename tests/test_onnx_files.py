@@ -1,6 +1,9 @@
 """ONNX files: what we write runs in ONNX Runtime as it runs here and comes back to the bit; what PyTorch, Keras and
 hand made graphs hold is read as their frameworks compute it."""
 
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -370,6 +373,20 @@ def save(folder, nodes, arrays, entries, outputs, opset=17):
     path = folder / "made.onnx"
     path.write_bytes(model.SerializeToString())
     return str(path)
+
+
+# ---- docs/onnx.md ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["onnx.md", "onnx.es.md"])
+def test_the_page_runs_as_printed(name, tmp_path):
+    text = (Path(__file__).parent.parent / "docs" / name).read_text(encoding="utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```", text, re.M | re.S)
+    assert len(blocks) == 2
+    for code in blocks:
+        command = [sys.executable, "-W", "error", "-c", code]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
 
 
 # ---- as a format ----------------------------------------------------------------------------------------------------

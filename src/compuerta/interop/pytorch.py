@@ -157,7 +157,7 @@ def _open(path: str, note: Note) -> tuple[dict[str, Array], dict[str, str], bool
     """Return a file's state_dict, its metadata, and whether its order means something."""
     with open(path, "rb") as file:
         head = file.read(64)
-    if not torch_file.recognise(path, head):
+    if head[8:9] == b"{" or not torch_file.recognise(path, head):  # the length before it may begin as a pickle does
         return *files.read_tensors(path), False
     tree = torch_file.load(path, head)
 
