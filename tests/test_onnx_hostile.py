@@ -284,7 +284,11 @@ def graphs(rng):
     yield "hidden", build([node("LSTM", ["X", "W", "R", "B"], ["raw"], hidden_size=5), squeeze], arrays), "W should be"
     two = [node("LSTM", ["X", "W", "R", "B"], ["Y2", "", "c"], hidden_size=H), *nodes]
     yield "left over", build(two, arrays), "node LSTM Y2.* does not lead to the output"
-    yield "unused layer", build([*nodes, node("MatMul", ["Y", "w"], ["z"])], arrays | dense), "node MatMul z"
+    yield (
+        "unused layer",
+        build([*nodes, node("MatMul", ["Y", "w"], ["z"])], arrays | {"w": dense["w"]}),
+        "node MatMul z",
+    )
     yield "no layers", build([node("Identity", ["X"], ["Y"])], {}), "outputs are not"
     yield "axes", build([lstm, node("Identity", ["raw"], ["Y"])], both), "W should be"
     state = node("LSTM", ["X", "W", "R", "B", "", "h", "h"], ["raw"], hidden_size=H)
@@ -295,6 +299,18 @@ def graphs(rng):
     for name, value in (("two", 2), ("zero", 0)):
         shared.graph.initializer.append(numpy_helper.from_array(np.array([value]), name))
     yield "rows of a state", shared, "takes its initial state h"
+    yield "unused tensor", build(nodes, arrays | {"extra": np.ones(3)}), "tensor extra"
+    more = {"X": (1, ("T", "N", F)), "other": (1, ("T",))}
+    yield "unused input", build(nodes, arrays, more), "tensor other"
+    doubled = [node("Concat", [f"s{k}", f"s{k}"], [f"s{k + 1}"], axis=0) for k in range(60)]
+    yield "shape bomb", build([*nodes, node("Shape", ["X"], ["s0"]), *doubled], arrays), "more than a graph of layers"
+    constants = [node("Concat", [f"k{k}", f"k{k}"], [f"k{k + 1}"], axis=0) for k in range(60)]
+    yield "constant bomb", build(constants, {"k0": np.ones(64)}), "more than a graph of layers"
+    many = node("ConstantOfShape", ["n"], ["Y"], value=numpy_helper.from_array(np.array([1])))
+    yield "shape of a constant", build([many], {"n": np.array([2**40])}), "more than a graph of layers"
+    one_way = [node("LSTM", ["X", "W", "R", "B"], ["raw"], hidden_size=H, direction="bidirectional"),
+               node("Gather", ["raw", "first"], ["Y"], axis=1)]  # fmt: skip
+    yield "half", build(one_way, weights(rng, d=2) | {"first": np.array(0)}), "outputs are not"
     for name, row in {
         "bias": [node("MatMul", ["Y", "w"], ["z"]), node("Add", ["z", "one"], ["out"])],
         "residual": [node("MatMul", ["Y", "w"], ["z"]), node("Add", ["z", "z"], ["out"])],

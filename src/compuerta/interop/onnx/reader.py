@@ -28,6 +28,8 @@ Array = NDArray[Any]
 _ACTIVATIONS = {"Relu": "relu", "Sigmoid": "sigmoid", "Tanh": "tanh", "Softmax": "softmax",
                 "LogSoftmax": "log_softmax"}  # fmt: skip
 _FAR = 2**31 - 1
+#: What a graph may make of its own while it is read: bytes of constants, numbers of a shape, axes of a value, layers.
+_MOST_BYTES, _MOST_NUMBERS, _MOST_AXES, _MOST_LAYERS = 2**25, 64, 8, 1000
 
 
 @dataclass(eq=False)
@@ -136,6 +138,7 @@ class _Reader:
         self.batch: Group | None = None
         self.lengths: str | None = None
         self.sized: dict[str, tuple[Group, ...]] = {}
+        self.bytes = 0
 
     # ---- the whole ----------------------------------------------------------------------------------------------
 
@@ -167,12 +170,20 @@ class _Reader:
                 why = Phrase("why.onnx.around") if isinstance(error, Unfit) else str(error)
                 raise refuse("error.onnx.node", node=name, why=why) from None
             outputs = found if isinstance(found, tuple) else (found,)
+            if any(_too_large(value) for value in outputs) or len(self.made) > _MOST_LAYERS:
+                raise refuse("error.onnx.node", node=name, why=Phrase("why.onnx.large"))
             for k, made in enumerate(proto.output):
                 if made:
                     if k >= len(outputs):
                         raise refuse("error.onnx.node", node=name, why=Phrase("why.onnx.output", name=made))
                     self.values[made] = outputs[k]
         return self._result()
+
+    def _room(self, count: int) -> None:
+        """Refuse to make constants without end."""
+        self.bytes += 8 * count
+        if self.bytes > _MOST_BYTES:
+            raise Refusal(Phrase("why.onnx.large"))
 
     def _input(self, entry: Any) -> None:
         shape = entry.type.tensor_type.shape.dim
@@ -191,6 +202,14 @@ class _Reader:
             raise refuse("error.onnx.outputs", got=", ".join(outputs))
         main = found.pop(mains[0])
         assert isinstance(main, Data)
+        read = {name for node in self.graph.node for name in node.input} | set(outputs)
+        for name in (*self.document.tensors, *self.sized):
+            if name not in read:
+                tensor = self.document.tensors.get(name)
+                got = "-" if tensor is None else f"{tensor.dtype.name} {tensor.shape}"
+                raise refuse("error.interop.unused", name=name, got=got)
+        if main.half:
+            raise refuse("error.onnx.outputs", got=", ".join(outputs))
         for layer, node in self.made.items():
             if layer not in main.layers:
                 raise refuse("error.onnx.unused", node=node)
@@ -283,6 +302,8 @@ class _Reader:
         if self.time is None:
             self.time, self.batch = time, batch
         if len(x.groups) != 3 or x.groups[2] != x.features or (time, batch) != (self.time, self.batch) or not time:
+            raise Unfit
+        if x.half:
             raise Unfit
         self._lengths(node)
         p = None if kind == "GRU" or node[7] is None else node.constant(7)
@@ -426,6 +447,7 @@ class _Reader:
             chosen = tuple(table.entries[k] for k in at)
             return Dims(chosen, scalar)
         if isinstance(table, np.ndarray):
+            self._room(len(at) * table.size)
             return np.take(table, at[0] if scalar else at, axis)
         if len(at) != 1:
             raise Unfit
@@ -468,6 +490,7 @@ class _Reader:
             to = node.attribute("to")
             kinds = {1: "f", 11: "f", 10: "f", 6: "i", 7: "i"}
             if isinstance(value, np.ndarray) and to in kinds:
+                self._room(value.size)
                 return value.astype({1: np.float32, 11: np.float64, 10: np.float16, 6: np.int32, 7: np.int64}[to])
             known = "i" if isinstance(value, Dims) or (isinstance(value, Data) and not value.layers) else "f"
             if kinds.get(to) != known:
@@ -506,7 +529,7 @@ class _Reader:
             return Dims(value.entries, not target)
         x = node.data()
         groups = regroup(x.groups, target)
-        return x.but(groups=groups, open=x.open and groups[-1:] == (x.features,))
+        return x.but(groups=groups, final=(), open=x.open and groups[-1:] == (x.features,))
 
     def transpose(self, node: _Node) -> Value:
         value, perm = node[0], node.attribute("perm")
@@ -516,7 +539,7 @@ class _Reader:
         perm = list(reversed(range(len(x.groups)))) if perm is None else perm
         if sorted(perm) != list(range(len(x.groups))):
             raise Unfit
-        return x.but(groups=tuple(x.groups[k] for k in perm))
+        return x.but(groups=tuple(x.groups[k] for k in perm), final=())
 
     def squeeze(self, node: _Node) -> Value:
         value, axes = node[0], node.attribute("axes")
@@ -554,7 +577,7 @@ class _Reader:
         rank = len(groups) + len(axes)
         for axis in sorted(axis % rank for axis in axes):
             groups.insert(axis, ())
-        return x.but(groups=tuple(groups))
+        return x.but(groups=tuple(groups), final=())
 
     def slice(self, node: _Node) -> Value:
         value = node[0]
@@ -599,18 +622,29 @@ class _Reader:
         axis, inputs = node.attribute("axis"), node.inputs
         if all(isinstance(v, (Dims, np.ndarray)) for v in inputs):
             if all(isinstance(v, np.ndarray) for v in inputs):
+                self._room(sum(v.size for v in inputs if isinstance(v, np.ndarray)))
                 return np.concatenate([v for v in inputs if isinstance(v, np.ndarray)], axis)
+            if len(inputs) > _MOST_NUMBERS:
+                raise Unfit
             return Dims(tuple(entry for v in inputs for entry in dims(v).entries))
         if all(isinstance(v, Zeros) for v in inputs):
             return Zeros()
         if axis == 0 and all(isinstance(v, Final) or (isinstance(v, Data) and v.final) for v in inputs):
+            if len(inputs) > len(self.cells):
+                raise Unfit
             found = [v if isinstance(v, Final) else Final(v.final, (v,)) for v in inputs if isinstance(v, Final | Data)]
             return Final(tuple(c for v in found for c in v.cells), tuple(d for v in found for d in v.data))
         halves = [v.half for v in inputs if isinstance(v, Data) and v.half]
         if len(inputs) == len(halves) == 2:
             (one, first), (other, second) = halves
             x, same = node.data(0), one.layers == other.layers and one.groups == other.groups
-            if same and (first, second) == (0, 1) and axis in (-1, len(x.groups) - 1) and x.groups[-1] == x.features:
+            if (
+                same
+                and x.groups == node.data(1).groups
+                and (first, second) == (0, 1)
+                and axis in (-1, len(x.groups) - 1)
+                and x.groups[-1] == x.features
+            ):
                 return one.but(groups=(*x.groups[:-1], one.features))
         raise Unfit
 
@@ -620,6 +654,7 @@ class _Reader:
         if value is None or not np.any(value):
             return Zeros()
         if value.dtype.kind == "i" and len(entries) == 1:
+            self._room(ints(node[0])[0])
             return np.full(ints(node[0]), value.ravel()[0])
         raise Refusal(Phrase("why.onnx.state"))
 
@@ -641,6 +676,14 @@ class _Reader:
         if axes not in (None, [0], [-1]):
             raise Unfit
         return Dims((product(*dims(node[0]).entries),), not node.attribute("keepdims", 1))
+
+
+def _too_large(value: Value) -> bool:
+    if isinstance(value, Dims):
+        return len(value.entries) > _MOST_NUMBERS
+    if isinstance(value, Final):
+        return len(value.cells) > _MOST_LAYERS
+    return isinstance(value, Data) and len(value.groups) > _MOST_AXES
 
 
 def _float(w: Array) -> Array:
