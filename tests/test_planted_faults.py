@@ -41,7 +41,7 @@ NATIVE_UNITS = "test_native_around.py::test_activations_are_right_to_four_units_
 NATIVE_ANY = "test_native.py::test_every_variant_is_the_numpy_engine"
 VARIANT_EQUATIONS = "test_variants.py::test_a_variant_is_its_equations"
 VARIANT_STEP = "test_variants.py::test_gradients"
-VARIANT_ROWS = "test_variants.py::test_what_a_row_meets_does_not_depend_on_the_lengths_of_others"
+VARIANT_ROWS = "test_variant_layers.py::test_what_a_row_meets_does_not_depend_on_the_lengths_of_others"
 MINIMAL_STEP = "test_min_lstm.py::test_gradients_through_a_scan_in_blocks"
 ALL = (GOLDEN, STEP, UNROLLED, TAPE, STREAM, TEXTBOOK)
 
