@@ -101,9 +101,11 @@ def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, Array], dict[s
     name = os.fspath(path)
     check_plain(path)
     data = Path(path).read_bytes()
+    length = int.from_bytes(data[:8], "little")
+    if data.count(b"{", 8, min(8 + length, len(data))) > _MOST_TENSORS:
+        raise FileFormatError("error.file.too_many", path=name, most=_MOST_TENSORS)
     try:
         parts = deserialize(data)  # type: ignore[no-untyped-call, unused-ignore]
-        length = int.from_bytes(data[:8], "little")
         header = json.loads(data[8 : 8 + length], object_pairs_hook=_once)
         metadata = header.get("__metadata__", {})
         if not isinstance(metadata, dict):
@@ -113,6 +115,9 @@ def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, Array], dict[s
         raise FileFormatError("error.file.not_safetensors", path=name, why=one_line(error)) from None
     return tensors, metadata
 
+
+#: Each takes some hundred bytes of memory before anything is known about it, and a model has a few dozen.
+_MOST_TENSORS = 20_000
 
 _DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "<i1",
            "U64": "<u8", "U32": "<u4", "U16": "<u2", "U8": "<u1", "BOOL": "?"}  # fmt: skip

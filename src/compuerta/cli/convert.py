@@ -77,7 +77,7 @@ def make(t: Texts) -> click.Command:
             report = [] if no_verify else _verify(t, model, (source, of, reading), (made, to, writing), seed, json)
             worst = max((check.difference for _, check in report if check), default=0.0)
             if json:
-                out_json(_facts(t, model, (source, of), (target, to), notes, report, tolerance, seed, no_verify))
+                out_json(_facts(model, (source, of), (target, to), notes, report, tolerance, seed, no_verify))
             if worst > tolerance:
                 raise FileFormatError("error.interop.differs", path=os.fspath(target), got=f"{worst:.1e}",
                                       tolerance=f"{tolerance:g}")  # fmt: skip
@@ -139,7 +139,7 @@ def _parameters(model: Any) -> int:
 
 
 def _facts(
-    t: Texts, model: Model, source: tuple[Path, Format], target: tuple[Path, Format], notes: list[Phrase],
+    model: Model, source: tuple[Path, Format], target: tuple[Path, Format], notes: list[Phrase],
     report: _Report, tolerance: float, seed: int, no_verify: bool,
 ) -> dict[str, Any]:  # fmt: skip
     checks = [
@@ -148,7 +148,7 @@ def _facts(
     ]  # fmt: skip
     return {
         "source": source[0], "source_format": source[1].name, "target": target[0], "target_format": target[1].name,
-        "parameters": _parameters(model), "notes": list(dict.fromkeys(note.told(t.lang) for note in notes)),
+        "parameters": _parameters(model), "notes": list(dict.fromkeys(str(note) for note in notes)),
         "verified": not no_verify and all(check is None or check.difference <= tolerance for _, check in report),
         "checks": checks, "tolerance": tolerance, "seed": seed,
     }  # fmt: skip

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..errors import CompuertaError
 from ..texts import grouped
 from .base import FILE, Texts, argument, command, flag
 from .output import clean, out, out_json
@@ -24,7 +25,8 @@ def make(t: Texts) -> click.Command:
     def info(file: Path | None, json: bool) -> None:
         rows, tail = _file(t, file) if file is not None else (_here(t), "")
         if json:
-            out_json({key: value for key, _, value in rows})
+            # Errors in English: a program reads the same whatever the language.
+            out_json({key: str(value) if isinstance(value, Exception) else value for key, _, value in rows})
             return
         width = max(len(label) for _, label, _ in rows)
         for _, label, value in rows:
@@ -37,6 +39,8 @@ def make(t: Texts) -> click.Command:
 
 
 def _shown(t: Texts, value: Any) -> str:
+    if isinstance(value, CompuertaError):
+        return clean(value.told(t.lang))
     if value is True:
         return t("cli.info.checksum_ok")
     return grouped(value, t.lang) if isinstance(value, int) else clean(str(value))
@@ -75,7 +79,6 @@ def _file(t: Texts, file: Path) -> tuple[list[tuple[str, str, Any]], str]:
 
 def _foreign(t: Texts, file: Path, format: Format) -> tuple[dict[str, Any], list[str]]:
     """Tell a file of another framework by its tensors, and by the model that they make where they make one."""
-    from ..errors import CompuertaError
     from ..interop import formats
 
     described = format.adapter.describe(os.fspath(file))
@@ -85,7 +88,7 @@ def _foreign(t: Texts, file: Path, format: Format) -> tuple[dict[str, Any], list
     try:
         model = formats.read(file, format.name, note=notes.append)
     except CompuertaError as error:
-        facts["problem"] = error.told(t.lang)
+        facts["problem"] = error
     else:
         facts |= _of_layer(t, format.name, model)
         tail = [*_layers(t, model), ""]

@@ -11,6 +11,7 @@ import os
 import re
 import stat
 import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping
@@ -123,7 +124,8 @@ def read_npz(path: str) -> dict[str, Array]:
             raise FileFormatError("error.interop.archive", path=path, why=Phrase("why.archive.no_array", name=name))
         try:
             arrays[name.removesuffix(".npy")] = _array(data)
-        except (ValueError, EOFError, TypeError, OverflowError, SyntaxError, RecursionError, MemoryError) as error:
+        except (ValueError, EOFError, TypeError, OverflowError, SyntaxError, RecursionError, MemoryError,
+                tokenize.TokenError) as error:  # fmt: skip
             raise FileFormatError("error.interop.array", path=path, name=name, why=files.one_line(error)) from None
     return arrays
 
@@ -138,6 +140,8 @@ def _array(data: bytes) -> Array:
     if dtype.hasobject:
         raise ValueError("Python objects")
     values = np.frombuffer(data, dtype, offset=file.tell())
+    if any(n < 0 for n in shape):  # which reshape would take for "as many as there are"
+        raise ValueError(f"shape {shape}")
     return values.reshape(shape, order="F" if fortran else "C")
 
 

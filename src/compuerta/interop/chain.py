@@ -67,7 +67,7 @@ def in_order(candidates: Mapping[str, Sequence[Part]], order: str | None, path: 
     found = _orders(places, numbered=True) or _orders(places)
     names = "; ".join(described(steps) for steps in found[:2])
     if not found:
-        layers = ", ".join(map(_kinds, candidates.values()))
+        layers = _every(candidates)
         raise FileFormatError("error.interop.no_order", path=path, layers=layers)
     if len(found) > 1:
         raise FileFormatError("error.interop.ambiguous", path=path, orders=names)
@@ -142,9 +142,18 @@ def _said(candidates: Mapping[str, Sequence[Part]], order: str) -> list[Step]:
         raise SettingError("error.interop.map_missing", missing=", ".join(name or "." for name in left))
     found = _orders([step for step in steps if not isinstance(step, str)], fixed=True)
     if len(found) != 1:
-        raise SettingError("error.interop.map_fit", got=repr(order), known=", ".join(map(_kinds, candidates.values())))
+        raise SettingError("error.interop.map_fit", got=repr(order), known=_every(candidates))
     chosen = iter(found[0])
     return [step if isinstance(step, str) else next(chosen) for step in steps]
+
+
+def _every(candidates: Mapping[str, Sequence[Part]]) -> str:
+    """Return what the layers of a file may be, for a sentence."""
+    words = ", ".join(map(_kinds, candidates.values()))
+    return words if len(words) <= _LONGEST else words[:_LONGEST] + " …"
+
+
+_LONGEST = 600
 
 
 def _kinds(parts: Sequence[Part]) -> str:

@@ -22,7 +22,7 @@ Array = NDArray[Any]
 
 MAGIC = b"\x89HDF\r\n\x1a\n"
 #: Names and depth after which a file is no model's: links may go round in a circle.
-_MOST_NAMES = 50_000
+_MOST_NAMES = 10_000
 _DEEPEST = 16
 
 
