@@ -559,14 +559,15 @@ def test_activation(rng, kind):
     y, _, tape = layer.forward(x, record=True)
     exponent = np.exp(x)
     expected = {"relu": np.where(x > 0, x, 0), "tanh": (exponent - 1 / exponent) / (exponent + 1 / exponent),
-                "sigmoid": exponent / (exponent + 1), "softmax": exponent / exponent.sum(2, keepdims=True)}  # fmt: skip
+                "sigmoid": exponent / (exponent + 1), "softmax": exponent / exponent.sum(2, keepdims=True),
+                "log_softmax": np.log(exponent / exponent.sum(2, keepdims=True))}  # fmt: skip
     np.testing.assert_allclose(y, expected[kind], rtol=1e-13)
     dy, small = rng.standard_normal(y.shape), 1e-6 * rng.standard_normal(y.shape)
     difference = (dy * (layer(x + small) - layer(x - small))).sum() / 2
     np.testing.assert_allclose((layer.backward(tape, dy).x * small).sum(), difference, rtol=1e-6)
     assert layer(np.zeros((0, 3, 5))).shape == (0, 3, 5)
     assert layer(np.zeros((2, 0, 5))).shape == (2, 0, 5)
-    with pytest.raises(SettingError, match="kind must be one of relu"):
+    with pytest.raises(SettingError, match="kind must be one of log_softmax"):
         Activation("swish")
 
 
