@@ -13,7 +13,7 @@ import pytest
 from onnx import helper, numpy_helper
 
 import compuerta
-from compuerta import GRU, LSTM, Dense, Dropout, Embedding, Forecaster, LanguageModel, Last, Sequential, files
+from compuerta import GRU, LSTM, Dense, Dropout, Embedding, Forecaster, LanguageModel, Last, Sequential, cli, files
 from compuerta.activations import softmax
 from compuerta.data import seasonal_series
 from compuerta.errors import FileFormatError, SettingError
@@ -401,3 +401,26 @@ def test_recognised_described_and_converted(tmp_path):
     assert described.facts["opset"] == 14
     assert not adapter.recognise("x.safetensors", (2056).to_bytes(8, "little") + b'{"')
     assert isinstance(compuerta.interop.read(path), LSTM)
+
+
+def test_the_command_proves_what_it_writes(tmp_path, capsys):
+    def convert(*args):
+        code = cli.run(["convert", *map(str, args), "--lang", "en"])
+        return code, capsys.readouterr().out
+
+    source, target = GOLDEN / "torch_language_model.onnx", tmp_path / "model.safetensors"
+    code, out = convert(source, target)
+    assert code == 0
+    assert re.search(r"ONNX Runtime \S+ and compuerta on the source, 8 runs", out)
+    code, out = convert(target, tmp_path / "model.onnx", "--lengths", "--probabilities")
+    assert code == 0
+    assert re.search(r"ONNX Runtime \S+ and compuerta on the target, 8 runs", out)
+    assert [value.name for value in session(tmp_path / "model.onnx").get_inputs()] == ["tokens", "lengths"]
+    series = Forecaster(horizon=4, hidden_size=4, members=1, max_epochs=1, origins=0).fit(seasonal_series(60, period=6))
+    compuerta.save(series, tmp_path / "series.safetensors")
+    code, out = convert(tmp_path / "series.safetensors", tmp_path / "series.onnx")
+    assert code == 0
+    assert re.search(r"ONNX Runtime \S+ and compuerta on the target, 4 runs", out)
+    assert convert(source, tmp_path / "model.keras", "--probabilities")[0] == 2
+    assert convert(GOLDEN / "keras_gru.onnx", tmp_path / "loop.keras")[0] == 1
+    assert not (tmp_path / "loop.keras").exists()

@@ -24,6 +24,7 @@ NATIVE = TESTS.parent / "native"
 SOURCE = Path(compuerta.__file__).parent
 LSTM, GRU = "recurrence/numpy_lstm.py", "recurrence/numpy_gru.py"
 BRIDGE = "recurrence/native.py"
+READER, WRITER, DOCUMENT = (f"interop/onnx/{name}.py" for name in ("reader", "writer", "document"))
 VARIANT, MINIMAL = "recurrence/numpy_variant.py", "recurrence/numpy_minlstm.py"
 
 GOLDEN = "test_golden.py"
@@ -43,6 +44,9 @@ VARIANT_EQUATIONS = "test_variants.py::test_a_variant_is_its_equations"
 VARIANT_STEP = "test_variants.py::test_gradients"
 VARIANT_ROWS = "test_variant_layers.py::test_what_a_row_meets_does_not_depend_on_the_lengths_of_others"
 MINIMAL_STEP = "test_min_lstm.py::test_gradients_through_a_scan_in_blocks"
+RUNTIME = "test_onnx_operators.py::test_onnx_runtime_on_drawn_configurations"
+WRITTEN = "test_onnx_files.py::test_a_written_model_runs_in_onnx_runtime_at_any_size"
+FOREIGN = "test_onnx_files.py::test_files_of_pytorch_and_keras"
 ALL = (GOLDEN, STEP, UNROLLED, TAPE, STREAM, TEXTBOOK)
 
 
@@ -113,6 +117,38 @@ FAULTS = {
     "final state of a short row taken at the end of the longest": fault(
         "recurrence/packing.py", "            out[:count] = history[self.n + start : self.n + start + count]\n",
         "            out[:count] = history[self.n + start]\n", UNROLLED,
+    ),
+    "ONNX's forget and cell block swapped": fault("interop/orders.py", '"onnx": "iofg"', '"onnx": "iogf"', RUNTIME),
+    "ONNX's peepholes in our order": fault("interop/orders.py", '"onnx": "iof"}', '"onnx": "ifo"}', RUNTIME),
+    "a second bias of an operator dropped": fault(
+        "interop/onnx/operators.py", "b, b_hn = b_w + b_r, None", "b, b_hn = b_w.copy(), None", RUNTIME
+    ),
+    "clip forgotten where activations are any": fault(
+        "recurrence/numpy_general.py", "activation(np.clip(a, -clip, clip))", "activation(a)", RUNTIME
+    ),
+    "update gate the other way where activations are any": fault(
+        "recurrence/numpy_general.py", "(1 - z) * n + z * h", "z * n + (1 - z) * h", RUNTIME
+    ),
+    "a written stack that starts every layer from zeros": fault(
+        WRITER, 'initial.append(graph.add("Expand", given, shape))',
+        'initial.append(graph.add("Mul", graph.add("Expand", given, shape), graph.weight("0", first[:1, :, :1] * 0)))',
+        WRITTEN,
+    ),
+    "a row of length 0 left to the runtime": fault(
+        WRITER, 'source = graph.add("Where", some, source, before)', "pass", "test_onnx_files.py::test_lengths"
+    ),
+    "bias of a graph's dense layer dropped": fault(
+        READER, 'dense(below.parameters["w"], _bias(b, len(below.parameters["w"])))',
+        'dense(below.parameters["w"], None)', FOREIGN,
+    ),
+    "last step of both directions taken at the end": fault(READER, "both_ends=d == 2)", "both_ends=False)", FOREIGN),
+    "external data from anywhere": fault(
+        DOCUMENT, "if os.path.commonpath((folder, target)) != folder:", "if False:",
+        "test_onnx_hostile.py::test_data_outside_the_folder_is_not",
+    ),
+    "a checksum that is not compared": fault(
+        DOCUMENT, "if checksum != _checksum(proto, text):", "if False:",
+        "test_onnx_hostile.py::test_every_flipped_bit_of_ours_is_refused",
     ),
     "b_hn forgotten": fault(GRU, "np.add(n, weights.b_hn, out=q)", "np.copyto(q, n)", GOLDEN),
     "gradient of b_hn without the reset gate": fault(

@@ -104,9 +104,14 @@ def _verify(t: Texts, model: Model, source: _Side, target: _Side, seed: int, qui
     from ..interop import formats, verify
 
     layer = verify.network(model)
-    if layer is None:
-        return []
     report: _Report = []
+    if layer is None:  # more than one network: only a format that holds it whole can tell
+        prove = getattr(target[1].adapter, "prove", None)
+        found = prove(os.fspath(target[0]), model) if prove else None
+        if found and not quiet:
+            difference = f"{found.difference:.1e}"
+            out(t("cli.convert.ran.target", name=found.against, runs=found.runs, difference=difference))
+        return [("target", found)] if found else []
     for side, (path, format, options), ours in (("source", source, False), ("target", target, True)):
         if format.name == "compuerta":
             continue

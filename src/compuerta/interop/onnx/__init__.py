@@ -2,7 +2,7 @@
 
 from .operators import gru, lstm, rnn
 
-__all__ = ["describe", "gru", "lstm", "read", "recognise", "rnn", "runner", "write"]
+__all__ = ["describe", "gru", "lstm", "prove", "read", "recognise", "rnn", "runner", "write"]
 
 
 def __getattr__(name: str) -> object:

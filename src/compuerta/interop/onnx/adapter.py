@@ -19,6 +19,7 @@ from ...tasks.forecaster import ForecastNetwork
 from ...texts import say
 from ..formats import Description, Note, Runner, tensor_table, unnoted
 from ..model_file import contents, model_of
+from ..verify import Check, difference
 from ..weights import assemble
 from . import runtime
 from .cells import parameters_from
@@ -113,6 +114,23 @@ def runner(path: str, *, ours: bool) -> Runner | None:
         return None if isinstance(model, Forecaster) else runtime.own(document, _network(model))
     reading = read_graph(document)
     return runtime.foreign(document, reading, assemble(reading.layers, merge=True))
+
+
+def prove(path: str, model: Forecaster) -> Check | None:
+    """Run the graph of a forecaster in ONNX Runtime from several ends of its series, and compare the forecasts.
+
+    Returns:
+        what was found, or None where ONNX Runtime is not installed.
+    """
+    if find_spec("onnxruntime") is None:
+        return None
+    run = runtime.forecaster(open_document(path))
+    values, largest = model.series_.values, 0.0
+    ends = range(len(values), max(len(values) - 4, max(view.reach for view, _ in model.members_) - 1), -1)
+    for end in ends:
+        ours = model.predict(level=(), series=values[:end]).mean
+        largest = max(largest, difference(ours, run(values[:end])))
+    return Check(runtime.name(), len(ends), largest)
 
 
 def _network(model: Layer | Task) -> Layer:

@@ -101,6 +101,19 @@ def foreign(document: Document, reading: Reading, model: Layer) -> Runner | None
     return _tried(run, model, takes_state=all(part in reading.states for cell in cells for part in cell.parts))
 
 
+def forecaster(document: Document) -> Callable[[Array], Array]:
+    """Return the graph that we wrote of a forecaster, from the values of a series that begins as its own to h more."""
+    made = _session(document)
+    seasonal = any(value.name == "step" for value in made.get_overridable_initializers())
+
+    def run(values: Array) -> Array:
+        step = {"step": np.array([len(values) - 1])} if seasonal else {}
+        found: Array = made.run(["forecast"], {"series": values[None], **step})[0][0]
+        return found
+
+    return run
+
+
 def _session(document: Document) -> Any:
     import onnxruntime
 
@@ -115,13 +128,18 @@ def _session(document: Document) -> Any:
 
 def _tried(run: Callable[[Array, Any], tuple[Array, Any]], model: Layer, *, takes_state: bool) -> Runner | None:
     """Return what runs, tried once: ONNX Runtime has no float64 LSTM, and a graph may insist on sizes of its own."""
-    import onnxruntime
-
     try:
         run(np.zeros((2, 3), np.int64) if model.reads_tokens else np.zeros((2, 3, model.width_in or 1)), None)
     except Exception:
         return None
-    return Runner(f"ONNX Runtime {onnxruntime.__version__}", run, takes_state)
+    return Runner(name(), run, takes_state)
+
+
+def name() -> str:
+    """Return the name of ONNX Runtime with its version."""
+    import onnxruntime
+
+    return f"ONNX Runtime {onnxruntime.__version__}"
 
 
 def _batch_first(y: Array, shape: tuple[str, ...]) -> Array:
