@@ -37,7 +37,7 @@ EXCEPTIONS = {("textbook.py", "layers")}
 #: What may be imported that is not in the standard library, and where if not everywhere.
 OUTSIDE = {"numpy": None, "safetensors": {"files.py", "interop/runners.py"}, "click": {"cli"},
            "tqdm": {"training/callbacks.py"}, "h5py": {"interop/hdf5.py"}, "google": {"interop/onnx/document.py"},
-           "onnx": {f"interop/onnx/{name}.py" for name in ("document", "reader", "runtime", "writer")},
+           "onnx": {f"interop/onnx/{name}.py" for name in ("document", "node", "runtime", "writer")},
            "onnxruntime": {"interop/onnx/runtime.py"}}  # fmt: skip
 #: Frameworks that conversions are compared with where they are installed; one module runs them, inside its functions.
 PEERS, RUNNERS = {"torch", "keras", "jax", "flax", "equinox"}, "interop/runners.py"
