@@ -145,8 +145,16 @@ def _array(data: bytes) -> Array:
     return values.reshape(shape, order="F" if fortran else "C")
 
 
-def write_npz(path: str, arrays: Mapping[str, Array]) -> None:
-    """Write arrays to a ``.npz`` file, whole or not at all.
+def comment(path: str) -> str:
+    """Return the comment of an archive, empty where it has none that can be read."""
+    try:
+        return _open(path, lambda archive, size: archive.comment.decode("utf-8", "replace"))
+    except (FileFormatError, OSError):
+        return ""
+
+
+def write_npz(path: str, arrays: Mapping[str, Array], comment: str = "") -> None:
+    """Write arrays to a ``.npz`` file, whole or not at all, and a comment that NumPy passes over.
 
     Raises:
         SettingError, OSError: it cannot be written there.
@@ -156,6 +164,7 @@ def write_npz(path: str, arrays: Mapping[str, Array]) -> None:
             raise SettingError("error.interop.name", got=repr(name))
     made = io.BytesIO()
     with zipfile.ZipFile(made, "w") as archive:
+        archive.comment = comment.encode()
         for name, array in arrays.items():
             part = io.BytesIO()
             np.lib.format.write_array(part, np.asarray(array, order="C"), allow_pickle=False)

@@ -14,6 +14,7 @@ from functools import partial
 
 from ..errors import FileFormatError, SettingError
 from ..layers import Activation, Last, Layer
+from . import archive
 
 #: What may stand in an order besides the file's own layers, and holds no weights.
 WEIGHTLESS: Mapping[str, Callable[[], Layer]] = {
@@ -77,6 +78,34 @@ def in_order(candidates: Mapping[str, Sequence[Part]], order: str | None, path: 
 def described(steps: Sequence[Step]) -> str:
     """Return an order as ``--map`` takes it: ``embedding:Embedding,lstm:LSTM,last,fc:Linear``."""
     return ",".join(step if isinstance(step, str) else f"{step.name or '.'}:{step.kind}" for step in steps)
+
+
+def of_layers(named: Sequence[tuple[str, Layer]]) -> str:
+    """Return the order of layers of ours, each with its name in a file, as ``map`` takes it.
+
+    >>> from compuerta.layers import LSTM
+    >>> of_layers([("lstm/", LSTM(2, 3, rng=0)), ("", Last()), ("", Activation("tanh"))])
+    'lstm:LSTM,last,tanh'
+    """
+    words = []
+    for name, layer in named:
+        if isinstance(layer, Last):
+            words.append("last" + "_both_ends" * layer.both_ends)
+        elif isinstance(layer, Activation):
+            words.append(layer.kind)
+        elif layer.parameters.size:
+            words.append(f"{name.rstrip('/') or '.'}:{layer.name}")
+    return ",".join(words)
+
+
+#: Where a file has a place for it, our writers say the order under this name; it does no harm to other readers.
+ORDER = "compuerta.order"
+
+
+def recorded(path: str) -> str | None:
+    """Return the order that we wrote into an npz, or None where it is not one of ours."""
+    name, _, order = archive.comment(path).partition("=")
+    return order if name == ORDER and order else None
 
 
 #: Steps of the search after which an order counts as not found: only made-up files need more.

@@ -16,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import SettingError
-from ..layers import Dense, Embedding, Layer
+from ..layers import GRU, LSTM, Dense, Embedding, Layer
 from ..tasks import Task
 from . import archive
+from .chain import ORDER, of_layers, recorded
 from .formats import Description, Note, Runner, tensor_table, unnoted
 from .named import Leaves, System, build, flattened, nested
 from .orders import GRU as GRU_ORDERS
@@ -59,7 +60,7 @@ def to_arrays(model: Layer | Task, *, note: Note = unnoted) -> dict[str, Any]:
     Raises:
         SettingError: Equinox has no such layer or argument; it is named.
     """
-    return nested(_arrays(model, note))
+    return nested(_arrays(model, note)[0])
 
 
 def recognise(path: str, head: bytes) -> bool:
@@ -71,12 +72,13 @@ def recognise(path: str, head: bytes) -> bool:
 
 def read(path: str, *, note: Note = unnoted, map: str | None = None) -> Layer:
     """Return the model of an npz of arrays. ``map``: see :func:`from_arrays`."""
-    return build(_SYSTEM, archive.read_npz(path), path, map, note, listed=False)[0]
+    return build(_SYSTEM, archive.read_npz(path), path, map or recorded(path), note, listed=False)[0]
 
 
 def write(model: Layer | Task, path: str, *, note: Note = unnoted) -> None:
     """Write a model's arrays to an npz, names joined with ``/``."""
-    archive.write_npz(path, _arrays(model, note))
+    arrays, order = _arrays(model, note)
+    archive.write_npz(path, arrays, f"{ORDER}={order}")
 
 
 def describe(path: str) -> Description:
@@ -89,7 +91,7 @@ def runner(path: str, *, ours: bool, map: str | None = None) -> Runner | None:
     from . import runners
 
     arrays = archive.read_npz(path)
-    _, steps, places = build(_SYSTEM, arrays, path, map, unnoted, listed=False)
+    _, steps, places = build(_SYSTEM, arrays, path, map or recorded(path), unnoted, listed=False)
     return runners.equinox(steps, places, arrays)
 
 
@@ -131,19 +133,23 @@ _SYSTEM = System(
 )  # fmt: skip
 
 
-def _arrays(model: Layer | Task, note: Note) -> dict[str, Array]:
+def _arrays(model: Layer | Task, note: Note) -> tuple[dict[str, Array], str]:
+    """Return the arrays by name, and the order of the layers."""
     arrays: dict[str, Array] = {}
-    for prefix, layer in placed(row_of(model, _TITLE, note), _TITLE, {"Dense": "linear"}, note):
+    named = placed(row_of(model, _TITLE, note), _TITLE, {"Dense": "linear"}, note)
+    for prefix, layer in named:
         if isinstance(layer, Dense | Embedding):
             arrays |= {prefix + {"w": "weight", "b": "bias"}[name]: value for name, value in layer.parameters.items()}
+            continue
+        if not isinstance(layer, LSTM | GRU):
             continue
         both = ("forward/", "backward/") if layer.bidirectional else ("",)
         for way, cell in zip(both, unstack(layer)[0], strict=True):
             if cell.kind == "GRU" and cell.b_hn is None:
                 raise SettingError("error.interop.reset_before", format=_TITLE)
             target, source = _ORDERS[cell.kind]
-            named = (("weight_ih", cell.w_x), ("weight_hh", cell.w_h), ("bias", cell.b))
-            arrays |= {prefix + way + name: reorder(value, source, target) for name, value in named}
+            leaves = (("weight_ih", cell.w_x), ("weight_hh", cell.w_h), ("bias", cell.b))
+            arrays |= {prefix + way + name: reorder(value, source, target) for name, value in leaves}
             if cell.b_hn is not None:
                 arrays[prefix + way + "bias_n"] = cell.b_hn
-    return arrays
+    return arrays, of_layers(named)

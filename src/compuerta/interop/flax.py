@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import SettingError
-from ..layers import Dense, Embedding, Layer
+from ..layers import GRU, LSTM, Dense, Embedding, Layer
 from ..tasks import Task
 from . import archive
+from .chain import ORDER, of_layers, recorded
 from .formats import Description, Note, Runner, tensor_table, unnoted
 from .named import Leaves, System, build, flattened, nested
 from .orders import GRU as GRU_ORDERS
@@ -55,7 +56,7 @@ def to_params(model: Layer | Task, *, note: Note = unnoted) -> dict[str, Any]:
     Raises:
         SettingError: Flax has no such layer or argument; it is named.
     """
-    return nested(_arrays(model, note))
+    return nested(_arrays(model, note)[0])
 
 
 def recognise(path: str, head: bytes) -> bool:
@@ -67,12 +68,13 @@ def recognise(path: str, head: bytes) -> bool:
 
 def read(path: str, *, note: Note = unnoted, map: str | None = None) -> Layer:
     """Return the model of an npz of parameters. ``map``: see :func:`from_params`."""
-    return build(_SYSTEM, archive.read_npz(path), path, map, note, listed=False)[0]
+    return build(_SYSTEM, archive.read_npz(path), path, map or recorded(path), note, listed=False)[0]
 
 
 def write(model: Layer | Task, path: str, *, note: Note = unnoted) -> None:
     """Write a model's parameters to an npz, names joined with ``/``."""
-    archive.write_npz(path, _arrays(model, note))
+    arrays, order = _arrays(model, note)
+    archive.write_npz(path, arrays, f"{ORDER}={order}")
 
 
 def describe(path: str) -> Description:
@@ -85,7 +87,7 @@ def runner(path: str, *, ours: bool, map: str | None = None) -> Runner | None:
     from . import runners
 
     arrays = archive.read_npz(path)
-    _, steps, places = build(_SYSTEM, arrays, path, map, unnoted, listed=False)
+    _, steps, places = build(_SYSTEM, arrays, path, map or recorded(path), unnoted, listed=False)
     return runners.flax(steps, places, arrays)
 
 
@@ -124,20 +126,22 @@ def _cell(tensors: Tensors, leaves: Leaves, kind: str, features: int, hidden: in
 _SYSTEM = System(_NAME, _kinds, _cell, {"Dense": ("kernel", "bias"), "Embedding": ("embedding", None)})
 
 
-def _arrays(model: Layer | Task, note: Note) -> dict[str, Array]:
+def _arrays(model: Layer | Task, note: Note) -> tuple[dict[str, Array], str]:
+    """Return the arrays by name, and the order of the layers."""
     arrays: dict[str, Array] = {}
-    for prefix, layer in placed(row_of(model, _TITLE, note), _TITLE, {"Embedding": "embed"}, note):
+    named = placed(row_of(model, _TITLE, note), _TITLE, {"Embedding": "embed"}, note)
+    for prefix, layer in named:
         if isinstance(layer, Embedding):
             arrays[prefix + "embedding"] = layer.parameters["w"]
         elif isinstance(layer, Dense):
             arrays[prefix + "kernel"] = layer.parameters["w"].T
             arrays[prefix + "bias"] = layer.parameters["b"]
-        else:
+        elif isinstance(layer, LSTM | GRU):
             both = ("forward_rnn/", "backward_rnn/") if layer.bidirectional else ("",)
             cells = [(f"{prefix}{way}cell/", cell) for way, cell in zip(both, unstack(layer)[0], strict=True)]
             for start, cell in cells:
                 arrays |= {start + name: value for name, value in _gates(cell).items()}
-    return arrays
+    return arrays, of_layers(named)
 
 
 def _gates(cell: CellWeights) -> dict[str, Array]:

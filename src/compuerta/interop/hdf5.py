@@ -91,18 +91,21 @@ def read(data: bytes, path: str, wanted: Callable[[str], bool] = lambda name: Tr
     return arrays
 
 
-def attributes(data: bytes, path: str) -> set[str]:
-    """Return the names of the attributes of a file as a whole."""
+def attributes(data: bytes, path: str) -> dict[str, str]:
+    """Return the attributes of a file as a whole; what is no text stands there as an empty one."""
     h5py = _h5py()
     try:
         with h5py.File(io.BytesIO(data), "r") as file:
-            return set(file.attrs)
+            found = {
+                name: file.attrs[name] for name in file.attrs if file.attrs.get_id(name).get_storage_size() < 2**16
+            }
+            return dict.fromkeys(file.attrs, "") | {k: v for k, v in found.items() if isinstance(v, str)}
     except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
         raise FileFormatError("error.interop.hdf5", path=path, name="/", why=files.one_line(error)) from None
 
 
-def written(arrays: Mapping[str, Array], groups: tuple[str, ...] = ()) -> bytes:
-    """Return an HDF5 file of arrays, and of groups that stay empty.
+def written(arrays: Mapping[str, Array], attributes: Mapping[str, str]) -> bytes:
+    """Return an HDF5 file of arrays, with attributes of the file as a whole.
 
     Raises:
         MissingExtraError: h5py is not installed.
@@ -110,8 +113,7 @@ def written(arrays: Mapping[str, Array], groups: tuple[str, ...] = ()) -> bytes:
     h5py = _h5py()
     made = io.BytesIO()
     with h5py.File(made, "w") as file:
-        for name in groups:
-            file.require_group(name)
+        file.attrs.update(attributes)
         for name, array in arrays.items():
             file.create_dataset(name, data=np.asarray(array, order="C"))
     return made.getvalue()

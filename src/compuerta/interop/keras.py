@@ -24,6 +24,7 @@ from ..errors import FileFormatError, Phrase, SettingError
 from ..layers import GRU, LSTM, Activation, Dense, Dropout, Embedding, Last, Layer
 from ..tasks import Task
 from . import archive, hdf5, keras_config
+from .chain import ORDER
 from .formats import Description, Note, Runner, tensor_table, unnoted
 from .keras_config import Spec
 from .named import Leaves, System, build
@@ -142,7 +143,8 @@ def read(path: str, *, note: Note = unnoted, map: str | None = None) -> Layer:
     """
     specs, arrays = _open(path, note)
     if specs is None:
-        return build(_SYSTEM, arrays, path, map, note, listed=False)[0]
+        order = map or hdf5.attributes(Path(path).read_bytes(), path).get(ORDER)
+        return build(_SYSTEM, arrays, path, order, note, listed=False)[0]
     if map is not None:
         raise SettingError("error.interop.option", format=f"{_TITLE} (.keras)", name="map")
     return _assembled(specs, Tensors(path, arrays))
@@ -151,10 +153,11 @@ def read(path: str, *, note: Note = unnoted, map: str | None = None) -> Layer:
 def write(model: Layer | Task, path: str, *, note: Note = unnoted) -> None:
     """Write a ``.keras`` file; if the name ends in ``.h5``, the weights alone."""
     layers = _keras_layers(model, note)
-    weights = hdf5.written({f"{place}/{leaf}": a for _, place, arrays in layers for leaf, a in arrays.items()})
+    arrays = {f"{place}/{leaf}": a for _, place, held in layers for leaf, a in held.items()}
+    weights = hdf5.written(arrays, {ORDER: _order(layers)} if path.lower().endswith(".h5") else {})
     if path.lower().endswith(".h5"):
-        for entry, _, arrays in layers[1:]:
-            if not arrays:
+        for entry, _, held in layers[1:]:
+            if not held:
                 note(Phrase("note.weightless", name=f"{entry['class_name']} '{entry['config']['name']}'"))
         files.write_bytes(path, weights)
         return
@@ -199,7 +202,7 @@ def _open(path: str, note: Note, *, parsed: bool = True) -> tuple[list[Spec] | N
     specs: list[Spec] | None = None
     if head.startswith(hdf5.MAGIC):
         data = Path(path).read_bytes()
-        if {"model_config", "layer_names"} & hdf5.attributes(data, path):
+        if {"model_config", "layer_names"} & set(hdf5.attributes(data, path)):
             raise FileFormatError("error.interop.keras_old", path=path)
     else:
         content = archive.unpack(path, lambda name: name in ("config.json", _WEIGHTS))
@@ -333,6 +336,21 @@ _SYSTEM = System(
 
 
 # ---- from layers to Keras -------------------------------------------------------------------------------------------
+
+
+def _order(layers: Sequence[tuple[dict[str, Any], str, Mapping[str, Array]]]) -> str:
+    """Return the order of layers of Keras as ``map`` takes it, so that it need not be guessed when they come back."""
+    words = []
+    for entry, place, _ in layers[1:]:
+        kind, config = entry["class_name"], entry["config"]
+        inner = config.get("layer", entry)
+        if kind == "Activation":
+            words.append(config["activation"])
+        elif kind != "Dropout":
+            words.append(f"{place}:{inner['class_name']}")
+            if not inner["config"].get("return_sequences", True):
+                words.append("last_both_ends" if kind == "Bidirectional" else "last")
+    return ",".join(words)
 
 
 def _dtype(model: Any) -> str:

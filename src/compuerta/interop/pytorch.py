@@ -22,7 +22,7 @@ from ..errors import FileFormatError, Phrase, SettingError
 from ..layers import GRU, LSTM, Activation, Dense, Dropout, Embedding, Last, Layer
 from ..tasks import Task
 from . import torch_file
-from .chain import WEIGHTLESS, Part, Step, described, in_order
+from .chain import ORDER, WEIGHTLESS, Part, Step, described, in_order
 from .formats import Description, Note, Runner, tensor_table, unnoted
 from .orders import GRU as GRU_ORDERS
 from .orders import LSTM as LSTM_ORDERS
@@ -38,8 +38,6 @@ _PLAIN = re.compile(r"(?:(.*)\.)?(?:weight|bias)")
 _KINDS = {4: "LSTM", 3: "GRU"}
 _ORDERS = {"LSTM": (LSTM_ORDERS["pytorch"], LSTM_ORDERS["compuerta"]),
            "GRU": (GRU_ORDERS["pytorch"], GRU_ORDERS["compuerta"])}  # fmt: skip
-#: Metadata of our own safetensors files: the order of the layers, which safetensors does not keep.
-_ORDER = "compuerta.order"
 
 
 # ---- in memory ------------------------------------------------------------------------------------------------------
@@ -136,13 +134,13 @@ def write(model: Layer | Task, path: str, *, note: Note = unnoted) -> None:
     if path.lower().endswith((".pt", ".pth")):
         raise SettingError("error.interop.no_pickle", path=path)
     arrays, order = _write(model, note)
-    files.write_plain(path, arrays, {_ORDER: order})  # one entry: safetensors writes several in any order
+    files.write_plain(path, arrays, {ORDER: order})  # one entry: safetensors writes several in any order
 
 
 def describe(path: str) -> Description:
     """Return the tensors of the state_dict."""
     arrays, metadata, _ = _open(path, unnoted)
-    return Description(tensor_table(arrays), {"order": metadata[_ORDER]} if _ORDER in metadata else {})
+    return Description(tensor_table(arrays), {"order": metadata[ORDER]} if ORDER in metadata else {})
 
 
 def runner(path: str, *, ours: bool, map: str | None = None) -> Runner | None:
@@ -178,7 +176,7 @@ def _open(path: str, note: Note) -> tuple[dict[str, Array], dict[str, str], bool
 
 def _read(path: str, order: str | None, note: Note) -> tuple[Layer, list[Step], dict[str, Array]]:
     arrays, metadata, listed = _open(path, note)
-    layer, steps = _build(arrays, path, order or metadata.get(_ORDER), note, listed=listed)
+    layer, steps = _build(arrays, path, order or metadata.get(ORDER), note, listed=listed)
     return layer, steps, arrays
 
 

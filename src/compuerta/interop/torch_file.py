@@ -30,15 +30,14 @@ _TENSOR = ("torch._utils", "_rebuild_tensor_v2")
 _ALLOWED = {_DICT, _TENSOR, *(("torch", name) for name in _STORAGES)}
 #: Bytes of the pickle, of which each may make an object of 64; a thousand tensors take about 150,000.
 _LONGEST_PROGRAM = 2**19
-#: First bytes of what torch.save wrote before version 1.6: a pickled long, PyTorch's old magic number.
-_LEGACY = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
 
 
 def recognise(path: str, head: bytes) -> bool:
     """Return whether a file is one of torch.save's, in the zip form or the old one, or a bare pickle."""
     if head.startswith(b"PK\x03\x04"):
         return any(re.fullmatch(r"[^/]+/(data|constants)\.pkl", name) for name in archive.names(path))
-    return head.startswith(b"\x80") and len(head) > 1 and head[1] <= 5
+    # A pickle begins so; and so may a safetensors file, of which the first bytes are a length.
+    return head[:1] == b"\x80" and head[1:2] <= b"\x05" and head[8:9] != b"{"
 
 
 def load(path: str, head: bytes) -> Any:
@@ -48,8 +47,7 @@ def load(path: str, head: bytes) -> Any:
         FileFormatError: the file is damaged, or holds what is not on the list above.
     """
     if not head.startswith(b"PK\x03\x04"):
-        raise FileFormatError("error.interop.torch_old" if head.startswith(_LEGACY) else "error.interop.pickle",
-                              path=path, name="pickle")  # fmt: skip
+        raise FileFormatError("error.interop.torch_old", path=path, name="pickle")
     content = archive.unpack(path)
     tops = [name for name in content if re.fullmatch(r"[^/]+/data\.pkl", name)]
     root = tops[0].removesuffix("data.pkl") if len(tops) == 1 else None

@@ -206,32 +206,33 @@ def row_of(
 def placed(
     layers: list[Layer], format: str, called: Mapping[str, str], note: Callable[[Phrase], None]
 ) -> list[tuple[str, Any]]:
-    """Return the layers that have weights with the prefix of their names; stacks come apart into single layers.
+    """Return the layers with the prefix of their names; stacks come apart into single layers.
 
-    One layer alone has no prefix; several are called by their kind, with a number from the second on.
+    One layer alone has no prefix; several are called by their kind, with a number from the second on. Those without
+    weights, of which the file holds nothing, stand among them.
 
     Raises:
         SettingError: a layer has no counterpart.
     """
-    single: list[Layer] = []
+    row: list[Layer] = []
     for layer in layers:
         if isinstance(layer, LSTM | GRU):
-            single += [stack([row]) for row in unstack(layer)]
+            row += [stack([cells]) for cells in unstack(layer)]
             if layer.dropout:
                 note(Phrase("note.weightless", name=f"{layer.name}: dropout={layer.dropout}"))
         elif layer.parameters.size == 0:
             note(Phrase("note.weightless", name=repr(layer)))
+            row.append(layer)
         elif isinstance(layer, Dense | Embedding):
-            single.append(layer)
+            row.append(layer)
         else:
             raise SettingError("error.interop.cannot_hold", format=format, what=layer.name)
-    if len(single) == 1:
-        return [("", single[0])]
+    alone = sum(layer.parameters.size > 0 for layer in row) == 1
     used: dict[str, int] = {}
     made = []
-    for layer in single:
+    for layer in row:
         base = called.get(layer.name, layer.name.lower())
-        made.append((f"{base}_{used[base]}/" if base in used else f"{base}/", layer))
+        made.append(("" if alone else f"{base}_{used[base]}/" if base in used else f"{base}/", layer))
         used[base] = used.get(base, 0) + 1
     return made
 
