@@ -32,6 +32,8 @@ STEP = "test_recurrence.py::test_gradients_by_complex_step"
 UNROLLED = "test_recurrence.py::test_forward_is_the_equations_unrolled"
 TAPE = "test_recurrence.py::test_tape_reads_every_quantity_in_the_place_of_its_input"
 STREAM = "test_layers.py::test_stream_is_the_whole"
+CARRIED = "test_interop.py"
+FRAMEWORKS = CARRIED + "::test_a_file_of_a_framework_gives_its_numbers"
 TEXTBOOK = "test_layers.py::test_lstm_is_the_textbook_one"
 NATIVE_LSTM = "test_native.py::test_an_lstm_is_the_textbook_one_forward_and_backward"
 NATIVE_GRU = "test_native.py::test_a_gru_is_its_equations"
@@ -264,6 +266,39 @@ FAULTS = {
     ),
     "the share kept taken from the step itself on the way back": fault(
         MINIMAL, "np.concatenate((np.ones_like(last)[None], keep[:0:-1]))[: len(keep)]", "keep[::-1]", MINIMAL_STEP
+    # Models of other frameworks.
+    "Karpathy's output gate taken for the candidate": fault(
+        "interop/orders.py", '"karpathy": "ifog"', '"karpathy": "ifgo"', CARRIED + "::test_karpathys_lstm"
+    ),
+    "TensorFlow 1's candidate taken for the forget gate": fault(
+        "interop/orders.py", '"tensorflow1": "igfo"', '"tensorflow1": "ifgo"', CARRIED + "::test_tensorflow_1s_cell"
+    ),
+    "Keras's GRU gates swapped": fault("interop/orders.py", '"keras": "zrn"', '"keras": "rzn"', FRAMEWORKS),
+    "forget_bias not added": fault(
+        "interop/tensorflow1.py", "+= forget_bias", "+= 0 * forget_bias", CARRIED + "::test_tensorflow_1s_cell"
+    ),
+    "PyTorch's second bias forgotten": fault(
+        "interop/pytorch.py", "b = b_ih + b_hh if b_hh.any() else b_ih", "b = b_ih", FRAMEWORKS
+    ),
+    "a GRU's recurrent bias taken out of the reset gate's product": fault(
+        "interop/pytorch.py", "b_hn = b_hh[2 * hidden :]", "b_hn = 0 * b_hh[2 * hidden :]", FRAMEWORKS
+    ),
+    "both directions from the first": fault(
+        "interop/pytorch.py", 'else f"_l{k}" + "_reverse" * d', 'else f"_l{k}" + "_reverse" * (1 - d)', FRAMEWORKS
+    ),
+    "Keras's second row of biases forgotten": fault(
+        "interop/keras.py", "b = b + recurrent if recurrent.any() else b", "b = b", FRAMEWORKS
+    ),
+    "a comparison that never sees a state": fault(
+        "interop/verify.py", "if other_state is not None and layer.recurrent", "if False and layer.recurrent",
+        "test_convert.py::test_a_comparison_finds_what_only_shows_here_and_there",
+    ),
+    "a tensor beyond its storage": fault(
+        "interop/torch_file.py", "offset + span > len(values)", "span > len(values)",
+        "test_interop_hostile.py::test_a_tensor_that_does_not",
+    ),
+    "an archive that inflates without end": fault(
+        "interop/archive.py", "if inflated > size + SLACK", "if inflated < 0", "test_interop_hostile.py::test_bombs"
     ),
 }  # fmt: skip
 
