@@ -266,6 +266,7 @@ FAULTS = {
     ),
     "the share kept taken from the step itself on the way back": fault(
         MINIMAL, "np.concatenate((np.ones_like(last)[None], keep[:0:-1]))[: len(keep)]", "keep[::-1]", MINIMAL_STEP
+    ),
     # Models of other frameworks.
     "Karpathy's output gate taken for the candidate": fault(
         "interop/orders.py", '"karpathy": "ifog"', '"karpathy": "ifgo"', CARRIED + "::test_karpathys_lstm"
