@@ -95,6 +95,8 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         for run in range(options.runs):
             rng = np.random.default_rng([seed, run])
+            if "jax" in sys.modules:  # which keeps what it compiled for every shape
+                sys.modules["jax"].clear_caches()
             model = draw(rng)
             dtype = model.parameters.dtype.name
             for name in options.only or [name for name in formats.FORMATS if name != "compuerta"]:
