@@ -38,7 +38,8 @@ def draw(rng):
     features, hidden, layers = int(rng.integers(1, 9)), int(rng.integers(1, 17)), int(rng.integers(1, 4))
     both = bool(rng.random() < 0.4)
     if rng.random() < 0.5:
-        cell = LSTM(features, hidden, layers, bidirectional=both, dtype=dtype, rng=0)
+        projected = int(rng.integers(1, hidden)) if hidden > 1 and rng.random() < 0.25 else None
+        cell = LSTM(features, hidden, layers, bidirectional=both, projection_size=projected, dtype=dtype, rng=0)
     else:
         after = bool(rng.random() < 0.7)
         cell = GRU(features, hidden, layers, bidirectional=both, reset_after=after, dtype=dtype, rng=0)

@@ -47,6 +47,7 @@ GOLDEN = {
     "pytorch_lstm.safetensors": ("pytorch", "pytorch", "LSTM"),
     "pytorch_gru.pt": ("pytorch", "pytorch", "GRU"),
     "pytorch_no_bias.pt": ("pytorch", "pytorch", "LSTM"),
+    "pytorch_projection.pt": ("pytorch", "pytorch", "LSTM"),
     "pytorch_text.pt": ("pytorch", "pytorch", "Sequential"),
     "keras_text.keras": ("keras", "keras", "Sequential"),
     "keras_gru_before.keras": ("keras", "keras", "Sequential"),
@@ -98,13 +99,36 @@ def test_what_was_found_is_said():
 
 def test_what_cannot_be_held_is_refused_by_name():
     for name, said in {
-        "pytorch_projection.pt": "weight_hr_l0 belongs to a LSTM(proj_size)",
         "pytorch_whole_module.pt": "holds a whole PyTorch module (torch.nn.modules.rnn.GRU)",
         "keras_lambda.keras": "holds a keras.layers.Lambda, which compuerta does not know and does not import",
     }.items():
         with pytest.raises(FileFormatError) as error:
             compuerta.interop.read(FOLDER / name)
         assert said in str(error.value)
+
+
+def test_a_projection_goes_out_and_comes_back(tmp_path, rng):
+    """By PyTorch's names and shapes; one that is not smaller than the layer PyTorch cannot make."""
+    layer = randomized(LSTM(3, 5, 2, bidirectional=True, projection_size=2, rng=0), rng)
+    arrays = pytorch.to_state_dict(layer)
+    assert {name: value.shape for name, value in arrays.items() if "l1_reverse" in name} == {
+        "weight_ih_l1_reverse": (20, 4), "weight_hh_l1_reverse": (20, 2), "weight_hr_l1_reverse": (2, 5),
+        "bias_ih_l1_reverse": (20,), "bias_hh_l1_reverse": (20,),
+    }  # fmt: skip
+    path = tmp_path / "projection.pytorch.safetensors"
+    formats.write(layer, path)
+    same(compuerta.interop.read(path), layer)
+    turned = {**arrays, "weight_hr_l0": arrays["weight_hr_l0"].T}
+    with pytest.raises(FileFormatError, match=r"weight_hr_l0 should be .*looks transposed"):
+        pytorch.from_state_dict(turned)
+    missing = {name: value for name, value in arrays.items() if name != "weight_hr_l1"}
+    with pytest.raises(FileFormatError, match="weight_hr_l1"):
+        pytorch.from_state_dict(missing)
+    for format in ("keras", "flax", "equinox", "tensorflow1", "karpathy", "onnx"):
+        with pytest.raises(SettingError, match="projection_size"):
+            formats.write(layer, tmp_path / "file", format)
+    with pytest.raises(SettingError, match=r"PyTorch cannot express .*projection_size=5"):
+        pytorch.to_state_dict(LSTM(3, 5, projection_size=5, rng=0))
 
 
 def test_load_points_to_convert_for_a_foreign_file():

@@ -25,7 +25,7 @@ from compuerta.layers import LSTM, Dense, Embedding, Layer, Sequential
 FOLDER = Path(__file__).parent / "golden" / "interop"
 #: Numbers beside the files, and files that are to be refused.
 OTHERS = {"pytorch.npz", "keras.npz", "jax.npz", "keras_own.npz", "keras_own.json", "keras_lambda.keras",
-          "pytorch_whole_module.pt", "pytorch_projection.pt"}  # fmt: skip
+          "pytorch_whole_module.pt"}  # fmt: skip
 READABLE = sorted(path.name for path in FOLDER.iterdir() if path.suffix != ".py" and path.name not in OTHERS)
 
 

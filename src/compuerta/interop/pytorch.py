@@ -3,6 +3,7 @@
 ``weight_ih_l{k}`` (4H, F), ``weight_hh_l{k}`` (4H, H), ``bias_ih_l{k}``, ``bias_hh_l{k}``, ``_reverse`` for the second
 direction; blocks i f g o, and r z n in a GRU. PyTorch adds two biases where we have one: they are summed on the way in,
 and on the way out ``bias_hh`` is zero, but for a GRU's candidate, whose two biases are not added to the same sum.
+With ``proj_size`` h is a product with ``weight_hr_l{k}`` (P, H), and ``weight_hh_l{k}`` is (4H, P).
 
 A state_dict does not hold how its layers are connected, nor what has no weights: see :mod:`compuerta.interop.chain`.
 """
@@ -50,7 +51,7 @@ def from_state_dict(state_dict: Mapping[str, Any], *, map: str | None = None, no
         state_dict: names and values, NumPy arrays or tensors of PyTorch.
         map: the order of the layers where their shapes leave several, as ``"embedding,lstm,last,fc"``: names of the
             state_dict, with ``:Embedding`` or ``:Linear`` where that is open, and between them ``last`` (keep the last
-            step), ``relu``, ``sigmoid``, ``softmax`` or ``tanh``, which have no weights.
+            step), ``relu``, ``sigmoid``, ``softmax``, ``log_softmax`` or ``tanh``, which have no weights.
         note: called with what should be known, such as biases that were summed.
 
     Raises:
@@ -193,6 +194,12 @@ class _Recurrent:
     hidden: int
     biased: bool
     cell: bool  # nn.LSTMCell, whose names have no _l0
+    projected: int | None = None
+
+    @property
+    def out(self) -> int:
+        """The width of h in one direction."""
+        return self.hidden if self.projected is None else self.projected
 
     @property
     def rows(self) -> int:
@@ -215,7 +222,7 @@ def _build(
             end = "" if sizes.cell else "_l0"
             first = arrays.get(_join(prefix, "weight_ih" + end))
             takes = 0 if first is None or first.ndim != 2 else first.shape[first.shape[0] == sizes.rows]
-            candidates[prefix] = [Part(prefix, sizes.kind, takes, sizes.directions * sizes.hidden)]
+            candidates[prefix] = [Part(prefix, sizes.kind, takes, sizes.directions * sizes.out)]
         plain = _PLAIN.fullmatch(name)
         if plain and name.endswith("weight") and array.ndim == 2:
             prefix, (rows, columns) = plain[1] or "", array.shape
@@ -255,11 +262,19 @@ def _sizes(tensors: Tensors, prefix: str, arrays: Mapping[str, Array]) -> _Recur
     name = _join(prefix, "weight_hh" + end)
     if name not in arrays:
         raise tensors.refuse("error.file.tensor", name=name, expected="(4H, H), (3H, H)", got=Phrase("word.nothing"))
-    if _join(prefix, "weight_hr" + end) in arrays:
-        raise tensors.refuse("error.interop.cannot", what="LSTM(proj_size)", name=_join(prefix, "weight_hr" + end))
     shape = arrays[name].shape
     rows, hidden = shape if len(shape) == 2 else (0, 0)
-    kind = _KINDS.get(rows // hidden) if hidden and rows % hidden == 0 else None
+    projection, projected = arrays.get(_join(prefix, "weight_hr" + end)), None
+    if projection is None:
+        kind = _KINDS.get(rows // hidden) if hidden and rows % hidden == 0 else None
+    else:  # H stands in its columns alone
+        kind, projected = "LSTM", hidden
+        hidden = projection.shape[1] if projection.ndim == 2 else 0
+        if not hidden or rows != len(_ORDERS[kind][0]) * hidden:
+            turned = projection.ndim == 2 and rows == len(_ORDERS[kind][0]) * len(projection)
+            key = "error.interop.transposed" if turned else "error.file.tensor"
+            raise tensors.refuse(key, name=_join(prefix, "weight_hr" + end), expected=f"({projected}, {rows // 4})",
+                                 got=projection.shape)  # fmt: skip
     if kind is None:
         if hidden and rows == hidden:
             raise tensors.refuse("error.interop.cannot", what="RNN", name=name)
@@ -270,7 +285,7 @@ def _sizes(tensors: Tensors, prefix: str, arrays: Mapping[str, Array]) -> _Recur
     while not cell and f"{name[:-1]}{layers}" in arrays:
         layers += 1
     both = name + "_reverse" in arrays
-    return _Recurrent(kind, layers, 1 + both, hidden, _join(prefix, "bias_ih" + end) in arrays, cell)
+    return _Recurrent(kind, layers, 1 + both, hidden, _join(prefix, "bias_ih" + end) in arrays, cell, projected)
 
 
 def _layer(
@@ -291,7 +306,7 @@ def _layer(
         row = []
         for d in range(sizes.directions):
             end = "" if sizes.cell else f"_l{k}" + "_reverse" * d
-            width = sizes.directions * sizes.hidden if k else None
+            width = sizes.directions * sizes.out if k else None
             one, both = _cell(tensors, step.name, end, sizes, width)
             row.append(one)
             summed = summed or both
@@ -310,7 +325,7 @@ def _cell(
     hidden = sizes.hidden
     rows = sizes.rows
     source, target = _ORDERS[sizes.kind]
-    w_hh = tensors.take(_join(prefix, "weight_hh" + end), (rows, hidden))
+    w_hh = tensors.take(_join(prefix, "weight_hh" + end), (rows, sizes.out))
     w_ih = tensors.take(_join(prefix, "weight_ih" + end), (rows, width))
     if sizes.biased:
         b_ih = tensors.take(_join(prefix, "bias_ih" + end), (rows,))
@@ -324,14 +339,17 @@ def _cell(
     both = bool(b_ih.any() and b_hh.any())
     b = b_ih + b_hh if b_hh.any() else b_ih  # adding zeros would lose the sign of −0
     w_ih, w_hh, b = (reorder(a, source, target) for a in (w_ih, w_hh, b))
-    return CellWeights(sizes.kind, w_ih, w_hh, b, b_hn), both
+    w_hr = None
+    if sizes.projected is not None:
+        w_hr = tensors.take(_join(prefix, "weight_hr" + end), (sizes.projected, hidden))
+    return CellWeights(sizes.kind, w_ih, w_hh, b, b_hn, w_hr), both
 
 
 # ---- from layers to names -------------------------------------------------------------------------------------------
 
 
 def _write(model: Layer | Task, note: Note) -> tuple[dict[str, Array], str]:
-    layers = row_of(model, _TITLE, note)
+    layers = row_of(model, _TITLE, note, holds=("reset_after", "projection_size"))
     arrays: dict[str, Array] = {}
     words: list[str] = []
     used: dict[str, int] = {}
@@ -366,6 +384,9 @@ def _arrays(layer: Layer) -> dict[str, Array]:
         raise SettingError("error.interop.reset_before", format=_TITLE)
     if not isinstance(layer, LSTM | GRU):
         raise SettingError("error.interop.cannot_hold", format=_TITLE, what=layer.name)
+    if isinstance(layer, LSTM) and layer.projection_size is not None and layer.projection_size >= layer.hidden_size:
+        what = f"LSTM(hidden_size={layer.hidden_size}, projection_size={layer.projection_size})"
+        raise SettingError("error.interop.cannot_hold", format=_TITLE, what=what)  # its proj_size is smaller
     target, source = _ORDERS[layer.name]
     arrays = {}
     for k, row in enumerate(unstack(layer)):
@@ -378,4 +399,6 @@ def _arrays(layer: Layer) -> dict[str, Array]:
             arrays["weight_hh" + end] = reorder(cell.w_h, source, target)
             arrays["bias_ih" + end] = reorder(cell.b, source, target)
             arrays["bias_hh" + end] = b_hh
+            if cell.w_hr is not None:
+                arrays["weight_hr" + end] = cell.w_hr.copy()
     return arrays

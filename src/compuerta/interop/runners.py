@@ -214,10 +214,13 @@ def _module(torch: Any, step: Any, weights: Mapping[str, Any], dtype: Any) -> An
     else:
         if "weight_hh" in mine:  # a cell is a layer of one step
             mine = {name + "_l0": value for name, value in mine.items()}
-        hidden = mine["weight_hh_l0"].shape[1]
+        hidden, projection = mine["weight_hh_l0"].shape[1], {}
+        if "weight_hr_l0" in mine:
+            hidden, projection = mine["weight_hr_l0"].shape[1], {"proj_size": hidden}
         module = getattr(torch.nn, step.kind)(
             step.takes, hidden, sum(name.startswith("weight_hh_l") and name[11:].isdigit() for name in mine),
             bias="bias_ih_l0" in mine, batch_first=True, bidirectional="weight_hh_l0_reverse" in mine,
+            **projection,
         )  # fmt: skip
     module = module.to(dtype)
     module.load_state_dict(mine, strict=True)
@@ -230,7 +233,7 @@ def _weightless(torch: Any, word: str, value: Any) -> Any:
     if word == "last_both_ends":
         half = value.shape[2] // 2
         return torch.cat((value[:, -1:, :half], value[:, :1, half:]), 2)
-    return value.softmax(-1) if word == "softmax" else getattr(torch, word)(value)
+    return getattr(value, word)(*([-1] if word.endswith("softmax") else []))
 
 
 def _tensors(torch: Any, state: Any, dtype: Any) -> Any:

@@ -29,9 +29,10 @@ class CellWeights:
     Attributes:
         kind: "LSTM" or "GRU".
         w_x: (4H, F), or (3H, F) for a GRU.
-        w_h: (4H, H), or (3H, H).
+        w_h: (4H, H), or (3H, H); (4H, P) with a projection.
         b: (4H,), or (3H,): all biases that are added to the same sum.
         b_hn: (H,), a GRU's bias inside the reset gate's product; None where that gate acts before the product.
+        w_hr: (P, H), an LSTM's projection; None where h is what the output gate lets through.
     """
 
     kind: str
@@ -39,12 +40,13 @@ class CellWeights:
     w_h: Array
     b: Array
     b_hn: Array | None = None
+    w_hr: Array | None = None
 
     @property
     def names(self) -> tuple[tuple[str, Array], ...]:
         """Our name of each parameter, without its place, and its value."""
-        named = (("w_x", self.w_x), ("w_h", self.w_h), ("b", self.b))
-        return named if self.b_hn is None else (*named, ("b_hn", self.b_hn))
+        known = {"w_x": self.w_x, "w_h": self.w_h, "b": self.b, "b_hn": self.b_hn, "w_hr": self.w_hr}
+        return tuple((name, value) for name, value in known.items() if value is not None)
 
 
 def stack(cells: Sequence[Sequence[CellWeights]]) -> LSTM | GRU:
@@ -54,26 +56,27 @@ def stack(cells: Sequence[Sequence[CellWeights]]) -> LSTM | GRU:
         SettingError: they do not.
     """
     first = cells[0][0]
-    hidden = first.w_h.shape[1]
     blocks = {"LSTM": len(LSTM.blocks), "GRU": len(GRU.blocks)}[first.kind]
-    width = first.w_x.shape[1]
+    hidden, out, width = len(first.b) // blocks, first.w_h.shape[1], first.w_x.shape[1]
     for k, row in enumerate(cells):
         for cell in row:
             expected: dict[str, tuple[int, ...]] = {
-                "w_x": (blocks * hidden, width), "w_h": (blocks * hidden, hidden), "b": (blocks * hidden,),
-                "b_hn": (hidden,),
+                "w_x": (blocks * hidden, width), "w_h": (blocks * hidden, hidden if first.w_hr is None else out),
+                "b": (blocks * hidden,), "b_hn": (hidden,), "w_hr": (out, hidden),
             }  # fmt: skip
             fits = cell.kind == first.kind and len(row) == len(cells[0]) and len(cell.names) == len(first.names)
             for name, value in cell.names:
                 if not fits or value.shape != expected[name]:
                     raise SettingError("error.interop.stack", place=k, name=name, expected=expected[name],
                                        got=value.shape)  # fmt: skip
-        width = hidden * len(row)
+        width = out * len(row)
     dtype = np.result_type(*(value.dtype for row in cells for cell in row for _, value in cell.names))
     more: dict[str, Any] = {"bidirectional": len(cells[0]) == 2, "dtype": dtype, "rng": Blank()}
     layer: LSTM | GRU
     if first.kind == "LSTM":
-        layer = LSTM(first.w_x.shape[1], hidden, len(cells), **more)
+        layer = LSTM(
+            first.w_x.shape[1], hidden, len(cells), projection_size=None if first.w_hr is None else out, **more
+        )
     else:
         layer = GRU(first.w_x.shape[1], hidden, len(cells), reset_after=first.b_hn is not None, **more)
     for k, row in enumerate(cells):
@@ -90,7 +93,7 @@ def unstack(layer: Recurrent) -> list[list[CellWeights]]:
 
     def cell(k: int, d: int) -> CellWeights:
         w_x, w_h, b = (p[_place(name, k, d)] for name in ("w_x", "w_h", "b"))
-        return CellWeights(kind, w_x, w_h, b, p.get(_place("b_hn", k, d)))
+        return CellWeights(kind, w_x, w_h, b, p.get(_place("b_hn", k, d)), p.get(_place("w_hr", k, d)))
 
     return [[cell(k, d) for d in range(layer.directions)] for k in range(layer.num_layers)]
 
