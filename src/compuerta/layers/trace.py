@@ -33,7 +33,8 @@ class Source(Protocol):
 class Trace(Mapping[Any, Array]):
     """What a model computed, ``trace[key, layer]`` or ``trace[key, layer, direction]``, each (N, T, H).
 
-    Keys are those of :mod:`compuerta.gates`: f, i, g, c, o, h in an LSTM; r, z, n, h in a GRU; i, f, g, h in a MinLSTM.
+    Keys are those of :mod:`compuerta.gates`: f, i, g, c, o, h in an LSTM (a gate that a variant leaves out is 1);
+    r, z, n, h in a GRU; i, f, g, h in a MinLSTM.
     With ``z_`` before a key it is the pre-activation, what σ or tanh saw: ``trace["z_f", 0]``, and ``trace["z_z", 0]``
     for the update gate of a GRU. Layers are counted through all recurrent layers of the model, from the inputs up;
     direction 1 is the one that reads backward. Axes are N rows of the batch, T steps and H units (P for the h of a
