@@ -125,6 +125,13 @@ def test_half_lives_at_the_ends(rng):
     assert readings.half_life(trace)[:2].tolist() == [0.0, math.inf]
     _, trace = layer.trace(np.full((5, 2), np.nan))
     assert np.isnan(readings.half_life(trace)).all()
+    x = np.ones((6, 2))
+    x[3] = np.nan
+    held = readings.held_for(LSTM(2, 3, rng=0).trace(x, clamp={("f", 0, 1): 0.9, ("c", 0, 2): 0.0})[1])
+    assert held[:, 1].tolist() == [math.inf] * 6
+    assert held[0, 2] == 2  # less than half was left before the NaN came
+    assert np.isnan(held[1:3, 2]).all()
+    assert np.isnan(readings.half_life(layer.trace(x)[1])).all()
 
 
 @pytest.mark.parametrize(("cell", "switches"), CELLS)

@@ -179,7 +179,7 @@ def half_life(trace: Trace, layer: int = 0, *, direction: int = 0, row: int = 0)
 def held_for(trace: Trace, layer: int = 0, *, direction: int = 0, row: int = 0) -> Array:
     """Return for each position and unit after how many steps less than half is left of what it wrote, (T, H).
 
-    Infinite where half of it is still there at the end.
+    Infinite where half of it is still there at the end, NaN where that cannot be said.
 
     >>> import compuerta
     >>> _, trace = compuerta.LSTM(2, 1, rng=0).trace(np.ones((4, 2)), clamp={("f", 0, 0): 0.6})
@@ -191,9 +191,12 @@ def held_for(trace: Trace, layer: int = 0, *, direction: int = 0, row: int = 0) 
     left, open_ = np.ones_like(m.keep), np.ones(m.keep.shape, bool)
     for after in range(1, len(m.keep)):
         left[: len(left) - after] *= m.keep[after:]
-        gone = open_[: len(left) - after] & (left[: len(left) - after] < 0.5)
-        found[: len(left) - after][gone] = after
-        open_[: len(left) - after] &= ~gone
+        now = left[: len(left) - after]
+        gone, lost = now < 0.5, np.isnan(now)
+        open_now = open_[: len(left) - after]
+        found[: len(left) - after][open_now & gone] = after
+        found[: len(left) - after][open_now & lost] = np.nan
+        open_now &= ~(gone | lost)
         if not open_[: len(left) - after].any():
             break
     return found[np.argsort(m.steps)]
