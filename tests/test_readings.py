@@ -195,6 +195,14 @@ def test_connectivity_is_the_gradient_of_each_step_by_itself(rng, cell):
     assert set(flow) == ({"h", "c"} if cell is LSTM else {"h"})
 
 
+def test_connectivity_of_a_long_row_is_made_in_parts(rng, monkeypatch):
+    _, trace = LSTM(2, 4, dtype="float64", rng=0).trace(rng.normal(size=(11, 2)))
+    whole = readings.connectivity(trace)
+    for at_once in (4 * 11, 3 * 4 * 11, 1):
+        monkeypatch.setattr(readings, "_AT_ONCE", at_once)
+        np.testing.assert_allclose(readings.connectivity(trace), whole, rtol=1e-12)
+
+
 def test_agreement_finds_the_place_where_two_runs_part(rng):
     layer = LSTM(2, 4, dtype="float64", rng=0)
     x = rng.normal(size=(9, 2))
