@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "layers": {"activations", "checks", "errors", "gates", "initializers", "recurrence", "texts"},
     "training": {"checks", "errors", "files", "layers", "recurrence", "texts"},
     "tasks": {"activations", "checks", "data", "errors", "files", "layers", "training"},
-    "see": {"checks", "errors", "gates", "textbook", "texts"},
+    "see": {"checks", "errors", "files", "gates", "layers", "tasks", "textbook", "texts"},
     "interop": {"errors", "files", "layers", "tasks", "texts"},
     "cli": {"", "data", "errors", "files", "interop", "layers", "recurrence", "see", "tasks", "texts", "training"},
     "__main__": {"cli"},

@@ -1,0 +1,198 @@
+"""One HTML file in which a person looks into a model: text or series, every gate at every step, offline.
+
+The page is plain JavaScript and CSS beside this file (``page/*.js``, ``page/style.css``), joined when a page is made;
+data are typed arrays, deflated, in base64. Whatever came from a person is data there, never markup, and a
+Content-Security-Policy lets nothing run but the page's own script and nothing be fetched at all.
+
+A page is made of a :class:`~compuerta.see.scene.Scene`: what was read, every quantity at every step, and, where the
+cell is a plain one, the weights, so that the page can run the model itself.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import json
+import os
+import re
+import secrets
+import zlib
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import files
+from ..errors import SettingError
+from ..texts import LANGUAGES, catalogue, language
+from .scene import Array, Scene
+
+#: Values of a trace that a page takes at most: all quantities, layers, steps and units together.
+MOST_VALUES = 8_000_000
+#: Bytes of stored quantities up to which a trace is stored whole; beyond, a model that the page can run is started
+#: again from stored states.
+_STORED = 600_000
+#: Steps between two stored states.
+_EVERY = 50
+#: The modules in the order in which each uses only those before it.
+MODULES = ("base", "data", "colour", "model", "ribbon", "heat", "cell", "export", "controls", "main")
+_POLICY = (
+    "default-src 'none'; script-src 'sha256-{script}'; style-src 'sha256-{style}'; base-uri 'none'; form-action 'none'"
+)
+_OUTER = (
+    "html{height:100%}body{margin:0;min-height:100%;background:#fbfbfa;color:#1d2126}"
+    "@media(prefers-color-scheme:dark){body{background:#16181b;color:#e9ebee}}"
+)
+
+
+@cache
+def code() -> tuple[str, str]:
+    """Return the script and the style sheet of a page: the modules in order, without comments and indentation.
+
+    >>> script, style = code()
+    >>> len(script) + len(style) <= 60 * 1024
+    True
+    """
+    folder = Path(__file__).parent / "page"
+    parts = []
+    for name in MODULES:
+        text = (folder / f"{name}.js").read_text(encoding="utf-8")
+        text = re.sub(r"/\*\*.*?\*/", "", text, flags=re.S)
+        text = re.sub(r"^import [^;]*;\n", "", text, flags=re.M)
+        parts.append(re.sub(r"^export ", "", text, flags=re.M))
+    lines = (line.strip() for line in "".join(parts).splitlines())
+    script = "\n".join(line for line in lines if line and not line.startswith("//"))
+    style = "\n".join(line.strip() for line in (folder / "style.css").read_text(encoding="utf-8").splitlines())
+    return f'"use strict";(() => {{\n{script}\n}})();', style
+
+
+def page(
+    scene: Scene, other: Scene | None = None, *, lang: str | None = None, path: str | os.PathLike[str] | None = None
+) -> str:
+    """Return a whole HTML document that shows ``scene``; with ``path`` it is written there too.
+
+    Args:
+        scene: what to look into; see :mod:`compuerta.see.scene`.
+        other: the same text or series as another model reads it, such as one before it was trained.
+        lang: the language that the page opens in; both are in it.
+        path: a file to write, whole or not at all.
+
+    Raises:
+        SettingError: the trace is too large for a page, or the two are not of the same text.
+        OSError: the file cannot be written.
+    """
+    lang = language(lang)
+    name = f"compuerta-{_identity(scene)}"
+    script, _ = code()
+    run = f"{script}\ncompuerta.mount({json.dumps(name)});"
+    policy = _POLICY.format(script=_sha256(run), style=_sha256(_OUTER))
+    whole = (
+        f'<!DOCTYPE html>\n<html lang="{lang}">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{html.escape(scene.title)}</title>\n<style>{_OUTER}</style>\n</head>\n<body>\n"
+        f"{_body(name, scene, other, lang, alone=True)}\n<script>{run}</script>\n</body>\n</html>\n"
+    )
+    if path is not None:
+        files.write_bytes(path, whole.encode())
+    return whole
+
+
+def output(scene: Scene, other: Scene | None = None, *, lang: str | None = None) -> str:
+    """Return the same as an element for a notebook's output; any number may stand in one document."""
+    name = f"compuerta-{secrets.token_hex(6)}"
+    script, _ = code()
+    return (
+        f"{_body(name, scene, other, language(lang), alone=False)}\n"
+        f"<script>{script}\ncompuerta.mount({json.dumps(name)});</script>"
+    )
+
+
+def _body(name: str, scene: Scene, other: Scene | None, lang: str, *, alone: bool) -> str:
+    """Return the place of the page, with a word for where scripts do not run, and its data."""
+    content = _content(scene, other) | {"page": alone, "lang": lang, "css": code()[1]}
+    without = " · ".join(catalogue(tongue)["page.without_scripts"] for tongue in dict.fromkeys((lang, *LANGUAGES)))
+    return (
+        f"<p>{html.escape(without)}</p>"
+        f'<div id="{name}"></div>\n<script type="application/json" id="{name}-data">{_json(content)}</script>'
+    )
+
+
+def _content(scene: Scene, other: Scene | None) -> dict[str, Any]:
+    scenes = {"base": scene} | ({"other": other} if other is not None else {})
+    if other is not None and not scene.same_reading(other):
+        raise SettingError("error.page.other")
+    arrays: dict[str, Array] = {}
+    runs = [_run(name, each, arrays) for name, each in scenes.items()]
+    for name, each in scenes.items():
+        prefix = "" if name == "base" else f"{name}."
+        arrays |= {prefix + key: value for key, value in each.weights.items()}
+    index, blob = _packed(arrays)
+    texts = {
+        lang: {key: text for key, text in catalogue(lang).items() if key.startswith(("page.", "gate."))}
+        for lang in LANGUAGES
+    }
+    return {
+        "about": scene.about(),
+        "model": scene.model,
+        "other": other.model if other is not None else None,
+        "runs": runs,
+        "index": index,
+        "blob": blob,
+        "texts": texts,
+    }
+
+
+def _run(name: str, scene: Scene, arrays: dict[str, Array]) -> dict[str, Any]:
+    """Put what a run needs among the arrays and return how it is to be read."""
+    values, steps = scene.values, scene.steps
+    total = sum(array.size for array in values.values())
+    if total > MOST_VALUES:
+        raise SettingError(
+            "error.page.too_large", steps=steps, units=len(scene.units), layers=len(scene.places), values=total,
+            most=MOST_VALUES,
+        )  # fmt: skip
+    arrays |= {f"{name}.{key}": array for key, array in scene.reading.items()}
+    told: dict[str, Any] = {"name": name, "T": steps, "label": scene.label, "frames": None}
+    if scene.model is None or total * 4 <= _STORED:
+        arrays |= {f"{name}.{key}": array for key, array in values.items()}
+        return told
+    # Two states beside each other every so often: the run starts again from each, and one step between is checked.
+    at = sorted({t for k in range(0, steps, _EVERY) for t in (k, k + 1) if t < steps})
+    told["frames"] = at
+    arrays[f"{name}.frames"] = np.stack([scene.state_before(t) for t in at])
+    return told
+
+
+def _packed(arrays: dict[str, Array]) -> tuple[list[list[Any]], str]:
+    """Return what stands where, and all arrays deflated: first the lowest byte of every number, then the next ..."""
+    index: list[list[Any]] = []
+    parts = []
+    for name, array in arrays.items():
+        kind = "i4" if array.dtype.kind in "iu" else "f8" if array.dtype.itemsize == 8 else "f4"
+        plain = np.ascontiguousarray(array, dtype="<" + kind).reshape(-1)
+        index.append([name, kind, plain.size])
+        parts.append(plain.view(np.uint8).reshape(plain.size, -1).T.tobytes())
+    return index, base64.b64encode(zlib.compress(b"".join(parts), 9)).decode()
+
+
+def _json(value: Any) -> str:
+    """Return JSON that can stand in a script element whatever it holds: no ``<``, no line separators, no NaN."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _sha256(text: str) -> str:
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def _identity(scene: Scene) -> str:
+    """Return a name that depends on what is shown alone, so that the same page is the same file."""
+    digest = hashlib.sha256(scene.title.encode("utf-8", "backslashreplace"))
+    for array in scene.values.values():
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()[:12]

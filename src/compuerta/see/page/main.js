@@ -1,0 +1,91 @@
+// From the file to the page: unpack, let the model run where it must, put the views together.
+
+import { S, data, el, fill, flush, forget, refresh, set, speak } from "./base.js";
+import { cell } from "./cell.js";
+import { controls, header, help, keys, play, readHash, writeHash } from "./controls.js";
+import { unpack } from "./data.js";
+import { heat } from "./heat.js";
+import { forward, load, probabilitiesOf } from "./model.js";
+import { ribbon } from "./ribbon.js";
+
+/** A run as the views want it, of what the file stores about it. */
+function storedRun(meta, arrays, model) {
+  const name = (part) => arrays[`${meta.name}.${part}`];
+  const ids = name("ids"), inputs = ids ?? (name("inputs") && rows(name("inputs"), meta.T));
+  const r = { T: meta.T, ids, inputs, series: name("series"), forecast: name("forecast"), label: meta.label, meta };
+  if (meta.frames) {
+    const at = {};
+    meta.frames.forEach((t, k) => (at[t] = k));
+    Object.assign(r, forward(model, inputs, [], { at, values: name("frames") }), { at });
+  } else {
+    const size = meta.T * data.H;
+    r.values = Object.fromEntries(Object.keys(data.quantities).map((q) =>
+      [q, data.places.map((_, p) => name(q).subarray(p * size, (p + 1) * size))]));
+    if (model?.table) r.probabilities = probabilitiesOf(model, r.values.h.at(-1), meta.T);
+  }
+  return r;
+}
+
+const rows = (flat, T) => Array.from({ length: T }, (_, t) => flat.subarray((t * flat.length) / T, ((t + 1) * flat.length) / T));
+
+/** The greatest size of each quantity without a fixed range, rounded up so that it can be printed. */
+function limits() {
+  for (const q of Object.keys(data.quantities)) {
+    let most = 0;
+    for (const r of Object.values(data.runs)) for (const values of r.values[q]) for (const v of values) {
+      if (Math.abs(v) > most && Number.isFinite(v)) most = Math.abs(v);
+    }
+    const step = 10 ** Math.floor(Math.log10(most || 1)) / 10;
+    data.limits[q] = Math.ceil((most || 1) / step) * step;
+  }
+}
+
+/** Show a page (or one output of a notebook) in the element `id`; what it shows stands in the element `id`-data. */
+async function mount(id) {
+  const host = document.getElementById(id);
+  const file = JSON.parse(document.getElementById(`${id}-data`).textContent);
+  const arrays = await unpack(file.blob, file.index);
+  Object.assign(data, file.about, { id, limits: {}, runs: {} });
+  data.model = load(file.model, arrays, "");
+  for (const meta of file.runs) data.runs[meta.name] = storedRun(meta, arrays, meta.name === "other" ? load(file.other, arrays, "other.") : data.model);
+  limits();
+  Object.assign(S, { rev: 0, q: data.quantities.c ? "c" : "h", u: file.about.start?.unit ?? 0, p: file.about.start?.place ?? 0 });
+  speak(file.texts, file.lang);
+  const root = host.attachShadow({ mode: "open" });
+  const sheet = new CSSStyleSheet();
+  sheet.replaceSync(file.css);
+  root.adoptedStyleSheets = [sheet];
+  const whole = el("div.compuerta");
+  fill(root, whole);
+  host.previousElementSibling?.remove();
+  const own = Boolean(file.page); // alone in its document, whose address and language are then its own
+  const build = (lang) => {
+    if (lang) {
+      play(false);
+      speak(file.texts, lang);
+    }
+    forget();
+    if (own) document.documentElement.lang = lang ?? file.lang;
+    whole.lang = lang ?? file.lang;
+    fill(whole, header(whole, (other) => {
+      build(other);
+      whole.querySelector(".lang").focus();
+    }), controls(whole), el("main", ribbon(), cell(), heat()), help());
+    if (own) writeHash();
+    refresh();
+    flush();
+  };
+  if (own) {
+    const lang = readHash();
+    build(lang in file.texts ? lang : undefined);
+    addEventListener("hashchange", readHash);
+  } else build();
+  keys(whole);
+  if (own) document.addEventListener("keydown", (event) => {
+    if (event.target === document.body) whole.dispatchEvent(new KeyboardEvent("keydown", { key: event.key, shiftKey: event.shiftKey, cancelable: true })) || event.preventDefault();
+  });
+  host.dataset.ready = Math.round(performance.now());
+  set({});
+}
+
+globalThis.compuerta = { ...globalThis.compuerta, mount };
