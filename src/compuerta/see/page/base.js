@@ -127,8 +127,7 @@ export function card(id, ...children) {
     el("p.lede", say(`page.${id}.lede`)), ...children);
 }
 
-export const button = (key, onclick, more = {}) =>
-  el("button", { type: "button", onclick, ...more }, say(key));
+export const button = (key, onclick, more = {}, values = {}) => el("button", { type: "button", onclick, ...more }, say(key, values));
 
 /** A labelled choice. `options` is [[value, text], …]. */
 export function choice(key, options, value, onchange, more = {}) {

@@ -111,8 +111,8 @@ function sum() {
     else if (q === "h" && r.values.c) after = `h = o · tanh(c) = ${num(valueAt("o"))} · ${num(Math.tanh(valueAt("c")))} = ${num(value)}`;
     if (rows && data.plain) {
       after = say("page.sum.total", { symbol: quantity.symbol, value: num(value) });
-    } else if (data.model && q !== "h" && q !== "c" && !r.bare) {
-      const { found, z } = terms(data.model, r, q, S.p, S.u, S.t), few = found.slice(0, 8), rest = found.slice(8);
+    } else if (r.model && q !== "h" && q !== "c") {
+      const { found, z } = terms(r.model, r, q, S.p, S.u, S.t), few = found.slice(0, 8), rest = found.slice(8);
       rows = few.map((term) => [termName(term), term.value]);
       if (rest.length) rows.push([say("page.sum.rest", { n: rest.length }), rest.reduce((a, term) => a + term.value, 0)]);
       rows.push([say("page.sum.z"), z, true]);

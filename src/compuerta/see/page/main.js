@@ -3,16 +3,22 @@
 import { S, data, el, fill, flush, forget, refresh, set, speak } from "./base.js";
 import { cell } from "./cell.js";
 import { controls, header, help, keys, play, readHash, writeHash } from "./controls.js";
+import { compare } from "./compare.js";
 import { unpack } from "./data.js";
+import { find } from "./find.js";
+import { flow } from "./flow.js";
 import { heat } from "./heat.js";
+import { ledgerView } from "./ledger.js";
+import { live } from "./live.js";
 import { forward, load, probabilitiesOf } from "./model.js";
 import { ribbon } from "./ribbon.js";
+import { saturationView } from "./saturation.js";
 
 /** A run as the views want it, of what the file stores about it. */
 function storedRun(meta, arrays, model) {
   const name = (part) => arrays[`${meta.name}.${part}`];
   const ids = name("ids"), inputs = ids ?? (name("inputs") && rows(name("inputs"), meta.T));
-  const r = { T: meta.T, ids, inputs, series: name("series"), forecast: name("forecast"), label: meta.label, meta };
+  const r = { T: meta.T, ids, inputs, series: name("series"), forecast: name("forecast"), label: meta.label, meta, model };
   if (meta.frames) {
     const at = {};
     meta.frames.forEach((t, k) => (at[t] = k));
@@ -23,6 +29,9 @@ function storedRun(meta, arrays, model) {
       [q, data.places.map((_, p) => name(q).subarray(p * size, (p + 1) * size))]));
     if (model?.table) r.probabilities = probabilitiesOf(model, r.values.h.at(-1), meta.T);
   }
+  r.frames = name("frames");
+  const flow = ["c", "h", "reach"].filter((q) => name(`d${q}`)).map((q) => [q, name(`d${q}`)]);
+  if (flow.length) r.flow = Object.fromEntries(flow);
   return r;
 }
 
@@ -70,7 +79,7 @@ async function mount(id) {
     fill(whole, header(whole, (other) => {
       build(other);
       whole.querySelector(".lang").focus();
-    }), controls(whole), el("main", ribbon(), cell(), heat()), help());
+    }), controls(whole), el("main", ribbon(), cell(), heat(), ledgerView(), find(), live(), saturationView(), flow(), compare()), help());
     if (own) writeHash();
     refresh();
     flush();

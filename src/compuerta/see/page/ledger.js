@@ -1,0 +1,29 @@
+// Who wrote this memory: the share of every past step in the state now, along the direct path.
+
+import { S, any, card, data, el, fill, label, num, percent, run, say, set, signed, unitName, view } from "./base.js";
+import { css, ink, rgb } from "./colour.js";
+import { ledger } from "./readings.js";
+import { valueAt } from "./ribbon.js";
+
+const SHOWN = 90;
+
+export function ledgerView() {
+  const told = el("p.story"), strip = el("p.ribbon.plain", { "aria-hidden": "true" }), body = el("tbody"), note = el("p.quiet");
+  const table = el("table", el("thead", el("tr", ["page.step", "page.token", "page.share", "page.part"].map((k) => el("th", { scope: "col" }, say(k))))), body);
+  view((changed) => {
+    if (!any(changed, "t", "u", "p", "shown", "rev")) return;
+    const r = run(), { steps, shares, kept, total, half } = ledger(r, S.p, S.u, S.t);
+    const state = data.quantities.c ? "c" : "h", all = shares.reduce((a, v) => a + Math.abs(v), 0);
+    const most = shares.reduce((a, v) => Math.max(a, Math.abs(v)), 1e-12);
+    told.textContent = say("page.ledger.sum", { unit: unitName(), symbol: data.quantities[state].symbol, value: num(valueAt(state)), total: num(total), n: shares.length })
+      + " " + (half ? say("page.ledger.half", { n: half }) : say("page.ledger.never", { kept: percent(kept) }));
+    fill(strip, steps.slice(-SHOWN).map((t, k) => {
+      const colour = rgb("h", shares[Math.max(0, steps.length - SHOWN) + k] / most);
+      return el("span.cell", { css: { background: css(colour), color: ink(colour) }, onclick: () => set({ t }) }, label(t));
+    }));
+    const top = Array.from(shares.keys()).sort((a, b) => Math.abs(shares[b]) - Math.abs(shares[a])).slice(0, 6);
+    fill(body, top.map((k) => el("tr", el("td.n", steps[k] + 1), el("td", el("code", label(steps[k]))), el("td.n", signed(shares[k])), el("td.n", percent(Math.abs(shares[k]) / all)))));
+    note.textContent = say("page.ledger.scale", { limit: num(most) });
+  });
+  return card("ledger", told, strip, note, el("div.scroll", table), el("p.quiet", say("page.ledger.direct")));
+}
