@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "files": {"errors"},
     "data": {"checks", "errors", "texts"},
     "recurrence": {"activations", "errors", "gates"},
-    "layers": {"activations", "checks", "errors", "gates", "initializers", "recurrence", "texts"},
+    "layers": {"activations", "checks", "errors", "files", "gates", "initializers", "recurrence", "texts"},
     "training": {"checks", "errors", "files", "layers", "recurrence", "texts"},
     "tasks": {"activations", "checks", "data", "errors", "files", "layers", "training"},
     "see": {"checks", "errors", "files", "gates", "layers", "tasks", "textbook", "texts"},

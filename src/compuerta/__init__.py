@@ -24,6 +24,7 @@ _WHERE = {
     "Dropout": "layers",
     "Last": "layers",
     "Sequential": "layers",
+    "Trace": "layers",
     "Trainer": "training",
     "LanguageModel": "tasks",
     "Forecaster": "tasks",
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from .layers import Last as Last
     from .layers import MinLSTM as MinLSTM
     from .layers import Sequential as Sequential
+    from .layers import Trace as Trace
     from .recurrence import engine as engine
     from .recurrence import num_threads as num_threads
     from .recurrence import set_num_threads as set_num_threads

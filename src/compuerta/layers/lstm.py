@@ -85,6 +85,7 @@ class LSTM(Recurrent):
 
     parts: tuple[str, ...] = ("h", "c")
     blocks: tuple[str, ...] = gates.LSTM_ORDER
+    quantities = (*gates.LSTM_ORDER, "c", "h")
 
     def __init__(
         self,
@@ -145,6 +146,9 @@ class LSTM(Recurrent):
 
     def _cell(self) -> recurrence.Cell:
         return recurrence.lstm(self.variant)
+
+    def _opened(self) -> recurrence.VariantCell:
+        return recurrence.open_lstm(self.variant)
 
     def _noisy(self, cell: recurrence.Cell, rng: np.random.Generator) -> recurrence.Cell:
         return cell.noisy(rng) if isinstance(cell, recurrence.VariantCell) else cell

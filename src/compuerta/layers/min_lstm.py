@@ -39,6 +39,7 @@ class MinLSTM(Recurrent):
 
     parts = ("h",)
     blocks = gates.MIN_LSTM_ORDER
+    quantities = (*gates.MIN_LSTM_ORDER, "h")
 
     def __init__(
         self,
@@ -61,6 +62,9 @@ class MinLSTM(Recurrent):
 
     def _cell(self) -> recurrence.Cell:
         return recurrence.min_lstm()
+
+    def _opened(self) -> recurrence.OpenCell:
+        return recurrence.OPEN_MIN_LSTM
 
     def names(self, index: int = 0, *, reverse: bool = False) -> tuple[str, ...]:
         """Return ``(w_x, b)``, the names of the parameters of one layer and direction."""

@@ -6,6 +6,7 @@ Dimensions, here and everywhere: N batch, T time, F features, H hidden units, L 
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias, cast
 
@@ -16,7 +17,8 @@ from .. import checks, gates, initializers, recurrence
 from ..errors import SettingError, ShapeError
 from ..recurrence import Tape
 from ..recurrence.masks import dropout_mask
-from .base import Array, Blank, Layer
+from .base import Array, Blank, Holds, Layer
+from .inside import holds, traced
 from .parameters import Parameters
 from .stream import Stream
 from .trace import Trace
@@ -48,6 +50,8 @@ class Recurrent(Layer):
     parts: tuple[str, ...]
     #: Blocks of the stacked parameters, in order.
     blocks: tuple[str, ...]
+    #: What a trace of it tells, by the keys of :mod:`compuerta.gates`.
+    quantities: tuple[str, ...]
     #: Features of h where they are fewer than H, else None.
     projection_size: int | None = None
     #: Whether the initial state is a parameter.
@@ -96,13 +100,17 @@ class Recurrent(Layer):
             generator = checks.generator(rng, self.name)
             for k, d in self._places():
                 self._initialize(self.names(k, reverse=d == 1), generator)
-        self._packed: dict[bool, tuple[int, recurrence.Cell, list[Any]]] = {}
+        self._packed: dict[tuple[bool, bool], tuple[int, recurrence.Cell, list[Any]]] = {}
 
     # ---- what a cell is -------------------------------------------------------------------------------------------
 
     @abstractmethod
     def _cell(self) -> recurrence.Cell:
         """Return the active engine's functions for this cell."""
+
+    @abstractmethod
+    def _opened(self) -> recurrence.VariantCell | recurrence.OpenCell:
+        """Return the same cell one step at a time, which keeps every number and can be held."""
 
     @abstractmethod
     def names(self, index: int = 0, *, reverse: bool = False) -> tuple[str, ...]:
@@ -176,8 +184,8 @@ class Recurrent(Layer):
 
         With ``table`` (V, F) those of the first layer take token ids in place of its rows: W_x tableᵀ.
         """
-        version, folded = self.parameters.version, table is not None
-        kept = self._packed.get(folded)
+        version, way = self.parameters.version, (table is not None, cell is self._opened())
+        kept = self._packed.get(way)
         if kept is None or kept[0] != version or kept[1] is not cell:
             packed = []
             for k, d in self._places():
@@ -185,7 +193,7 @@ class Recurrent(Layer):
                 if table is not None and k == 0:
                     w_x = recurrence.active().dense(w_x, table, None)
                 packed.append(cell.pack(w_x, *others))
-            kept = self._packed[folded] = (version, cell, packed)
+            kept = self._packed[way] = (version, cell, packed)
         return kept[2]
 
     def __getstate__(self) -> dict[str, Any]:
@@ -205,9 +213,11 @@ class Recurrent(Layer):
         record: bool,
         rng: np.random.Generator | None,
         table: Array | None = None,
+        held: Holds | None = None,
     ) -> tuple[Array, Any, StackTape | None]:
         """Run the stack. With ``table`` (V, F), ``x`` holds ids of its rows, (N, T)."""
-        cell = self._cell()
+        mine = held.get(id(self)) if held else None
+        cell = self._cell() if mine is None else self._opened()
         weights = self._weights(cell, table)
         running = cell if rng is None else self._noisy(cell, rng)
         learnt = state is None
@@ -228,7 +238,8 @@ class Recurrent(Layer):
                 at = k * self.directions + d
                 out = y if self.directions == 1 else y[:, :, d * width : (d + 1) * width]
                 first, last = _place(state, at), _place(final, at)
-                tape = running.forward(weights[at], x, first, lengths, d == 1, record, out, last)
+                one = running if mine is None else cast(Any, running).holding(mine[at])
+                tape = one.forward(weights[at], x, first, lengths, d == 1, record, out, last)
                 made.append(cast(Tape, tape))
             tapes.append(made)
             x = y
@@ -262,20 +273,28 @@ class Recurrent(Layer):
             dx = total if mask is None or total is None else total * mask
         return dx, self._public(initial)
 
-    def trace(self, x: ArrayLike, state: Any = None, lengths: ArrayLike | None = None) -> tuple[Array, Trace]:
+    def _check_clamp(self, clamp: Mapping[Any, float]) -> Holds:
+        return holds(clamp, [self], self.name)
+
+    def trace(
+        self,
+        x: ArrayLike,
+        state: Any = None,
+        lengths: ArrayLike | None = None,
+        *,
+        clamp: Mapping[Any, float] | None = None,
+    ) -> tuple[Array, Trace]:
         """Run over ``x`` and return ``(y, trace)``: the outputs, the very bits of ``layer(x)``, and every gate.
 
         Args:
-            x, state, lengths: as in :meth:`forward`. A single sequence (T, F) is traced as a batch of one.
+            x, state, lengths, clamp: as in :meth:`forward`. A single sequence (T, F) is traced as a batch of one.
 
         See :class:`~compuerta.layers.trace.Trace`.
         """
-        y, _, record = self.forward(x, state, lengths, record=True)
-        assert record is not None
-        return y, Trace(record.tape.tapes)
+        return traced(self, x, state, lengths, clamp)
 
-    def stream(self, batch_size: int = 1) -> Stream:
-        """Return a stream that takes one step at a time and keeps the state.
+    def stream(self, batch_size: int = 1, *, clamp: Mapping[Any, float] | None = None) -> Stream:
+        """Return a stream that takes one step at a time and keeps the state; ``clamp`` as in :meth:`forward`.
 
         Any number of streams may run on one layer; each has its own state.
 
@@ -293,7 +312,8 @@ class Recurrent(Layer):
         """
         if self.bidirectional:
             raise SettingError("error.stream_bidirectional", name=self.name)
-        return Stream(self, checks.size(batch_size, self.name, "batch_size"))
+        held = self._check_clamp(clamp)[id(self)] if clamp else []
+        return Stream(self, checks.size(batch_size, self.name, "batch_size"), held)
 
     def config(self) -> dict[str, Any]:
         """Return the arguments that make a layer of the same shape."""
@@ -351,6 +371,7 @@ class GRU(Recurrent):
 
     parts = ("h",)
     blocks = gates.GRU_ORDER
+    quantities = (*gates.GRU_ORDER, "h")
 
     def __init__(
         self,
@@ -373,6 +394,9 @@ class GRU(Recurrent):
 
     def _cell(self) -> recurrence.Cell:
         return recurrence.active().gru
+
+    def _opened(self) -> recurrence.OpenCell:
+        return recurrence.OPEN_GRU
 
     def names(self, index: int = 0, *, reverse: bool = False) -> tuple[str, ...]:
         """Return ``(w_x, w_h, b)`` and, if ``reset_after``, ``b_hn``."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,11 +10,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..errors import SettingError, ShapeError
 from ..texts import grouped, say
-from .base import Array, Layer
+from .base import Array, Holds, Layer
 from .feedforward import Embedding
+from .inside import holds, leaves, traced
 from .lstm import LSTM
 from .parameters import Parameters
 from .recurrent import Recurrent
+from .trace import Trace
 
 
 class Sequential(Layer):
@@ -72,8 +74,38 @@ class Sequential(Layer):
         given = iter(state if state is not None else [None] * stateful)
         return [layer._check_state(next(given) if layer.recurrent else None, n) for layer in self.layers]
 
+    def _check_clamp(self, clamp: Mapping[Any, float]) -> Holds:
+        return holds(clamp, [leaf for leaf, _ in leaves(self, None) if isinstance(leaf, Recurrent)], self.name)
+
+    def trace(
+        self,
+        x: ArrayLike,
+        state: Any = None,
+        lengths: ArrayLike | None = None,
+        *,
+        clamp: Mapping[Any, float] | None = None,
+    ) -> tuple[Array, Trace]:
+        """Run over ``x`` and return ``(y, trace)``: the very bits of ``model(x)``, and every gate of every layer.
+
+        Layers are counted through all recurrent layers from the inputs up: after a GRU of two layers an LSTM is layer
+        2. See :class:`~compuerta.layers.trace.Trace`.
+
+        >>> from compuerta import GRU, LSTM, Dense, Sequential
+        >>> model = Sequential(GRU(2, 3, num_layers=2, rng=0), LSTM(3, 4, rng=1), Dense(4, 1, rng=2))
+        >>> y, trace = model.trace(np.ones((5, 2)))
+        >>> trace["z", 1].shape, trace["f", 2].shape
+        ((1, 5, 3), (1, 5, 4))
+        """
+        return traced(self, x, state, lengths, clamp)
+
     def _run(
-        self, x: Array, state: Any, lengths: NDArray[np.intp] | None, record: bool, rng: np.random.Generator | None
+        self,
+        x: Array,
+        state: Any,
+        lengths: NDArray[np.intp] | None,
+        record: bool,
+        rng: np.random.Generator | None,
+        held: Holds | None = None,
     ) -> tuple[Array, tuple[Any, ...], list[Any] | None]:
         final: list[Any] = []
         tapes: list[Any] = []
@@ -85,10 +117,11 @@ class Sequential(Layer):
                 continue
             if table is not None:
                 assert isinstance(layer, Recurrent)
-                x, last, tape = layer._run(x, initial, lengths, record, rng, table)
+                x, last, tape = layer._run(x, initial, lengths, record, rng, table, held)
                 table = None
             else:
-                x, last, tape = layer._run(x, initial, lengths, record, rng)
+                more = {"held": held} if held and isinstance(layer, Recurrent | Sequential) else {}
+                x, last, tape = layer._run(x, initial, lengths, record, rng, **more)
             tapes.append(tape)
             if layer.recurrent:
                 final.append(last)

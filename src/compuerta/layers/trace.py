@@ -1,34 +1,106 @@
-"""Every gate at every step of a recurrent layer, by name."""
+"""Every gate at every step of a model, by name: read, cut down, saved, and asked what each number was worth."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol
 
-from numpy.typing import NDArray
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
-from ..recurrence import Tape
+from .. import checks, files
+from ..errors import FileFormatError, SettingError, ShapeError
 
 Array = NDArray[Any]
+Key = tuple[str, int, int]
+
+
+class Source(Protocol):
+    """Where a trace reads its numbers."""
+
+    def directions(self, layer: int) -> int:
+        """Return how many directions a layer reads in."""
+
+    def read(self, key: str, layer: int, direction: int) -> Array:
+        """Return one quantity, (N, T, H). KeyError: there is none such."""
 
 
 class Trace(Mapping[Any, Array]):
-    """What a recurrent layer computed, ``trace[key, layer]`` or ``trace[key, layer, direction]``, each (N, T, H).
+    """What a model computed, ``trace[key, layer]`` or ``trace[key, layer, direction]``, each (N, T, H).
 
-    Keys are those of :mod:`compuerta.gates`: f, i, g, c, o, h in an LSTM; r, z, n, h in a GRU. ``trace["f", 0]`` is
-    the forget gate of the first stacked layer, read forward in time; direction 1 is the one that reads backward.
-    Values stand where their inputs stand and are zero past a row's length.
+    Keys are those of :mod:`compuerta.gates`: f, i, g, c, o, h in an LSTM; r, z, n, h in a GRU; i, f, g, h in a MinLSTM.
+    With ``z_`` before a key it is the pre-activation, what σ or tanh saw: ``trace["z_f", 0]``, and ``trace["z_z", 0]``
+    for the update gate of a GRU. Layers are counted through all recurrent layers of the model, from the inputs up;
+    direction 1 is the one that reads backward. Axes are N rows of the batch, T steps and H units (P for the h of a
+    projection). Values stand where their inputs stand and are zero past a row's length.
+
+    They are the numbers of the engine that ran, to the bit. Pre-activations are computed when they are asked for, where
+    the engine does not keep them: the same sum in another order, so that σ(z) is the gate to rounding. Nothing is
+    copied until it is read.
+
+    Attributes:
+        names: the keys of layer 0; ``names_of(layer)`` those of another.
+        shape: (N, T).
+        y: what the model put out, (N, T, ...).
+        lengths: (N,) ints, or None where no row is padded.
+        text, labels, values_in: what the inputs were, where that is known and it was one row: a text, one label for
+            each step, the numbers of a series.
+        vocabulary: the characters that a language model knows, in the order of ``y``.
+        units: the numbers of the units that are here, for each layer (all of them unless it was cut down).
+        steps: the numbers of the steps that are here.
 
     >>> import numpy as np, compuerta
     >>> layer = compuerta.LSTM(2, 3, rng=0)
     >>> y, trace = layer.trace(np.ones((4, 5, 2)))
     >>> trace["f", 0].shape, bool((trace["h", 0] == y).all())
     ((4, 5, 3), True)
+    >>> from compuerta.activations import sigmoid
+    >>> bool(np.allclose(sigmoid(trace["z_f", 0]), trace["f", 0], atol=1e-6))
+    True
     """
 
-    def __init__(self, tapes: list[list[Tape]]) -> None:
-        self._tapes = tapes
-        self.names = tapes[0][0].names
+    def __init__(
+        self, source: Source, shape: tuple[int, int], names: Sequence[tuple[str, ...]], y: Array | None = None
+    ) -> None:
+        self._source = source
+        self._names = [tuple(each) for each in names]
+        self.shape = shape
+        self.y = y
+        self.lengths: NDArray[np.intp] | None = None
+        self.text: str | None = None
+        self.labels: list[str] | None = None
+        self.values_in: Array | None = None
+        self.vocabulary: str | None = None
+        self.steps: NDArray[np.intp] = np.arange(shape[1])
+        self._units: list[NDArray[np.intp]] | None = None
+
+    # ---- reading ----------------------------------------------------------------------------------------------------
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The keys of layer 0."""
+        return self._names[0] if self._names else ()
+
+    @property
+    def layers(self) -> int:
+        """How many recurrent layers there are, each of a stack counted."""
+        return len(self._names)
+
+    @property
+    def units(self) -> list[NDArray[np.intp]]:
+        """The numbers of the units that are here, for each layer."""
+        if self._units is None:
+            self._units = [np.arange(self["h", k].shape[2]) for k in range(self.layers)]
+        return self._units
+
+    def names_of(self, layer: int) -> tuple[str, ...]:
+        """Return the keys of one layer."""
+        return self._names[layer]
+
+    def directions_of(self, layer: int) -> int:
+        """Return how many directions one layer reads in."""
+        return self._source.directions(layer)
 
     def __getitem__(self, key: Any) -> Array:
         """Return one quantity of one layer.
@@ -38,18 +110,258 @@ class Trace(Mapping[Any, Array]):
         """
         place = key if isinstance(key, tuple) else (key,)
         name, layer, direction = (*place, 0) if len(place) == 2 else place if len(place) == 3 else ("", 0, 0)
-        if name not in self.names or not all(isinstance(k, int) for k in (layer, direction)):
-            raise KeyError(f"{key!r}: expected (name, layer) or (name, layer, direction), name one of {self.names}")
-        if not (0 <= layer < len(self._tapes) and 0 <= direction < len(self._tapes[layer])):
-            raise KeyError(key)
-        values: Array = self._tapes[layer][direction].read(name)
-        return values
+        if not all(isinstance(k, (int, np.integer)) for k in (layer, direction)) or not 0 <= layer < self.layers:
+            raise KeyError(f"{key!r}: expected (name, layer) or (name, layer, direction), {self.layers} layers")
+        known = self._names[layer]
+        if name not in known and not (isinstance(name, str) and name[:2] == "z_" and name[2:] in known):
+            raise KeyError(f"{key!r}: layer {layer} has {', '.join(known)}, and z_ before a gate for what it saw")
+        if not 0 <= direction < self.directions_of(layer):
+            raise KeyError(f"{key!r}: layer {layer} reads in {self.directions_of(layer)} direction(s)")
+        return self._source.read(name, int(layer), int(direction))
 
     def __iter__(self) -> Iterator[Any]:
-        for k, tapes in enumerate(self._tapes):
-            for d in range(len(tapes)):
-                for name in self.names:
-                    yield (name, k, d) if len(tapes) > 1 else (name, k)
+        for k, names in enumerate(self._names):
+            directions = self.directions_of(k)
+            for d in range(directions):
+                for name in names:
+                    yield (name, k, d) if directions > 1 else (name, k)
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
+
+    def __repr__(self) -> str:
+        kinds = "; ".join(f"{k}: {' '.join(names)}" for k, names in enumerate(self._names))
+        return f"Trace(N={self.shape[0]}, T={self.shape[1]}, {kinds})"
+
+    def select(
+        self,
+        *,
+        units: Sequence[int] | int | None = None,
+        steps: slice | Sequence[int] | None = None,
+        rows: slice | Sequence[int] | None = None,
+    ) -> Trace:
+        """Return a smaller trace of some units, steps and rows; nothing is copied until it is read.
+
+        Args:
+            units: numbers of units, the same in every layer.
+            steps: a slice or numbers of steps.
+            rows: a slice or numbers of rows.
+
+        Raises:
+            SettingError: a unit, step or row is not there.
+
+        >>> import numpy as np, compuerta
+        >>> _, trace = compuerta.LSTM(2, 8, rng=0).trace(np.ones((50, 2)))
+        >>> part = trace.select(units=[3, 5], steps=slice(10, 20))
+        >>> part["c", 0].shape, part.units[0], part.steps[0]
+        ((1, 10, 2), array([3, 5]), np.int64(10))
+        """
+        n, t = self.shape
+        which_rows, which_steps = _pick(rows, n, "rows"), _pick(steps, t, "steps")
+        each = [_pick(units, len(known), "units") for known in self.units]
+        part = Trace(
+            _Selected(self, which_rows, which_steps, each if units is not None else None),
+            (len(which_rows), len(which_steps)), self._names,
+            None if self.y is None else self.y[which_rows][:, which_steps] if self.y.shape[1] == t else self.y,
+        )  # fmt: skip
+        part.steps, part.vocabulary = self.steps[which_steps], self.vocabulary
+        part._units = [known[here] for known, here in zip(self.units, each, strict=True)]
+        if self.lengths is not None:
+            part.lengths = (which_steps[None] < self.lengths[which_rows, None]).sum(axis=1)
+        if self.labels is not None:
+            part.labels = [self.labels[k] for k in which_steps]
+        if self.text is not None:
+            part.text = "".join(self.text[k] for k in which_steps)
+        if self.values_in is not None:
+            part.values_in = self.values_in[which_steps]
+        return part
+
+    # ---- what each number was worth ---------------------------------------------------------------------------------
+
+    def gradients(self, dy: ArrayLike | None = None, *, step: int | None = None, output: int | None = None) -> Trace:
+        """Return the gradient of a chosen output with respect to every quantity, as a trace with the same keys.
+
+        ``gradients["c", 0]`` is dL/dc at every step, through all that c reaches: its h, and every later step.
+
+        Args:
+            dy: dL/dy, of the shape of ``y``; or instead of it
+            step, output: L is one number of ``y``: that step, that output, summed over rows. All steps if ``step`` is
+                None; all outputs if ``output`` is None.
+
+        Raises:
+            SettingError: the trace was loaded from a file, or the parameters have changed since the run.
+            ShapeError: ``dy`` has not the shape of ``y``.
+
+        >>> import numpy as np, compuerta
+        >>> layer = compuerta.LSTM(2, 3, rng=0)
+        >>> _, trace = layer.trace(np.ones((5, 2)))
+        >>> gradients = trace.gradients(step=4, output=0)
+        >>> float(gradients["h", 0][0, 4, 0])
+        1.0
+        """
+        if isinstance(self._source, _Selected):
+            source = self._source
+            return source.of.gradients(dy, step=step, output=output)._cut(source, self)
+        run = self._run()
+        array = self._dy(dy, step, output)
+        found = run.gradients(array)
+        made = Trace(_Stored(found, [self.directions_of(k) for k in range(self.layers)]), self.shape, self._names)
+        made._like(self)
+        return made
+
+    def apart(self, dy: ArrayLike | None = None, layer: int = 0) -> dict[Any, Array]:
+        """Return gradients for each step's output by itself: row s holds dL_s/d(quantity), (T, T, H).
+
+        L_s is what the outputs of step s alone add to L, as far as they come through the layers above ``layer`` step by
+        step. Of one row only. Keys as in the trace, with the direction always given. See :meth:`gradients`.
+
+        Raises:
+            SettingError, ShapeError: as in :meth:`gradients`, or there is more than one row.
+        """
+        run = self._run()
+        if self.shape[0] != 1:
+            raise SettingError("error.trace_one_row", got=self.shape[0])
+        array = self._dy(dy, None, None)
+        found: dict[Any, Array] = run.apart(run.down_to(layer, array), layer)
+        return found
+
+    def _run(self) -> Any:
+        if not hasattr(self._source, "gradients"):
+            raise SettingError("error.trace_loaded")
+        return self._source
+
+    def _dy(self, dy: ArrayLike | None, step: int | None, output: int | None) -> Array:
+        assert self.y is not None
+        if dy is not None:
+            array = checks.as_array(dy, "Trace.gradients", "dy", self.y.dtype)
+            array = array[None] if array.shape == self.y.shape[1:] and self.shape[0] == 1 else array
+            return checks.gradient(array, "Trace.gradients", "dy", self.y.shape, self.y.dtype)
+        array = np.zeros_like(self.y)
+        steps = slice(None) if step is None else _pick([step], self.y.shape[1], "step")
+        array[:, steps, slice(None) if output is None else _pick([output], self.y.shape[2], "output")] = 1
+        return array
+
+    def _cut(self, source: _Selected, like: Trace) -> Trace:
+        made = Trace(_Selected(self, source.rows, source.steps, source.units), like.shape, self._names)
+        made._like(like)
+        return made
+
+    def _like(self, other: Trace) -> None:
+        for name in ("lengths", "text", "labels", "values_in", "vocabulary", "steps", "_units"):
+            setattr(self, name, getattr(other, name))
+
+    # ---- one file ---------------------------------------------------------------------------------------------------
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write every quantity, the pre-activations and what the inputs were to one safetensors file, atomically.
+
+        Raises:
+            SettingError, OSError: as in :func:`compuerta.save`.
+        """
+        tensors: dict[str, Array] = {} if self.y is None else {"y": self.y}
+        for k, names in enumerate(self._names):
+            for d in range(self.directions_of(k)):
+                for name in (*names, *("z_" + name for name in names)):
+                    try:
+                        tensors[f"{name}.{k}.{d}"] = self[name, k, d]
+                    except KeyError:  # states have no activation, and not every variant has every gate
+                        continue
+        if self.values_in is not None:
+            tensors["values"] = self.values_in
+        files.write(path, tensors, {
+            "kind": "Trace", "shape": list(self.shape), "names": [list(names) for names in self._names],
+            "directions": [self.directions_of(k) for k in range(self.layers)],
+            "lengths": None if self.lengths is None else self.lengths.tolist(), "text": self.text,
+            "labels": self.labels, "vocabulary": self.vocabulary, "steps": self.steps.tolist(),
+            "units": [known.tolist() for known in self.units],
+        })  # fmt: skip
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Trace:
+        """Return the trace of a file written by :meth:`save`. It has everything but :meth:`gradients`.
+
+        Raises:
+            FileFormatError: the file is no trace, is damaged, or does not fit together.
+            OSError: it cannot be opened.
+
+        >>> import tempfile, numpy as np, compuerta
+        >>> _, trace = compuerta.LSTM(2, 3, rng=0).trace(np.ones((5, 2)))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     trace.save(f"{folder}/run.safetensors")
+        ...     again = Trace.load(f"{folder}/run.safetensors")
+        >>> all((again[key] == trace[key]).all() for key in trace)
+        True
+        """
+        tensors, content = files.read(path)
+        name = os.fspath(path)
+        try:
+            if content["kind"] != "Trace":
+                raise FileFormatError("error.file.no_trace", path=name, got=str(content["kind"]))
+            n, t = (int(size) for size in content["shape"])
+            names = [tuple(str(each) for each in row) for row in content["names"]]
+            y, values = tensors.pop("y", None), tensors.pop("values", None)
+            found: dict[Key, Array] = {}
+            for key, array in tensors.items():
+                what, layer, direction = key.split(".")
+                if array.ndim != 3 or array.shape[:2] != (n, t):
+                    raise ShapeError("error.gradient", name=name, argument=key, expected=(n, t, "H"), got=array.shape)
+                found[what, int(layer), int(direction)] = array
+            directions = [int(d) for d in content["directions"]]
+            trace = cls(_Stored(found, directions), (n, t), names, y)
+            for k, row in enumerate(names):
+                for d in range(directions[k]):
+                    for each in row:
+                        found[each, k, d]
+            trace.lengths = None if content["lengths"] is None else np.array(content["lengths"], np.intp)
+            trace.text, trace.labels, trace.vocabulary = (content[k] for k in ("text", "labels", "vocabulary"))
+            trace.values_in = values
+            trace.steps = np.array(content["steps"], np.intp)
+            trace._units = [np.array(known, np.intp) for known in content["units"]]
+            if any(len(row) != t for row in (trace.steps, trace.labels or trace.steps, trace.text or trace.steps)):
+                raise ValueError("steps")
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
+            if isinstance(error, FileFormatError):
+                raise
+            raise FileFormatError("error.file.config", path=name, name="Trace", why=files.one_line(error)) from None
+        return trace
+
+
+class _Stored:
+    """A source of arrays that are there."""
+
+    def __init__(self, found: Mapping[Key, Array], directions: Sequence[int]) -> None:
+        self._found, self._directions = found, directions
+
+    def directions(self, layer: int) -> int:
+        return self._directions[layer]
+
+    def read(self, key: str, layer: int, direction: int) -> Array:
+        return self._found[key, layer, direction]
+
+
+class _Selected:
+    """Some rows, steps and units of another trace."""
+
+    def __init__(self, of: Trace, rows: Any, steps: Any, units: list[NDArray[np.intp]] | None) -> None:
+        self.of, self.rows, self.steps, self.units = of, rows, steps, units
+
+    def directions(self, layer: int) -> int:
+        return self.of.directions_of(layer)
+
+    def read(self, key: str, layer: int, direction: int) -> Array:
+        whole = self.of[key, layer, direction]
+        units = self.units[layer] if self.units is not None else slice(None)
+        return np.ascontiguousarray(whole[self.rows][:, self.steps][:, :, units])
+
+
+def _pick(which: Any, size: int, argument: str) -> NDArray[np.intp]:
+    """Return the places that a slice, numbers or one number name; negative ones count from the end."""
+    if which is None or isinstance(which, slice):
+        return np.arange(size)[which if which is not None else slice(None)]
+    numbers = np.atleast_1d(np.asarray(which))
+    if numbers.size == 0:
+        return np.zeros(0, np.intp)
+    if numbers.dtype.kind not in "iu" or numbers.ndim != 1 or numbers.min() < -size or numbers.max() >= size:
+        raise SettingError("error.trace_select", argument=argument, count=size, got=str(which))
+    places: NDArray[np.intp] = np.where(numbers < 0, numbers + size, numbers).astype(np.intp)
+    return places

@@ -19,17 +19,20 @@ from numpy.typing import NDArray
 from ..errors import Phrase, SettingError
 from . import numpy_around, numpy_gru, numpy_lstm, numpy_minlstm
 from .binding import Library, load
+from .held import Held
 from .inputs import bounded
 from .memory import empty
 from .native import NativeEngine
 from .numpy_around import AdamNumbers
 from .numpy_variant import VariantCell
+from .opened import OPEN_GRU, OPEN_MIN_LSTM, OpenCell
 from .threads import num_threads, set_num_threads
 from .variant import Variant
 
 __all__ = [
-    "Cell", "Engine", "Tape", "Variant", "VariantCell", "active", "empty", "engine", "engines", "lstm", "min_lstm",
-    "num_threads", "set_num_threads", "use_engine", "variants", "why_not_native",
+    "OPEN_GRU", "OPEN_MIN_LSTM", "Cell", "Engine", "Held", "OpenCell", "Tape", "Variant", "VariantCell", "active",
+    "empty", "engine", "engines", "lstm", "min_lstm", "num_threads", "open_lstm", "set_num_threads", "use_engine",
+    "variants", "why_not_native",
 ]  # fmt: skip
 
 Array = NDArray[Any]
@@ -235,12 +238,13 @@ def min_lstm() -> Cell:
 
 def lstm(variant: Variant) -> Cell:
     """Return the active engine's LSTM if ``variant`` is the plain cell; every other is the NumPy engine's."""
-    return active().lstm if variant.plain else _variant_cell(variant)
+    return active().lstm if variant.plain else open_lstm(variant)
 
 
 @cache
-def _variant_cell(variant: Variant) -> VariantCell:
-    """The same cell for the same switches, so that weights packed for it are known again."""
+def open_lstm(variant: Variant) -> VariantCell:
+    """Return the LSTM that keeps every number and can be held: the same for the same switches, so that weights packed
+    for it are known again."""
     return VariantCell(variant)
 
 

@@ -57,18 +57,19 @@ class MinLSTMTape:
         return ("i", "f", "g", "h")
 
     def read(self, key: str) -> Array:
-        """Return one quantity as (N, T, H), zeros past each row's length.
+        """Return one quantity as (N, T, H), zeros past each row's length; with ``z_`` before it, what σ saw.
 
         Raises:
             KeyError: this cell has no such quantity.
         """
-        if key not in self.names:
+        block = key.removeprefix("z_")
+        if key not in self.names and block not in self.names[:3]:
             raise KeyError(key)
         if key == "h":
             rows = self.packing.flat(self.h[1:])
         else:
-            rows = self.z[self.names.index(key)]
-            rows = rows if key == "g" else sigmoid(rows)
+            rows = self.z[self.names.index(block)]
+            rows = rows if key == "g" or key != block else sigmoid(rows)
         return np.ascontiguousarray(self.packing.unpack(rows))
 
 
@@ -84,7 +85,7 @@ def _from_inputs(weights: MinLSTMWeights, xs: Array) -> Array:
     return z.reshape(len(xs), 3, len(weights.b) // 3).swapaxes(0, 1)
 
 
-def _shares(z: Array) -> tuple[Array, Array]:
+def shares(z: Array) -> tuple[Array, Array]:
     """Return f̂ and î; their sum is 1 but for rounding, each by itself right to the last digits."""
     delta = _softplus(-z[1]) - _softplus(-z[0])
     return sigmoid(-delta), sigmoid(delta)
@@ -102,7 +103,7 @@ def forward(
     packing = Packing(x.shape[0], x.shape[1], lengths, reverse)
     xs = packing.pack(x)
     z = _from_inputs(weights, xs)
-    keep, write = _shares(z)
+    keep, write = shares(z)
     write *= z[2]
     first, keep = packing.sort(h0), packing.grid(keep, 1)
     h = np.concatenate((first[None], scan(keep, packing.grid(write, 0), first)))
@@ -120,7 +121,7 @@ def backward(
     handed = np.concatenate((np.ones_like(last)[None], keep[:0:-1]))[: len(keep)]  # f̂ of the step after; 1 at the end
     reach = scan(handed, dys[::-1], last)[::-1]
     d = packing.flat(reach)
-    f_hat, i_hat = _shares(tape.z)
+    f_hat, i_hat = shares(tape.z)
     dz = np.empty((packing.rows, 3, d.shape[1]), d.dtype)
     delta = d * i_hat * f_hat * (tape.z[2] - packing.flat(tape.h[:-1]))
     np.multiply(delta, sigmoid(-tape.z[0]), out=dz[:, 0])
@@ -146,7 +147,7 @@ class Stepper:
     def __call__(self, x: Array) -> Array:
         """Take ``x`` (N, F), or (N,) token ids, one step on; return ``h`` (N, H), overwritten by the next step."""
         z = _from_inputs(self._weights, x)
-        keep, write = _shares(z)
+        keep, write = shares(z)
         self.h *= keep
         write *= z[2]
         self.h += write

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from .held import FREE, Held
 from .inputs import bounded
 from .masks import Masks
 from .normalize import Normalized, normalize, normalize_backward
@@ -59,6 +60,7 @@ class Step:
     norm_h: Normalized | None
     norm_c: Normalized | None
     zone: tuple[Array | float, Array | float]  # d_c, d_h
+    held: Held
 
 
 class Back(NamedTuple):
@@ -72,6 +74,7 @@ class Back(NamedTuple):
     dh_prev: Array
     dc_prev: Array
     dr_prev: list[Array]
+    total: dict[str, Array]  # of h, ĉ (as "c") and every gate, whether it has parameters or not
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,6 +88,7 @@ class VariantTape:
     weights: Weights
     masks: Masks
     widths: tuple[int, int]  # of h and of c
+    held: Held
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -94,13 +98,19 @@ class VariantTape:
     def read(self, key: str) -> Array:
         """Return one quantity as (N, T, H), zeros past each row's length; a gate that is not there is 1.
 
+        With ``z_`` before its name, what the activation of a block of the parameters saw.
+
         Raises:
             KeyError: this cell has no such quantity.
         """
-        if key not in self.names:
+        block = key.removeprefix("z_")
+        if key not in self.names and (block == key or (self.steps and block not in self.steps[0].z)):
             raise KeyError(key)
         width = self.widths[0] if key == "h" else self.widths[1]
-        rows = [s.h if key == "h" else s.c if key == "c" else s.a[key] for s in self.steps]
+        if block != key:
+            rows = [s.z[block] for s in self.steps]
+        else:
+            rows = [s.h if key == "h" else s.c if key == "c" else s.a[key] for s in self.steps]
         dtype = self.weights["w_h"].dtype
         return np.ascontiguousarray(self.packing.unpack(_rows(rows, width, dtype)))
 
@@ -128,7 +138,7 @@ def _through(d: Array, inside: Array | None) -> Array:
     return d if inside is None else d * inside
 
 
-def _advance(running: list[Array], values: Sequence[Array], count: int) -> list[Array]:
+def advance(running: list[Array], values: Sequence[Array], count: int) -> list[Array]:
     """Return the parts of the state, or their gradients, with new ones for the first ``count`` rows.
 
     Nothing is written in place: what a step keeps, it keeps without a copy.
@@ -146,13 +156,17 @@ class VariantCell:
     are drawn from it at every pass, so the same Generator gives the same pass again.
     """
 
-    def __init__(self, variant: Variant, rng: np.random.Generator | None = None) -> None:
+    def __init__(self, variant: Variant, rng: np.random.Generator | None = None, held: Held = FREE) -> None:
         self.variant = variant
-        self._rng = rng
+        self._rng, self._held = rng, held
 
     def noisy(self, rng: np.random.Generator) -> VariantCell:
         """Return this cell in training, with masks from ``rng``. Packed weights and tapes serve both."""
-        return VariantCell(self.variant, rng)
+        return VariantCell(self.variant, rng, self._held)
+
+    def holding(self, held: Held) -> VariantCell:
+        """Return this cell with some of its units held. Packed weights and tapes serve both."""
+        return VariantCell(self.variant, self._rng, held)
 
     def pack(self, *parameters: Array) -> Weights:
         """Name the parameters. See :class:`compuerta.recurrence.Cell`."""
@@ -163,7 +177,9 @@ class VariantCell:
 
     # ---- one step, in the order of the equations; _step_backward walks it in reverse --------------------------------
 
-    def _step(self, w: Weights, z_x: Array, m: Array | None, zone: tuple[Any, Any], state: Sequence[Array]) -> Step:
+    def _step(
+        self, w: Weights, z_x: Array, m: Array | None, zone: tuple[Any, Any], state: Sequence[Array], held: Held
+    ) -> Step:
         """Take one step from ``z_x`` (n, G·H), the part of x with the bias, and the state's parts before it."""
         v, (h_prev, c_prev, *r) = self.variant, state
         seen_h = h_prev if m is None else h_prev * m
@@ -183,17 +199,18 @@ class VariantCell:
 
         def gate(k: str, sees: Array) -> Array:
             if k not in z:
-                return one
+                return held.value(k, one)
             if v.peepholes:
                 z[k] = z[k] + w.peep[k] * sees
             z[k], inside[k] = _clip(z[k], v.clip)
-            return v.gate_activation(z[k])
+            return held.value(k, v.gate_activation(z[k]))
 
         i = a["i"] = gate("i", c_prev)
-        f = a["f"] = 1 - i if v.coupled else gate("f", c_prev)
+        f = a["f"] = held.value("f", 1 - i) if v.coupled else gate("f", c_prev)
         z["g"], inside["g"] = _clip(z["g"], v.clip)
-        g = a["g"] = v.input_activation(z["g"])
+        g = a["g"] = held.value("g", v.input_activation(z["g"]))
         new, inside["c"] = _clip(f * c_prev + i * g, v.cell_clip)
+        new = held.value("c", new)
         o = a["o"] = gate("o", new)
         seen, norm_c = new, None
         if v.layer_norm == "cell":
@@ -203,9 +220,9 @@ class VariantCell:
         out = o * shown
         h = out @ w["w_hr"].T if v.projection else out
         d_c, d_h = zone
-        c = new if v.zoneout[0] == 0 else new + d_c * (c_prev - new)
-        h = h if v.zoneout[1] == 0 else h + d_h * (h_prev - h)
-        return Step(seen_h, c_prev, r_prev, z, a, new, seen, shown, out, h, c, inside, norm_h, norm_c, zone)
+        c = new if v.zoneout[0] == 0 else held.value("c", new + d_c * (c_prev - new))
+        h = held.value("h", h if v.zoneout[1] == 0 else h + d_h * (h_prev - h))
+        return Step(seen_h, c_prev, r_prev, z, a, new, seen, shown, out, h, c, inside, norm_h, norm_c, zone, held)
 
     def _after(self, s: Step) -> tuple[Array, ...]:
         """Return the parts of the state after a step."""
@@ -213,30 +230,38 @@ class VariantCell:
 
     def _step_backward(self, w: Weights, s: Step, m: Array | None, dh: Array, dc: Array, dr: Sequence[Array]) -> Back:
         """From dL/dh, dL/dc and those of the gates as the next step saw them to all that came in."""
-        v, a, dz = self.variant, s.a, {}
+        v, a, dz, held = self.variant, s.a, {}, s.held
         d_c, d_h = s.zone
-        dh_prev, dc_prev = (d_h * dh if v.zoneout[1] else None), (d_c * dc if v.zoneout[0] else None)
+        total = {"h": dh}
+        dh = held.through("h", dh)
+        dh_prev = d_h * dh if v.zoneout[1] else None
+        dc_prev = held.through("c", d_c * dc) if v.zoneout[0] else None
         dh = dh if dh_prev is None else dh - dh_prev
         dnew = dc if dc_prev is None else dc - dc_prev
         dout = dh @ w["w_hr"] if v.projection else dh
         da = dict(zip(v.gates, dr, strict=False))
 
         def gate(k: str, d: Array) -> None:
-            d = d + da[k] if k in da else d
-            dz[k] = _through(d * v.gate_activation.slope(s.z[k], a[k]), s.inside[k])
+            total[k] = d + da[k] if k in da else d
+            dz[k] = held.through(k, _through(total[k] * v.gate_activation.slope(s.z[k], a[k]), s.inside[k]))
 
         dseen = dout * a["o"] * v.output_activation.slope(s.seen, s.shown)
         dnew = dnew + (dseen if s.norm_c is None else normalize_backward(s.norm_c, dseen * w["gain_c"]))
+        total["o"] = dout * s.shown
         if "o" in s.z:
-            gate("o", dout * s.shown)
+            gate("o", total["o"])
             dnew = dnew + w.peep["o"] * dz["o"] if v.peepholes else dnew
-        dnew = _through(dnew, s.inside["c"])
-        di, df = dnew * s.a["g"], dnew * s.c_prev
-        if "i" in s.z:
-            gate("i", di - df if v.coupled else di)
-        if "f" in s.z:
-            gate("f", df)
-        dz["g"] = _through(dnew * a["i"] * v.input_activation.slope(s.z["g"], a["g"]), s.inside["g"])
+        total["c"] = dnew
+        dnew = held.through("c", _through(dnew, s.inside["c"]))
+        total["g"], total["f"] = dnew * a["i"], dnew * s.c_prev
+        total["i"] = dnew * a["g"]
+        if v.coupled:
+            total["i"] = total["i"] - held.through("f", total["f"])
+        for k in ("i", "f"):
+            if k in s.z:
+                gate(k, total[k])
+        dz["g"] = _through(total["g"] * v.input_activation.slope(s.z["g"], a["g"]), s.inside["g"])
+        dz["g"] = held.through("g", dz["g"])
         dc_before = dnew * a["f"]
         for k in ("i", "f"):
             if k in dz and v.peepholes:
@@ -253,7 +278,7 @@ class VariantCell:
         dh_before = dz_h @ w.w_h
         dh_before = dh_before if m is None else dh_before * m
         dh_before = dh_before if dh_prev is None else dh_before + dh_prev
-        return Back(flat, dz_h, dh, dseen, dz, dh_before, dc_before, dr_prev)
+        return Back(flat, dz_h, dh, dseen, dz, dh_before, dc_before, dr_prev, total)
 
     # ---- a sequence -------------------------------------------------------------------------------------------------
 
@@ -262,7 +287,7 @@ class VariantCell:
         final: Any,
     ) -> VariantTape | None:  # fmt: skip
         """Run over a batch. See :class:`compuerta.recurrence.Cell`."""
-        v, rng = self.variant, self._rng
+        v, rng, held = self.variant, self._rng, self._held
         packing, widths = Packing(x.shape[0], x.shape[1], lengths, reverse), (state[0].shape[1], state[1].shape[1])
         with np.errstate(all="ignore"):
             xs = packing.pack(bounded(x))
@@ -275,15 +300,15 @@ class VariantCell:
             for start, count in packing.steps:
                 rows = slice(start, start + count)
                 m = None if masks.h is None else masks.h[:count]
-                s = self._step(w, z_x[rows], m, masks.zone(rows), [part[:count] for part in running])
-                running = _advance(running, self._after(s), count)
+                s = self._step(w, z_x[rows], m, masks.zone(rows), [part[:count] for part in running], held)
+                running = advance(running, self._after(s), count)
                 outputs[rows] = s.h
                 if record:
                     steps.append(s)
         y[...] = packing.unpack(outputs)
         for part, value in zip(final, running, strict=True):
             part[...] = packing.unsort(value)
-        return VariantTape(packing, xs, norm_x, steps, w, masks, widths) if record else None
+        return VariantTape(packing, xs, norm_x, steps, w, masks, widths, held) if record else None
 
     def _from_inputs(self, w: Weights, xs: Array) -> tuple[Array, Normalized | None]:
         """Return the part of the inputs with the bias, (R, G·H)."""
@@ -299,23 +324,54 @@ class VariantCell:
         self, weights: Any, tape: Any, dy: Array, dfinal: Any, out: tuple[Array, ...], dstate: Any
     ) -> Array | None:
         """Walk a tape back. See :class:`compuerta.recurrence.Cell`."""
-        v, packing, masks, w = self.variant, tape.packing, tape.masks, tape.weights
-        gradients = dict(zip(v.shapes(1, 1), out, strict=True))
+        packing = tape.packing
+        gradients = dict(zip(self.variant.shapes(1, 1), out, strict=True))
         with np.errstate(all="ignore"):
-            dys = packing.pack(dy)
-            running = [packing.sort(part) for part in dfinal]
-            backs: list[Back] = []
-            for (start, count), s in zip(reversed(packing.steps), reversed(tape.steps), strict=True):
-                dh, dc, *dr = (part[:count] for part in running)
-                m = None if masks.h is None else masks.h[:count]
-                b = self._step_backward(w, s, m, dh + dys[start : start + count], dc, dr)
-                running = _advance(running, (b.dh_prev, b.dc_prev, *b.dr_prev), count)
-                backs.append(b)
-            backs.reverse()
+            rows = packing.pack(dy)
+            dys = [rows[start : start + count] for start, count in packing.steps]
+            backs, running = self._walk(tape, dys, [packing.sort(part) for part in dfinal])
             dx = self._sum(tape, backs, gradients)
         for part, value in zip(dstate, running, strict=True):
             part[...] = packing.unsort(value)
         return dx
+
+    def _walk(self, tape: VariantTape, dys: Sequence[Array], dfinal: Sequence[Array]) -> tuple[list[Back], list[Array]]:
+        """Walk back over the steps from the gradient of each step's output, in packed order.
+
+        A tape of one row may be walked for many gradients at once: each of ``dys`` is then (S, P), and so is the rest.
+        """
+        running, backs = list(dfinal), []
+        for dy, s in zip(reversed(dys), reversed(tape.steps), strict=True):
+            count = len(dy)
+            dh, dc, *dr = (part[:count] for part in running)
+            m = None if tape.masks.h is None else tape.masks.h[:count]
+            b = self._step_backward(tape.weights, s, m, dh + dy, dc, dr)
+            running = advance(running, (b.dh_prev, b.dc_prev, *b.dr_prev), count)
+            backs.append(b)
+        backs.reverse()
+        return backs, running
+
+    def flow(
+        self, weights: Any, tape: VariantTape, dys: Sequence[Array], dfinal: Sequence[Array], inputs: bool
+    ) -> tuple[list[dict[str, Array]], list[Array]]:
+        """Return for each step the gradients by name and, with ``inputs``, that of them as ``x``; and the state's.
+
+        The same as :meth:`compuerta.recurrence.opened.OpenCell.flow`; ``c`` is ĉ, before zoneout.
+        """
+        w = tape.weights
+        with np.errstate(all="ignore"):
+            backs, first = self._walk(tape, dys, dfinal)
+            steps = []
+            for b, (start, count) in zip(backs, tape.packing.steps, strict=True):
+                made = {**b.total, **{"z_" + k: d for k, d in b.by_block.items()}}
+                if inputs:
+                    dz_x = b.dz
+                    if tape.norm_x is not None:
+                        norm = Normalized(*(part[start : start + count] for part in tape.norm_x))
+                        dz_x = normalize_backward(norm, dz_x * w["gain_x"])
+                    made["x"] = dz_x @ w["w_x"]
+                steps.append(made)
+        return steps, first
 
     def _sum(self, tape: VariantTape, backs: list[Back], d: dict[str, Array]) -> Array | None:
         """Write the parameters' gradients, sums over all rows and steps, into ``d``; return that of ``x``."""
@@ -358,16 +414,19 @@ class VariantCell:
         np.matmul(dz_x.T, tape.x, out=d["w_x"])
         return tape.packing.unpack(dz_x @ w["w_x"])
 
-    def stepper(self, weights: list[Weights], states: list[tuple[Array, ...]], x: Array) -> Callable[[], object]:
+    def stepper(
+        self, weights: list[Weights], states: list[tuple[Array, ...]], x: Array, held: Sequence[Held] = ()
+    ) -> Callable[[], object]:
         """Return a function that takes a stack one step on. See :class:`compuerta.recurrence.Cell`."""
         zone = self.variant.zoneout
+        each = held or [self._held] * len(weights)
 
         def step() -> None:
             with np.errstate(all="ignore"):
                 h = bounded(x)
-                for w, state in zip(weights, states, strict=True):
+                for w, state, hold in zip(weights, states, each, strict=True):
                     z_x, _ = self._from_inputs(w, h)
-                    s = self._step(w, z_x, None, zone, state)
+                    s = self._step(w, z_x, None, zone, state, hold)
                     for part, value in zip(state, self._after(s), strict=True):
                         part[...] = value
                     h = s.h

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -239,20 +239,22 @@ class LanguageModel(Task):
 
     # ---- what it knows ----------------------------------------------------------------------------------------------
 
-    def score(self, text: str, y: Any = None) -> float:
+    def score(self, text: str, y: Any = None, *, clamp: Mapping[Any, float] | None = None) -> float:
         """Return the surprise at ``text`` in bits per character: lower is better, 0 is certainty.
 
         The mean of −log2 p(character | all before it), over all but the first. Long texts are scored as up to 64
-        stretches side by side, each warmed up with the 128 characters before it.
+        stretches side by side, each warmed up with the 128 characters before it. ``clamp`` holds units at a value, see
+        :meth:`compuerta.LSTM.forward`: what the score loses by it is what they were good for.
 
         Raises:
             DataError: a character is not in the vocabulary, or there are fewer than two.
+            SettingError: ``clamp`` names what is not there.
         """
         self._check_fitted("model_")
         ids = self.vocabulary_.encode(text)
         if len(ids) < 2:
             raise DataError("error.text.too_short_to_score", got=len(ids))
-        return _bits(self.model_, ids)
+        return _bits(self.model_, ids, clamp)
 
     def score_unigram(self, text: str) -> float:
         """Return the bits per character of the letter frequencies of ``text`` itself: the figure to beat."""
@@ -284,6 +286,7 @@ class LanguageModel(Task):
         top_p: float | None = None,
         seed: int | None = None,
         stop: str | None = None,
+        clamp: Mapping[Any, float] | None = None,
     ) -> str:
         """Return ``n`` characters that go on from ``prompt`` (which is not repeated).
 
@@ -295,6 +298,7 @@ class LanguageModel(Task):
             top_p: choose among the likeliest that together reach this probability (Holtzman et al. 2020).
             seed: of the draws; None for another text each time.
             stop: end before the first of these characters.
+            clamp: hold units at a value while it writes, see :meth:`compuerta.LSTM.forward`.
 
         Raises:
             DataError: a character of the prompt is not in the vocabulary.
@@ -312,7 +316,7 @@ class LanguageModel(Task):
         start = self.vocabulary_.encode("\n", unknown="skip")
         ids = self.vocabulary_.encode(prompt) if prompt else start if len(start) else np.zeros(1, np.intp)
         *before, recurrent, after = self._parts()
-        stream = recurrent.stream()
+        stream = recurrent.stream(clamp=clamp)
         table, w, b = before[0].parameters["w"], after.parameters["w"], after.parameters["b"]
         h = np.zeros(0)
         for k in ids:
@@ -326,15 +330,19 @@ class LanguageModel(Task):
             h = stream(table[k])
         return self.vocabulary_.decode(np.array(out, np.intp))
 
-    def trace(self, text: str) -> Trace:
+    def trace(self, text: str, *, clamp: Mapping[Any, float] | None = None) -> Trace:
         """Return every gate of every recurrent layer while the model reads ``text``: ``trace["f", 0]`` is (1, T, H).
+
+        ``trace.y`` holds the logits (1, T, V) of the character after each; ``clamp`` holds units at a value, see
+        :meth:`compuerta.LSTM.forward`.
 
         Raises:
             DataError: a character is not in the vocabulary.
+            SettingError: ``clamp`` names what is not there.
         """
         self._check_fitted("model_")
-        embedding, recurrent, _ = self._parts()
-        _, trace = recurrent.trace(embedding(self.vocabulary_.encode(text)[None]))
+        _, trace = self.model_.trace(self.vocabulary_.encode(text)[None], clamp=clamp)
+        trace.text, trace.labels, trace.vocabulary = text, list(text), self.vocabulary_.characters
         return trace
 
     def _parts(self) -> tuple[Embedding, Recurrent, Dense]:
@@ -370,7 +378,7 @@ class LanguageModel(Task):
         return task
 
 
-def _bits(model: Sequential, ids: NDArray[np.integer[Any]]) -> float:
+def _bits(model: Sequential, ids: NDArray[np.integer[Any]], clamp: Mapping[Any, float] | None = None) -> float:
     """Return the bits per character of ``ids``, all but the first; see :meth:`LanguageModel.score`."""
     total = len(ids) - 1
     count = max(1, min(_STRETCHES, total // _STRETCH))
@@ -379,18 +387,18 @@ def _bits(model: Sequential, ids: NDArray[np.integer[Any]]) -> float:
     state = None
     if count > 1:  # all but the first stretch have something before them
         warm = np.stack([ids[s - _CONTEXT : s] for s in starts[1:]])
-        _, (rows,) = model(warm)
+        _, (rows,), _ = model.forward(warm, clamp=clamp)
         state = (_with_first_zero(rows),)
     nats = 0.0
     for t in range(0, each, 64):
         x = np.stack([ids[s + t : s + min(t + 64, each)] for s in starts])
         y = np.stack([ids[s + t + 1 : s + min(t + 64, each) + 1] for s in starts])
-        logits, state = model(x, state)
+        logits, state, _ = model.forward(x, state, clamp=clamp)
         nats += cross_entropy(logits, y)[0] * y.size
     if count * each < total:  # the few characters left over go on from the last stretch
         tail = ids[count * each :]
         last = tuple(_last_row(part) for part in state) if state is not None else None
-        logits, _ = model(tail[None, :-1], last)
+        logits, _, _ = model.forward(tail[None, :-1], last, clamp=clamp)
         nats += cross_entropy(logits[0], tail[1:])[0] * (len(tail) - 1)
     return nats / total / LN2
 

@@ -1,0 +1,303 @@
+"""What runs that are looked into have in common: holding units, and a run that keeps what it was made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .. import checks
+from ..errors import SettingError
+from ..recurrence import Held, VariantCell
+from ..recurrence.inputs import bounded
+from ..recurrence.numpy_variant import VariantTape
+from ..recurrence.opened import OpenTape, before, cut_steps, reopen, reopen_lstm
+from ..recurrence.packing import Packing
+from ..recurrence.products import of_inputs
+from .base import Array, Holds, Layer
+from .trace import Trace
+
+if TYPE_CHECKING:
+    from .recurrent import Recurrent, StackTape
+
+Lengths = NDArray[np.intp] | None
+
+
+def holds(clamp: Mapping[Any, float], stacks: Sequence[Recurrent], name: str) -> Holds:
+    """Return what ``clamp`` holds in each of the ``stacks``, whose layers are counted through.
+
+    Raises:
+        SettingError: a key is not (name, layer, unit) or (name, layer, direction, unit), names what is not there, or
+            its value is not finite.
+    """
+    places = [(s, at) for s in stacks for at in range(s.num_layers)]
+    found: dict[int, list[dict[str, dict[int, float]]]] = {}
+    if not places:
+        raise SettingError("error.clamp_nothing", name=name)
+    for key, value in clamp.items():
+        whole = isinstance(key, tuple) and len(key) in (3, 4) and isinstance(key[0], str)
+        if not whole or any(isinstance(k, bool) or not isinstance(k, (int, np.integer)) for k in key[1:]):
+            raise SettingError("error.clamp", name=name, got=repr(key))
+        what, layer, *direction, unit = key
+        d = direction[0] if direction else 0
+        if not 0 <= layer < len(places):
+            raise SettingError("error.clamp_layer", name=name, got=layer, count=len(places))
+        stack, at = places[layer]
+        if what not in stack.quantities:
+            raise SettingError("error.clamp_name", name=name, got=repr(what), known=", ".join(stack.quantities))
+        width = stack.output_size if what == "h" else stack.hidden_size
+        if not 0 <= d < stack.directions or not 0 <= unit < width:
+            raise SettingError("error.clamp_unit", name=name, got=repr(key), units=width, directions=stack.directions)
+        mine = found.setdefault(id(stack), [{} for _ in range(stack.num_layers * stack.directions)])
+        number = checks.number(value, f"clamp[{key!r}]")
+        mine[at * stack.directions + d].setdefault(what, {})[int(unit)] = number
+    return {which: [Held(values) for values in each] for which, each in found.items()}
+
+
+def leaves(layer: Layer, state: Any) -> Iterator[tuple[Layer, Any]]:
+    """Yield the layers that a model runs one after another, each with its checked initial state."""
+    inner: Sequence[Layer] | None = getattr(layer, "layers", None)
+    if inner is None:
+        yield layer, state
+        return
+    for part, initial in zip(inner, state if state is not None else [None] * len(inner), strict=True):
+        yield from leaves(part, initial)
+
+
+def traced(
+    model: Layer, x: ArrayLike, state: Any, lengths: ArrayLike | None, clamp: Mapping[Any, float] | None
+) -> tuple[Array, Trace]:
+    """Run ``model`` as it runs without a trace, layer by layer, and keep what each layer kept."""
+    batch, single = model._check(x)
+    n, t = batch.shape[:2]
+    valid = checks.lengths(lengths, model.name, n, t) if lengths is not None else None
+    held = model._check_clamp(clamp) if clamp else None
+    if isinstance(x, np.ndarray) and np.may_share_memory(batch, x):
+        batch = batch.copy()  # the trace must not change when the caller reuses x
+    nodes: list[Node] = []
+    for leaf, initial in leaves(model, model._check_state(state, n)):
+        more = {"held": held} if held and leaf.recurrent else {}
+        y, _, tape = leaf._run(batch, initial, valid, True, None, **more)
+        kind = Stack if leaf.recurrent else Node
+        nodes.append(kind(leaf, tape, batch, initial, valid, leaf.parameters.version))
+        batch = y
+    run = Run(nodes)
+    y = nodes[-1].kept_output(y)
+    trace = Trace(run, (n, t), [s.layer.quantities for s in run.stacks for _ in range(s.layer.num_layers)], y)
+    trace.lengths = valid
+    return (y[0] if single else y), trace
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Node:
+    """One layer of what was traced: its tape, its inputs, its initial state, and the version of its parameters."""
+
+    layer: Any
+    tape: Any
+    x: Array
+    state: Any
+    lengths: Lengths
+    version: int
+
+    def kept_output(self, y: Array) -> Array:
+        """Return the output, as an array of its own where it is its input handed through."""
+        return y.copy() if y is self.x or np.may_share_memory(y, self.x) else y
+
+    def unchanged(self) -> None:
+        """Refuse to compute with parameters that are no longer those of the run.
+
+        Raises:
+            SettingError: they changed.
+        """
+        if self.layer.parameters.version != self.version:
+            raise SettingError("error.trace_stale", name=self.layer.name)
+
+    def back(self, dy: Array, into: dict[Any, Array] | None, first: int) -> Array | None:
+        """Return the gradient of the inputs from that of the outputs."""
+        self.unchanged()
+        scratch = np.empty(self.layer.parameters.size, self.layer.parameters.dtype)
+        dx: Array | None = self.layer._back(self.tape, dy, None, scratch)[0]
+        return dx
+
+
+class Stack(Node):
+    """One recurrent layer of what was traced."""
+
+    __slots__ = ()
+
+    layer: Recurrent
+    tape: StackTape
+
+    def read(self, key: str, k: int, d: int) -> Array:
+        """Return one quantity of one stacked layer and direction, or what its activation saw, as (N, T, H)."""
+        tape = self.tape.tapes[k][d]
+        if key in tape.names or isinstance(tape, OpenTape | VariantTape):
+            return tape.read(key)
+        block = key.removeprefix("z_")
+        if block == key or block not in self.layer.blocks:
+            raise KeyError(key)
+        if self.layer.parts == ("h",) and not self._recurrent_weights(k, d):
+            return tape.read(key)
+        return self._before_activation(block, k, d)
+
+    def _recurrent_weights(self, k: int, d: int) -> bool:
+        return any(name.startswith("w_h") for name in self.layer.names(k, reverse=d == 1))
+
+    def inputs(self, k: int) -> Array:
+        """Return what stacked layer ``k`` read, (N, T, F)."""
+        if k == 0:
+            return self.x
+        below = [self.read("h", k - 1, d) for d in range(self.layer.directions)]
+        return below[0] if len(below) == 1 else np.concatenate(below, axis=2)
+
+    def initial(self, k: int, d: int) -> list[Array]:
+        """Return the parts of the state that stacked layer ``k`` started from, each (N, H)."""
+        state = self.state if self.state is not None else self.layer._first_state(len(self.x))
+        return [part[k * self.layer.directions + d] for part in state]
+
+    def packing(self, d: int) -> Packing:
+        """Return the order of computation of one direction."""
+        return Packing(self.x.shape[0], self.x.shape[1], self.lengths, d == 1)
+
+    def _before_activation(self, block: str, k: int, d: int) -> Array:
+        """Compute what the activation of one block of a plain LSTM or GRU saw, from the inputs and h before it.
+
+        The engines keep what came out, not what went in; this is the same sum in another order, so its σ or tanh is
+        the gate to rounding.
+        """
+        self.unchanged()
+        w_x, w_h, b, *b_hn = (self.layer.parameters[name] for name in self.layer.names(k, reverse=d == 1))
+        place, hidden = self.layer.blocks.index(block), self.layer.hidden_size
+        rows = slice(place * hidden, (place + 1) * hidden)
+        packing = self.packing(d)
+        with np.errstate(all="ignore"):
+            x = bounded(packing.pack(self.inputs(k)))
+            h_prev = before(packing, self.read("h", k, d), self.initial(k, d)[0])
+            z = of_inputs(x, w_x[rows]) + b[rows]
+            if block == "n":
+                r = packing.pack(self.read("r", k, d))
+                z += r * (h_prev @ w_h[rows].T + b_hn[0]) if b_hn else (r * h_prev) @ w_h[rows].T
+            else:
+                z += h_prev @ w_h[rows].T
+        return np.ascontiguousarray(packing.unpack(z))
+
+    def _open(self, k: int, d: int) -> tuple[Any, Any, Any]:
+        """Return the opened cell of one place, its weights, and the tape as that cell writes it."""
+        cell = self.layer._opened()
+        weights = self.layer._weights(cell)[k * self.layer.directions + d]
+        tape = self.tape.tapes[k][d]
+        if isinstance(tape, OpenTape | VariantTape):
+            return cell, weights, tape
+        more = (weights, self.packing(d), self.inputs(k), lambda key: self.read(key, k, d), self.initial(k, d))
+        opened = reopen_lstm(*more) if isinstance(cell, VariantCell) else reopen(cell, *more)
+        return cell, weights, opened
+
+    def back(self, dy: Array, into: dict[Any, Array] | None, first: int) -> Array | None:
+        """Walk the stack back; the gradient of every quantity goes ``into[name, layer, direction]``.
+
+        A run over one row may be walked for many gradients at once: ``dy`` is then (S, T, D·H), and so is the rest.
+        """
+        self.unchanged()
+        width, dx = self.layer.output_size, dy
+        for k in reversed(range(self.layer.num_layers)):
+            inputs = k > 0 or not self.layer.tokens
+            below: Array | None = None
+            for d in range(self.layer.directions):
+                found = self._flow(dx[:, :, d * width : (d + 1) * width], k, d, inputs)
+                if inputs:
+                    part = found.pop("x")
+                    below = part if below is None else below + part
+                if into is not None:
+                    into.update({(name, first + k, d): values for name, values in found.items()})
+            if below is None:
+                return None
+            dx = below
+        return dx
+
+    def _flow(self, dy: Array, k: int, d: int, inputs: bool) -> dict[str, Array]:
+        cell, weights, tape = self._open(k, d)
+        packing, many = tape.packing, len(dy) != len(self.x)
+        last = [np.zeros((len(dy), part.shape[1]), dy.dtype) for part in self.initial(k, d)]
+        if many:  # of one row
+            order = range(len(packing.steps))
+            times = list(reversed(order) if packing.reverse else order)
+            dys = [dy[:, t] for t in times]
+        else:
+            dys = cut_steps(packing, packing.pack(dy))
+        steps, _ = cell.flow(weights, tape, dys, last, inputs)
+        found: dict[str, Array] = {}
+        for name in steps[0] if steps else ():
+            if name in ("q", "h_prev"):
+                continue
+            if many:
+                out = found[name] = np.zeros((*dy.shape[:2], steps[0][name].shape[1]), dy.dtype)
+                for t, s in zip(times, steps, strict=True):
+                    out[:, t] = s[name]
+            else:
+                rows = np.concatenate([s[name] for s in steps])
+                found[name] = np.ascontiguousarray(packing.unpack(rows))
+        if not steps:
+            found = {name: np.zeros((*dy.shape[:2], self.layer.hidden_size), dy.dtype) for name in tape.names}
+            found["x"] = np.zeros((*dy.shape[:2], weights[0].shape[1] if inputs else 0), dy.dtype)
+        return found
+
+
+class Run:
+    """What was run, so that a trace can be asked for more than it holds: see :class:`~compuerta.layers.trace.Trace`."""
+
+    def __init__(self, nodes: list[Node]) -> None:
+        self.nodes = nodes
+        self.stacks = [node for node in nodes if isinstance(node, Stack)]
+        #: For each layer of the trace: its stack, and its place in it.
+        self.places = [(s, k) for s in self.stacks for k in range(s.layer.num_layers)]
+
+    def directions(self, layer: int) -> int:
+        """Return how many directions a layer reads in."""
+        return self.places[layer][0].layer.directions
+
+    def read(self, key: str, layer: int, direction: int) -> Array:
+        """Return one quantity, (N, T, H). KeyError: there is none such."""
+        stack, k = self.places[layer]
+        return stack.read(key, k, direction)
+
+    def gradients(self, dy: Array) -> dict[Any, Array]:
+        """Return dL/d(every quantity of every layer) from dL/dy."""
+        found: dict[Any, Array] = {}
+        first = len(self.places)
+        for node in reversed(self.nodes):
+            if isinstance(node, Stack):
+                first -= node.layer.num_layers
+            dx = node.back(dy, found, first)
+            if dx is None or (
+                first == 0 and not any(isinstance(n, Stack) for n in self.nodes[: self.nodes.index(node)])
+            ):
+                break
+            dy = dx
+        return found
+
+    def apart(self, dy: Array, layer: int) -> dict[Any, Array]:
+        """Return the gradients of one stack for each step's output alone: row s is what the output at step s asks for.
+
+        ``dy`` (1, T, D·H) is the gradient of the outputs of the stack that ``layer`` stands in.
+        """
+        stack, k = self.places[layer]
+        steps = dy.shape[1]
+        each = np.zeros((steps, *dy.shape[1:]), dy.dtype)
+        each[np.arange(steps), np.arange(steps)] = dy[0]
+        found: dict[Any, Array] = {}
+        stack.back(each, found, layer - k)
+        return found
+
+    def down_to(self, layer: int, dy: Array) -> Array:
+        """Return the gradient of the outputs of the stack of ``layer`` from that of the model's outputs."""
+        stack, _ = self.places[layer]
+        for node in reversed(self.nodes):
+            if node is stack:
+                return dy
+            dx = node.back(dy, None, 0)
+            assert dx is not None
+            dy = dx
+        raise AssertionError

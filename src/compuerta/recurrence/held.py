@@ -1,0 +1,51 @@
+"""Single units of a cell held at a value of one's choice: what would the network do if this gate never closed?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+
+class Held:
+    """Which units of which quantities stand still, and at what.
+
+    What is computed from a held value follows it (with f = 1 − i, holding i moves f); what it would have been computed
+    from no longer reaches it, so no gradient passes.
+
+    >>> held = Held({"f": {1: 0.0}})
+    >>> held.value("f", np.array([[0.25, 0.5]])), held.through("f", np.array([[3.0, 3.0]]))
+    (array([[0.25, 0.  ]]), array([[3., 0.]]))
+    """
+
+    __slots__ = ("_at",)
+
+    def __init__(self, values: Mapping[str, Mapping[int, float]]) -> None:
+        self._at = {k: (list(units), np.array(list(units.values()))) for k, units in values.items() if units}
+
+    def __bool__(self) -> bool:
+        return bool(self._at)
+
+    def value(self, key: str, array: Array) -> Array:
+        """Return ``array`` (N, H) with what is held in its place; itself where nothing is."""
+        return self._put(key, array, 1)
+
+    def through(self, key: str, gradient: Array) -> Array:
+        """Return ``gradient`` (N, H) with nothing of it where a unit is held."""
+        return self._put(key, gradient, 0)
+
+    def _put(self, key: str, array: Array, share: int) -> Array:
+        if key not in self._at:
+            return array
+        units, values = self._at[key]
+        out = array.copy()
+        out[:, units] = values * share
+        return out
+
+
+#: Nothing is held.
+FREE = Held({})

@@ -1,0 +1,456 @@
+"""Traces: the bits of the run they are of, pre-activations, gradients of every number, held units, files."""
+
+import json
+
+import numpy as np
+import pytest
+
+import compuerta
+from compuerta import GRU, LSTM, Dense, Embedding, Last, MinLSTM, Sequential, files, recurrence
+from compuerta.activations import sigmoid
+from compuerta.errors import FileFormatError, SettingError, ShapeError
+from compuerta.layers import Trace
+
+#: Every kind of cell, with switches that touch each line of a step.
+KINDS = {
+    "lstm": (LSTM, {}),
+    "gru": (GRU, {}),
+    "gru, reset before": (GRU, {"reset_after": False}),
+    "minimal": (MinLSTM, {}),
+    "peepholes, coupled, projection": (LSTM, {"peepholes": True, "coupled": True, "projection_size": 3}),
+    "normalised, zoneout": (LSTM, {"layer_norm": "cell", "zoneout": (0.2, 0.1)}),
+    "full gate recurrence": (LSTM, {"full_gate_recurrence": True, "peepholes": True}),
+    "no forget gate": (LSTM, {"forget_gate": False, "input_activation": "Identity"}),
+}  # fmt: skip
+
+
+@pytest.fixture(params=["native", "numpy"])
+def engine(request):
+    if request.param not in recurrence.engines():
+        request.param = "numpy"  # where there is no compiler the NumPy engine serves
+    before = recurrence.engine()
+    recurrence.use_engine(request.param)
+    yield request.param
+    recurrence.use_engine(before)
+
+
+def drawn(layer, rng):
+    """Give every parameter a random value: a bias of zero can't see a bias that is forgotten."""
+    layer.parameters.writable()[...] = rng.normal(size=layer.parameters.size) * 0.6
+    return layer
+
+
+def make(kind, rng, dtype="float64", layers=2, bidirectional=True, inputs=3, hidden=4):
+    cls, switches = KINDS[kind]
+    return drawn(cls(inputs, hidden, layers, bidirectional=bidirectional, dtype=dtype, rng=0, **switches), rng)
+
+
+# ---- what is read ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_traced_run_is_the_untraced_bit_for_bit(engine, rng, kind, dtype):
+    layer, lengths = make(kind, rng, dtype), np.array([7, 0, 4])
+    x = rng.normal(size=(3, 7, 3)).astype(dtype)
+    y, _ = layer(x, lengths=lengths)
+    traced, trace = layer.trace(x, lengths=lengths)
+    assert traced.tobytes() == y.tobytes()
+    assert np.concatenate([trace["h", 1, 0], trace["h", 1, 1]], axis=2).tobytes() == y.tobytes()
+    assert trace.y.tobytes() == y.tobytes()
+
+
+def test_a_traced_model_is_the_untraced_bit_for_bit(engine, rng):
+    """An embedding that training folds into the layer above must not be folded here: the bits would differ."""
+    model = Sequential(Embedding(5, 3, rng=0), GRU(3, 4, 2, rng=1), LSTM(4, 6, rng=2), Dense(6, 5, rng=3))
+    ids = rng.integers(0, 5, (2, 40))
+    y, _ = model(ids)
+    traced, trace = model.trace(ids)
+    assert traced.tobytes() == y.tobytes()
+    assert trace.layers == 3
+    assert trace.names_of(1) == ("r", "z", "n", "h")
+    assert trace.names_of(2) == ("i", "f", "g", "o", "c", "h")
+    assert trace["f", 2].shape == (2, 40, 6)
+    _, inner = model.layers[2].trace(trace["h", 1])
+    assert inner["c", 0].tobytes() == trace["c", 2].tobytes()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_pre_activations_give_the_gates(engine, rng, kind):
+    layer, lengths = make(kind, rng), np.array([7, 0, 4])
+    state = [rng.normal(size=part.shape) for part in layer._blank_state(3)]
+    given = tuple(state) if len(state) > 1 else state[0]
+    _, trace = layer.trace(rng.normal(size=(3, 7, 3)), given, lengths)
+    valid = np.arange(7) < lengths[:, None]
+    for k in range(2):
+        for d in range(2):
+            for block in layer.blocks:
+                z = trace["z_" + block, k, d]
+                straight = kind == "minimal" or "no forget" in kind
+                squashed = sigmoid(z) if block not in "gn" else z if straight else np.tanh(z)
+                np.testing.assert_allclose(squashed[valid], trace[block, k, d][valid], rtol=0, atol=1e-14)
+                assert (z[~valid] == 0).all()
+    with pytest.raises(KeyError):
+        trace["z_h", 0]
+
+
+def test_keys_that_are_not_there_are_refused(rng):
+    _, trace = LSTM(2, 3, rng=0).trace(np.ones((4, 2)))
+    for key in (
+        "f",
+        ("f",),
+        ("f", 1),
+        ("f", -1),
+        ("q", 0),
+        ("f", 0, 1),
+        ("f", 0, 0, 0),
+        ("z_c", 0),
+        (0, 0),
+        ("f", "0"),
+    ):
+        with pytest.raises(KeyError):
+            trace[key]
+    assert ("z_f", 0) in trace
+    assert len(trace) == 6 == len(list(trace))
+    assert "T=4" in repr(trace)
+
+
+def test_pre_activations_are_refused_once_the_weights_have_changed(rng):
+    layer = LSTM(2, 3, rng=0)
+    _, trace = layer.trace(np.ones((4, 2)))
+    layer.parameters["b_l0"] = np.zeros(12)
+    assert trace["f", 0].shape == (1, 4, 3)  # what was kept is still there
+    with pytest.raises(SettingError, match="parameters of LSTM have changed"):
+        trace["z_f", 0]
+    with pytest.raises(SettingError, match="parameters of LSTM have changed"):
+        trace.gradients()
+
+
+def test_a_trace_does_not_change_with_its_inputs(engine, rng):
+    x = rng.normal(size=(1, 5, 2))
+    _, trace = LSTM(2, 3, dtype="float64", rng=0).trace(x)
+    before = trace["z_f", 0].copy()
+    x[...] = 0
+    assert np.array_equal(trace["z_f", 0], before)
+
+
+# ---- what each number was worth -------------------------------------------------------------------------------------
+
+LSTM_NAMES, GRU_NAMES = ("i", "f", "g", "o", "c", "h"), ("r", "z", "n", "h")
+
+
+def unrolled(kind, p, x, bump):
+    """The equations as they stand in the papers, one row; ``bump[name]`` (T, H) is added to what is computed."""
+    T, H = len(x), bump["h"].shape[1]
+    h, c = np.zeros(H, complex), np.zeros(H, complex)
+    outputs = []
+
+    def sigma(z):
+        return 1 / (1 + np.exp(-z))
+
+    for t in range(T):
+        z = p["w_x"] @ x[t] + p["b"]
+        if kind == "lstm":
+            zi, zf, zg, zo = (
+                part + bump["z_" + k][t] for k, part in zip("ifgo", np.split(z + p["w_h"] @ h, 4), strict=True)
+            )
+            i, f = sigma(zi) + bump["i"][t], sigma(zf) + bump["f"][t]
+            g, o = np.tanh(zg) + bump["g"][t], sigma(zo) + bump["o"][t]
+            c = f * c + i * g + bump["c"][t]
+            h = o * np.tanh(c) + bump["h"][t]
+        else:
+            xr, xz, xn = np.split(z, 3)
+            ur, uz, un = np.split(p["w_h"], 3)
+            r = sigma(xr + ur @ h + bump["z_r"][t]) + bump["r"][t]
+            u = sigma(xz + uz @ h + bump["z_z"][t]) + bump["z"][t]
+            inner = r * (un @ h + p["b_hn"]) if kind == "gru" else un @ (r * h)
+            n = np.tanh(xn + inner + bump["z_n"][t]) + bump["n"][t]
+            h = (1 - u) * n + u * h + bump["h"][t]
+        outputs.append(h)
+    return np.array(outputs)
+
+
+@pytest.mark.parametrize("kind", ["lstm", "gru", "gru, reset before"])
+def test_gradients_of_every_number_by_complex_step(engine, rng, complex_step, assert_same_gradient, kind):
+    layer = make(kind, rng, layers=1, bidirectional=False)
+    p = {name.removesuffix("_l0"): value for name, value in layer.parameters.items()}
+    x, weight = rng.normal(size=(5, 3)), rng.normal(size=(5, 4))
+    blocks = layer.blocks
+    names = (*(LSTM_NAMES if kind == "lstm" else GRU_NAMES), *("z_" + k for k in blocks))
+    y, trace = layer.trace(x)
+    np.testing.assert_allclose(y, unrolled(kind, p, x, {k: np.zeros((5, 4)) for k in names}).real, atol=1e-12)
+
+    def loss(**bump):
+        return (weight * unrolled(kind, p, x, bump)).sum()
+
+    expected = complex_step(loss, {k: np.zeros((5, 4)) for k in names})
+    found = trace.gradients(weight)
+    for k in names:
+        assert_same_gradient(found[k, 0][0], expected[k], k)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_gradients_below_a_model_are_those_of_training(engine, rng, kind):
+    """Σ dL/dz over rows and steps is dL/db: tied to the gradients that the engines compute in their own way."""
+    layer, lengths = make(kind, rng), np.array([6, 0, 4])
+    x, dy = rng.normal(size=(3, 6, 3)), rng.normal(size=(3, 6, layer.width_out))
+    _, _, record = layer.forward(x, lengths=lengths, record=True)
+    expected = layer.backward(record, dy)
+    found = layer.trace(x, lengths=lengths)[1].gradients(dy)
+    for k in range(2):
+        for d, end in enumerate(("", "_reverse")):
+            db = np.concatenate([found["z_" + b, k, d].sum(axis=(0, 1)) for b in layer.blocks])
+            np.testing.assert_allclose(db, expected[f"b_l{k}{end}"], rtol=1e-9, atol=1e-12)
+            assert (found["h", k, d][1] == 0).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_holding_a_unit_and_the_gradient_of_what_is_held(engine, rng, kind):
+    """dL/d(held value) by differences is Σ over steps of dL/d(that number): it ties the two, in every cell."""
+    layer = make(kind, rng)
+    x, dy = rng.normal(size=(2, 5, 3)), rng.normal(size=(2, 5, layer.width_out))
+    for name in layer.quantities:
+        key = (name, 0, 1, 2)
+        value, step = (-0.3 if name in "gnch" else 0.4), 1e-6
+        traced, trace = layer.trace(x, clamp={key: value})
+        y, _, _ = layer.forward(x, clamp={key: value})
+        assert np.array_equal(traced, y)
+        assert (trace[name, 0, 1][:, :, 2] == value).all()
+        up, down = (float((dy * layer.forward(x, clamp={key: value + s})[0]).sum()) for s in (step, -step))
+        expected = (up - down) / (2 * step)
+        found = trace.gradients(dy)[name, 0, 1][:, :, 2].sum()
+        assert abs(expected) > 1e-6
+        assert found == pytest.approx(expected, rel=1e-6, abs=1e-8), name
+
+
+@pytest.mark.parametrize("kind", ["lstm", "gru", "gru, reset before", "minimal", "normalised, zoneout"])
+def test_gradients_of_the_parameters_of_a_held_run(rng, kind):
+    layer = make(kind, rng, layers=1, bidirectional=False)
+    x, dy = rng.normal(size=(2, 5, 3)), rng.normal(size=(2, 5, 4))
+    lengths = np.array([3, 5])
+    clamp = {(name, 0, k): 0.3 for k, name in enumerate(layer.quantities[:3])} | {("h", 0, 3): -0.2}
+
+    def loss():
+        return float((dy * layer.forward(x, lengths=lengths, clamp=clamp)[0]).sum())
+
+    _, _, record = layer.forward(x, lengths=lengths, clamp=clamp, record=True)
+    found = layer.backward(record, dy).flat.copy()
+    flat = layer.parameters.flat.copy()
+    for at in range(0, flat.size, 5):
+        each = []
+        for step in (1e-6, -1e-6):
+            layer.parameters.writable()[at] = flat[at] + step
+            each.append(loss())
+        layer.parameters.writable()[at] = flat[at]
+        assert found[at] == pytest.approx((each[0] - each[1]) / 2e-6, rel=1e-5, abs=1e-7)
+
+
+def test_holding_is_the_recurrence_edited_by_hand(engine, rng):
+    layer = make("lstm", rng, layers=1, bidirectional=False)
+    x = rng.normal(size=(6, 3))
+    w_x, w_h, b = (layer.parameters[k] for k in ("w_x_l0", "w_h_l0", "b_l0"))
+    h = c = np.zeros(4)
+    expected = []
+    for x_t in x:
+        i, f, g, o = np.split(w_x @ x_t + w_h @ h + b, 4)
+        f = sigmoid(f)
+        f[1] = 0.0  # this
+        c = f * c + sigmoid(i) * np.tanh(g)
+        c[2] = 1.5  # and this
+        h = sigmoid(o) * np.tanh(c)
+        expected.append(h)
+    clamp = {("f", 0, 1): 0.0, ("c", 0, 2): 1.5}
+    y, _ = layer.trace(x, clamp=clamp)
+    np.testing.assert_allclose(y, expected, rtol=0, atol=1e-14)
+    stream = layer.stream(clamp=clamp)
+    np.testing.assert_allclose([stream(x_t) for x_t in x], expected, rtol=0, atol=1e-14)
+    free, _ = layer(x)
+    assert np.abs(free - y).max() > 1e-3
+    assert np.array_equal(layer(x)[0], free)  # and the weights packed for the engine are still its own
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_stream_may_be_held_too(rng, kind):
+    layer = make(kind, rng, bidirectional=False)
+    x = rng.normal(size=(6, 3))
+    clamp = {(layer.quantities[0], 1, 0): 0.25, ("h", 0, 1): 0.5}
+    stream = layer.stream(clamp=clamp)
+    np.testing.assert_allclose([stream(x_t) for x_t in x], layer.forward(x, clamp=clamp)[0], rtol=0, atol=1e-13)
+
+
+def test_both_gates_of_a_minimal_lstm_held_shut_keep_the_state(rng):
+    layer = make("minimal", rng, layers=1, bidirectional=False)
+    state = rng.normal(size=(1, 1, 4))
+    y, _, _ = layer.forward(rng.normal(size=(5, 3)), state, clamp={("i", 0, 2): 0.0, ("f", 0, 2): 0.0})
+    assert (y[:, 2] == state[0, 0, 2]).all()
+
+
+@pytest.mark.parametrize(
+    ("clamp", "said"),
+    [
+        ({"f": 0.0}, "takes keys such as"), ({("f", 0): 0.0}, "takes keys such as"),
+        ({("f", 0, 1.5): 0.0}, "takes keys such as"), ({("f", 2, 0): 0.0}, "layer 2, but there are 2"),
+        ({("f", 0, 4): 0.0}, "4 units"), ({("f", 0, -1): 0.0}, "4 units"), ({("f", 0, 1, 0): 0.0}, "1 direction"),
+        ({("q", 0, 0): 0.0}, "this layer has i, f, g, o, c, h"), ({("f", 0, 0): float("nan")}, "finite"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_held_is_refused(clamp, said):
+    with pytest.raises(SettingError, match=said):
+        LSTM(3, 4, 2, rng=0).forward(np.ones((5, 3)), clamp=clamp)
+
+
+def test_a_layer_without_units_has_nothing_to_hold():
+    with pytest.raises(SettingError, match="no recurrent layer"):
+        Dense(2, 3, rng=0).forward(np.ones((1, 4, 2)), clamp={("f", 0, 0): 0.0})
+    with pytest.raises(SettingError, match="no recurrent layer"):
+        Sequential(Dense(2, 3, rng=0)).trace(np.ones((1, 4, 2)), clamp={("f", 0, 0): 0.0})
+
+
+def test_layers_are_counted_through_a_model(rng):
+    model = Sequential(GRU(3, 4, 2, rng=1), Sequential(LSTM(4, 5, rng=2), Dense(5, 2, rng=3)))
+    x = rng.normal(size=(2, 6, 3))
+    y, trace = model.trace(x, clamp={("z", 1, 3): 0.5, ("f", 2, 4): 0.25})
+    assert (trace["z", 1][:, :, 3] == 0.5).all()
+    assert (trace["f", 2][:, :, 4] == 0.25).all()
+    assert np.array_equal(y, model.forward(x, clamp={("z", 1, 3): 0.5, ("f", 2, 4): 0.25})[0])
+    assert np.abs(y - model(x)[0]).max() > 1e-4
+
+
+def test_gradients_of_one_output_through_a_whole_model(rng, complex_step, assert_same_gradient):
+    real = {"dtype": "float64", "rng": 0}
+    model = Sequential(Embedding(5, 3, **real), LSTM(3, 4, **real), Last(dtype="float64"), Dense(4, 2, **real))
+    drawn(model, rng)
+    ids = np.array([3, 1, 4, 1, 0])
+    p = {name.removesuffix("_l0"): model.layers[1].parameters[name] for name in model.layers[1].parameters}
+    x, w = model.layers[0].parameters["w"][ids], model.layers[3].parameters["w"]
+    names = (*LSTM_NAMES, "z_i", "z_f", "z_g", "z_o")
+    expected = complex_step(
+        lambda **bump: (w[1] * unrolled("lstm", p, x, bump)[-1]).sum(), {k: np.zeros((5, 4)) for k in names}
+    )
+    _, trace = model.trace(ids)
+    found = trace.gradients(output=1)
+    for k in names:
+        assert_same_gradient(found[k, 0][0], expected[k], k)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_step_apart_adds_up_to_the_whole(rng, kind):
+    layer = make(kind, rng)
+    _, trace = layer.trace(rng.normal(size=(6, 3)))
+    dy = rng.normal(size=(6, layer.width_out))
+    whole = trace.gradients(dy)
+    for layer_of in (0, 1):
+        apart = trace.apart(dy, layer_of)
+        for name in layer.quantities:
+            for d in range(2):
+                np.testing.assert_allclose(
+                    apart[name, layer_of, d].sum(axis=0), whole[name, layer_of, d][0], rtol=1e-9, atol=1e-12
+                )
+    alone = trace.gradients(np.where(np.arange(6)[:, None] == 3, dy, 0))
+    np.testing.assert_allclose(apart["h", 1, 0][3], alone["h", 1, 0][0], rtol=1e-9, atol=1e-13)
+    with pytest.raises(SettingError, match="one row at a time"):
+        layer.trace(rng.normal(size=(2, 6, 3)))[1].apart()
+
+
+def test_gradients_refuse_what_does_not_fit(rng):
+    _, trace = LSTM(3, 4, rng=0).trace(np.ones((2, 5, 3)))
+    with pytest.raises(ShapeError):
+        trace.gradients(np.ones((2, 5, 3)))
+    with pytest.raises(SettingError, match="step must be"):
+        trace.gradients(step=5)
+    with pytest.raises(SettingError, match="output must be"):
+        trace.gradients(output=4)
+
+
+# ---- parts and files ------------------------------------------------------------------------------------------------
+
+
+def test_a_part_of_a_trace(rng):
+    layer = make("lstm", rng)
+    lengths = np.array([7, 3])
+    _, trace = layer.trace(rng.normal(size=(2, 7, 3)), lengths=lengths)
+    part = trace.select(units=[3, 1], steps=slice(2, 6), rows=[1])
+    assert part.shape == (1, 4)
+    assert np.array_equal(part["f", 1, 1], trace["f", 1, 1][[1]][:, 2:6][:, :, [3, 1]])
+    assert np.array_equal(part["z_f", 0], trace["z_f", 0][[1]][:, 2:6][:, :, [3, 1]])
+    assert part.units[0].tolist() == [3, 1]
+    assert part.steps.tolist() == [2, 3, 4, 5]
+    assert part.lengths.tolist() == [1]
+    smaller = part.select(units=1, steps=[0, -1])
+    assert smaller.units[1].tolist() == [1]
+    assert smaller.steps.tolist() == [2, 5]
+    assert np.array_equal(smaller["c", 0, 0], trace["c", 0, 0][[1]][:, [2, 5]][:, :, [1]])
+    dy = rng.normal(size=trace.y.shape)
+    assert np.array_equal(smaller.gradients(dy)["c", 0, 0], trace.gradients(dy)["c", 0, 0][[1]][:, [2, 5]][:, :, [1]])
+    for bad in ({"units": 4}, {"steps": [7]}, {"rows": [-3]}, {"units": [0.5]}):
+        with pytest.raises(SettingError):
+            trace.select(**bad)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_file_gives_the_same_trace_back(rng, tmp_path, kind):
+    layer, path = make(kind, rng, "float32"), tmp_path / "run.safetensors"
+    _, trace = layer.trace(rng.normal(size=(2, 7, 3)), lengths=np.array([7, 3]))
+    trace.save(path)
+    again = Trace.load(path)
+    assert list(again) == list(trace)
+    for key in (*trace, *(("z_" + b, 1, 1) for b in layer.blocks)):
+        assert again[key].tobytes() == trace[key].tobytes()
+    assert again.y.tobytes() == trace.y.tobytes()
+    assert again.lengths.tolist() == [7, 3]
+    assert again.select(units=[1])["h", 0].shape == (2, 7, 1)
+    with pytest.raises(SettingError, match="trace the model again"):
+        again.gradients()
+
+
+def test_a_file_holds_what_the_inputs_were(tmp_path):
+    text = '<script>\x1b[31m "ñ"\n'
+    model = compuerta.LanguageModel(hidden_size=4, embedding_size=3, updates=1, batch_size=1, steps=4).fit(text * 9)
+    trace = model.trace(text)
+    trace.save(tmp_path / "a")
+    again = Trace.load(tmp_path / "a")
+    assert again.text == text
+    assert again.labels == list(text)
+    assert again.vocabulary == model.vocabulary_.characters
+    part = again.select(steps=slice(3, 5))
+    assert part.text == text[3:5]
+    assert part.labels == list(text[3:5])
+
+
+def test_a_damaged_file_is_refused(tmp_path):
+    _, trace = LSTM(2, 3, rng=0).trace(np.ones((4, 2)))
+    path = tmp_path / "a"
+    trace.save(path)
+    tensors, content = files.read(path)
+    for change in (
+        {"kind": "LanguageModel"}, {"shape": [1, 5]}, {"shape": None}, {"names": [["f", "q"]]}, {"names": 3},
+        {"directions": [2]}, {"directions": []}, {"steps": [0]}, {"labels": ["a"]}, {"text": "abc"}, {"units": 4},
+    ):  # fmt: skip
+        files.write(path, tensors, {**content, **change})
+        with pytest.raises(FileFormatError):
+            Trace.load(path)
+    files.write(path, {**tensors, "nonsense": np.ones(3)}, content)
+    with pytest.raises(FileFormatError):
+        Trace.load(path)
+    path.write_text(json.dumps(content))
+    with pytest.raises(FileFormatError):
+        Trace.load(path)
+
+
+# ---- tasks ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_language_model_is_traced_with_its_logits_and_may_be_held(rng):
+    text = "la luna, la luz, la lana. " * 20
+    model = compuerta.LanguageModel(hidden_size=8, embedding_size=4, updates=60, batch_size=2, steps=16).fit(text)
+    trace = model.trace("la luz")
+    assert trace.y.shape == (1, 6, model.vocabulary_.size)
+    ids = model.vocabulary_.encode("la luz")
+    assert np.array_equal(trace.y, model.model_(ids[None])[0])
+    clamp = {("f", 0, unit): 0.0 for unit in range(8)}
+    assert model.score(text, clamp=clamp) > model.score(text) + 0.05
+    assert model.score(text, clamp={}) == model.score(text)
+    free = model.generate("la ", 40, temperature=0, clamp={("h", 0, 0): float(trace["h", 0][0, 0, 0])})
+    assert len(free) == 40
+    still = model.generate("la ", 40, temperature=0, clamp={("h", 0, unit): 0.0 for unit in range(8)})
+    assert len(set(still)) == 1  # nothing of what was read reaches the output
