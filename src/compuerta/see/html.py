@@ -27,7 +27,7 @@ import numpy as np
 from .. import files
 from ..errors import SettingError
 from ..texts import LANGUAGES, catalogue, language
-from .scene import Array, Scene
+from .scene import Array, Scene, scene_of
 
 #: Values of a trace that a page takes at most: all quantities, layers, steps and units together.
 MOST_VALUES = 8_000_000
@@ -67,21 +67,40 @@ def code() -> tuple[str, str]:
 
 
 def page(
-    scene: Scene, other: Scene | None = None, *, lang: str | None = None, path: str | os.PathLike[str] | None = None
+    source: Any,
+    text: str | None = None,
+    *,
+    other: Any = None,
+    path: str | os.PathLike[str] | None = None,
+    lang: str | None = None,
+    title: str | None = None,
+    labels: tuple[str, str] = ("", ""),
 ) -> str:
-    """Return a whole HTML document that shows ``scene``; with ``path`` it is written there too.
+    """Return a whole HTML document that looks into a model; with ``path`` it is written there too.
 
     Args:
-        scene: what to look into; see :mod:`compuerta.see.scene`.
-        other: the same text or series as another model reads it, such as one before it was trained.
-        lang: the language that the page opens in; both are in it.
+        source: a :class:`~compuerta.layers.Trace` of a text or of anything else, a fitted
+            :class:`~compuerta.LanguageModel` (with ``text``), or a fitted :class:`~compuerta.Forecaster`.
+        text: what a language model is to read.
+        other: another such, which reads the same: the model before it was trained, to stand beside it.
         path: a file to write, whole or not at all.
+        lang: the language that the page opens in; both are in it.
+        title: a line to stand above all.
+        labels: what the two are called, the one and the other.
 
     Raises:
-        SettingError: the trace is too large for a page, or the two are not of the same text.
+        SettingError: the trace is too large for a page, has layers of different kinds, or the two do not read the same.
+        NotFittedError, DataError: the model cannot read.
         OSError: the file cannot be written.
+
+    >>> import compuerta
+    >>> _, trace = compuerta.LSTM(2, 3, rng=0).trace(np.ones((5, 2)))
+    >>> page(trace, lang="es").startswith("<!DOCTYPE html>")
+    True
     """
     lang = language(lang)
+    scene = scene_of(source, text, title=title, label=labels[0])
+    beside = None if other is None else scene_of(other, text, label=labels[1])
     name = f"compuerta-{_identity(scene)}"
     script, _ = code()
     run = f"{script}\ncompuerta.mount({json.dumps(name)});"
@@ -91,19 +110,20 @@ def page(
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{html.escape(scene.title)}</title>\n<style>{_OUTER}</style>\n</head>\n<body>\n"
-        f"{_body(name, scene, other, lang, alone=True)}\n<script>{run}</script>\n</body>\n</html>\n"
+        f"{_body(name, scene, beside, lang, alone=True)}\n<script>{run}</script>\n</body>\n</html>\n"
     )
     if path is not None:
         files.write_bytes(path, whole.encode())
     return whole
 
 
-def output(scene: Scene, other: Scene | None = None, *, lang: str | None = None) -> str:
+def output(source: Any, text: str | None = None, *, other: Any = None, lang: str | None = None) -> str:
     """Return the same as an element for a notebook's output; any number may stand in one document."""
     name = f"compuerta-{secrets.token_hex(6)}"
+    beside = None if other is None else scene_of(other, text)
     script, _ = code()
     return (
-        f"{_body(name, scene, other, language(lang), alone=False)}\n"
+        f"{_body(name, scene_of(source, text), beside, language(lang), alone=False)}\n"
         f"<script>{script}\ncompuerta.mount({json.dumps(name)});</script>"
     )
 
@@ -152,7 +172,7 @@ def _run(name: str, scene: Scene, arrays: dict[str, Array]) -> dict[str, Any]:
             "error.page.too_large", steps=steps, units=len(scene.units), layers=len(scene.places), values=total,
             most=MOST_VALUES,
         )  # fmt: skip
-    arrays |= {f"{name}.{key}": array for key, array in scene.reading.items()}
+    arrays |= {f"{name}.{key}": array for key, array in (scene.reading | scene.flow).items()}
     told: dict[str, Any] = {"name": name, "T": steps, "label": scene.label, "frames": None}
     if scene.model is None or total * 4 <= _STORED:
         arrays |= {f"{name}.{key}": array for key, array in values.items()}
@@ -169,7 +189,15 @@ def _packed(arrays: dict[str, Array]) -> tuple[list[list[Any]], str]:
     index: list[list[Any]] = []
     parts = []
     for name, array in arrays.items():
-        kind = "i4" if array.dtype.kind in "iu" else "f8" if array.dtype.itemsize == 8 else "f4"
+        kind = (
+            "u1"
+            if array.dtype == np.uint8
+            else "i4"
+            if array.dtype.kind in "iu"
+            else "f8"
+            if array.dtype.itemsize == 8
+            else "f4"
+        )
         plain = np.ascontiguousarray(array, dtype="<" + kind).reshape(-1)
         index.append([name, kind, plain.size])
         parts.append(plain.view(np.uint8).reshape(plain.size, -1).T.tobytes())

@@ -6,24 +6,31 @@ Shapes: T steps, H units shown, P places (layer and direction), F inputs, V char
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from .. import checks, gates
+from .. import gates
+from ..activations import softmax
 from ..errors import SettingError
-from ..layers import GRU, LSTM, MinLSTM, Recurrent, Trace
+from ..layers import GRU, LSTM, Dense, Dropout, Embedding, Recurrent, Trace
 from ..tasks import Forecaster, LanguageModel
+from .reach import reach
 
 Array = NDArray[Any]
+#: Decades that the map of the gradient tells apart, in 254 steps; what is below counts as the lowest.
+DECADES = (-12.0, 4.0)
+#: Steps up to which that map is made: it has their square.
+_MOST_MAPPED = 600
+#: Quantities in the order of a page; others that a cell has follow.
+_ORDER = ("f", "i", "g", "c", "o", "r", "z", "n", "h")
 
 
 @dataclass(eq=False)
 class Scene:
-    """One run, ready for a page. Make it with :func:`of_text`, :func:`of_series` or :func:`of_trace`.
+    """One run, ready for a page. Make it with :func:`scene_of`.
 
     Attributes:
         title: a line to stand above all.
@@ -36,6 +43,10 @@ class Scene:
         weights: arrays of the model by the names that the page knows, empty if it cannot run it.
         model: sizes for the page's own run of it, or None.
         label: what this run is called beside another.
+        flow: norms of the gradient with respect to c and h, "dc" and "dh" (P, T), and "dreach" (T, T), see
+            :func:`~compuerta.see.reach.reach`.
+        flow_of: what that is the gradient of: "loss", "forecast" or "output".
+        output: how a forecast comes of the model's output, or None.
     """
 
     title: str
@@ -50,6 +61,9 @@ class Scene:
     weights: dict[str, Array] = field(default_factory=dict)
     model: dict[str, Any] | None = None
     label: str = ""
+    flow: dict[str, Array] = field(default_factory=dict)
+    flow_of: str = ""
+    output: dict[str, Any] | None = None
 
     @property
     def steps(self) -> int:
@@ -96,6 +110,9 @@ class Scene:
             "units": self.units,
             "quantities": quantities,
             "vocabulary": self.vocabulary,
+            "flowOf": self.flow_of,
+            "reach": list(DECADES),
+            "output": self.output,
             "start": {"unit": self._liveliest(), "place": 0},
         }
 
@@ -106,124 +123,183 @@ class Scene:
         return int(np.argmax(spread))
 
 
-def of_text(
-    model: LanguageModel,
-    text: str,
+def scene_of(
+    source: Trace | LanguageModel | Forecaster | Scene,
+    text: str | None = None,
     *,
-    units: Sequence[int] | None = None,
+    row: int = 0,
     title: str | None = None,
     label: str = "",
 ) -> Scene:
-    """Return a language model's reading of ``text``.
+    """Return what a page shows of a trace, of a language model's reading of ``text``, or of a forecaster.
 
     Args:
-        model: a fitted model.
-        text: what it reads.
-        units: the units to show, from 0; all if None. With fewer than all the page cannot run the model.
-        title, label: how the page and this run are called.
+        source: a trace; or a fitted model. A page of fewer units or steps is that of ``trace.select(...)``.
+        text: what a language model is to read.
+        row: which row of a trace's batch.
+        title: a line to stand above all. label: what this run is called beside another.
 
     Raises:
-        NotFittedError: the model is not trained yet.
-        DataError: a character of the text is not in the vocabulary, or there is none.
+        SettingError: there is nothing to show, or the layers are of different kinds or widths.
+        NotFittedError, DataError: the model cannot read.
     """
-    trace = model.trace(text)
-    embedding, recurrent, dense = model._parts()
-    scene = of_trace(trace, recurrent, title=title or text[:60].strip() or "compuerta", units=units, label=label)
-    scene.vocabulary = list(model.vocabulary_.characters)
-    scene.reading = {"ids": model.vocabulary_.encode(text)}
-    if scene.weights and scene.model is not None:
-        scene.weights |= {
-            "embedding": embedding.parameters["w"],
-            "w": dense.parameters["w"],
-            "wb": dense.parameters["b"],
-        }
-        scene.model |= {"outputs": model.vocabulary_.size}
-    return scene
+    if isinstance(source, Scene):
+        return source
+    if isinstance(source, LanguageModel):
+        return of_trace(source.trace(text or ""), title=title, label=label)
+    if isinstance(source, Forecaster):
+        return of_forecaster(source, title=title, label=label)
+    return of_trace(source, row=row, title=title, label=label)
 
 
-def of_series(model: Forecaster, *, units: Sequence[int] | None = None, title: str | None = None) -> Scene:
-    """Return how the first network of a forecaster reads the last window of its series, and the forecast.
+def of_forecaster(model: Forecaster, *, title: str | None = None, label: str = "") -> Scene:
+    """Return how the first network of a forecaster reads the last window of its series, and its forecast.
 
     The series and the forecast are in the units of the series; the inputs are what the network sees of it.
-
-    Raises:
-        NotFittedError: the model is not trained yet.
     """
     model._check_fitted("members_")
     view, network = model.members_[0]
-    past = model._forward(model.series_.values)
-    inputs = view.inputs(past, np.array([len(past) - 1])).astype(np.float32)
-    lstm = network.core.layers[0]
+    past, origin = model._forward(model.series_.values), np.array([len(model.series_.values) - 1])
+    inputs = view.inputs(past, origin).astype(np.float32)
+    lstm, dense = network.core.layers[0], network.core.layers[-1]
     assert isinstance(lstm, Recurrent)
     _, trace = lstm.trace(inputs)
-    scene = of_trace(trace, lstm, title=title or model.series_.name or "compuerta", units=units)
-    forecast = model.predict(level=())
-    scene.reading = {
-        "series": model.series_.values[-view.window :].astype(np.float64),
-        "inputs": inputs[0],
-        "forecast": forecast.mean.astype(np.float64),
-    }
+    trace.values_in = model.series_.values[-view.window :]
+    dy = np.zeros_like(trace["h", lstm.num_layers - 1])
+    dy[0, -1] = dense.parameters["w"].sum(axis=0)
+    scene = of_trace(trace, title=title or model.series_.name, label=label, dy=dy)
+    scene.flow_of = "forecast"
+    said = network(inputs)[:, 0]
+    scene.reading["forecast"] = model._back(view.forecasts(past, origin, said)[0]).astype(np.float64)
+    if scene.model is not None:
+        skip = network.skip(inputs[:, :, :2].reshape(1, 1, -1))[0, 0]
+        scene.output = {
+            "skip": skip.tolist(),
+            "base": view.bases(past, origin)[0].tolist(),
+            "scale": view.scale,
+            "log": bool(model.log_),
+        }
+        scene.weights |= {"w": dense.parameters["w"], "wb": dense.parameters["b"]}
+        scene.model |= {"outputs": len(skip)}
     return scene
 
 
 def of_trace(
-    trace: Trace,
-    layer: Recurrent | None = None,
-    *,
-    row: int = 0,
-    steps: int | None = None,
-    inputs: ArrayLike | None = None,
-    units: Sequence[int] | None = None,
-    title: str = "compuerta",
-    label: str = "",
+    trace: Trace, *, row: int = 0, title: str | None = None, label: str = "", dy: Array | None = None
 ) -> Scene:
-    """Return one row of any trace, as a series of its inputs.
+    """Return one row of a trace, with the weights of what was traced where the page can run it.
 
-    Args:
-        trace: what :meth:`trace` returned.
-        layer: the layer that was traced; with its weights and the inputs the page can run it.
-        row: which row of the batch. steps: how many of its steps, where it is padded; all if None.
-        inputs: what the layer read, (T, F); the first of the features is drawn as the series.
-        units: the units to show, from 0; all if None.
-        title, label: how the page and this run are called.
-
-    Raises:
-        SettingError: there is no step or unit to show, or a unit that the layer does not have.
+    ``dy`` is the gradient that flows back from the outputs; if None, that of the surprise at the next character of a
+    text, else of the sum of the last outputs.
     """
-    known = {"c": ("f", "i", "g", "c", "o", "h"), "r": ("r", "z", "n", "h")}
-    names = trace.names
-    cell = "lstm" if "c" in names else "gru" if "r" in names else "minlstm"
-    keys = [q for q in known.get("c" if cell == "lstm" else "r", names) if q in names] if cell != "minlstm" else names
-    places = sorted({(key[1], key[2] if len(key) > 2 else 0) for key in trace})
-    first = trace[("h", *places[0])]
-    hidden = first.shape[-1]
-    shown = list(range(hidden)) if units is None else [checks.count(u, "units", low=0) for u in units]
-    stop = first.shape[1] if steps is None else min(checks.count(steps, "steps"), first.shape[1])
-    if not stop or not shown or max(shown) >= hidden:
-        raise SettingError("error.page.units", steps=stop, hidden=hidden, got=shown)
-    values = {q: np.stack([trace[(q, *place)][row, :stop][:, shown] for place in places]) for q in keys}
-    read = np.zeros((stop, 1)) if inputs is None else np.asarray(inputs)[:stop]
-    scene = Scene(title, cell, _plain(layer), places, shown, hidden, values, {
-        "series": read[:, 0].astype(np.float64), "inputs": read.astype(np.float32),
-    }, label=label)  # fmt: skip
-    if layer is not None and _runs(layer) and shown == list(range(hidden)):
-        scene.model = {"cell": cell, "layers": layer.num_layers, "hidden": hidden, "inputs": layer.input_size}
-        for k in range(layer.num_layers):
-            scene.weights |= {
-                f"{short}{k}": layer.parameters[name]
-                for short, name in zip(("wx", "wh", "b", "bhn"), layer.names(k), strict=False)
-            }
+    keys = [q for q in (*_ORDER, *trace.names) if q in trace.names]
+    keys = list(dict.fromkeys(keys))
+    places = [(k, d) for k in range(trace.layers) for d in range(trace.directions_of(k))]
+    if not places or not 0 <= row < trace.shape[0]:
+        raise SettingError("error.page.nothing", shape=trace.shape, row=row)
+    stop = trace.shape[1] if trace.lengths is None else int(trace.lengths[row])
+    units = [int(u) for u in trace.units[0]]
+    alike = all(trace.names_of(k) == trace.names_of(0) for k in range(trace.layers))
+    alike = alike and all(list(trace.units[k]) == units for k in range(trace.layers))
+    if not alike or len({trace[(q, *place)].shape[2] for q in keys for place in places}) > 1:
+        raise SettingError("error.page.uneven")
+    if not stop or not units:
+        raise SettingError("error.page.nothing", shape=(*trace.shape, len(units)), row=row)
+    values = {q: np.stack([trace[(q, *place)][row, :stop] for place in places]) for q in keys}
+    cell = "lstm" if "o" in keys else "gru" if "r" in keys else "minlstm" if "c" not in keys else "lstm"
+    text = trace.text is not None and row == 0
+    scene = Scene(
+        title=title or (_first_line(trace.text) if text else "") or "compuerta", cell=cell,
+        plain=cell != "minlstm", places=places, units=units, hidden=len(units), values=values, reading={}, label=label,
+    )  # fmt: skip
+    if text and trace.vocabulary is not None and trace.text is not None:
+        scene.vocabulary = list(trace.vocabulary)
+        known = {character: k for k, character in enumerate(trace.vocabulary)}
+        scene.reading["ids"] = np.array([known[character] for character in trace.text[:stop]], np.int32)
+    else:
+        scene.reading["series"] = np.zeros(stop) if trace.values_in is None else np.asarray(trace.values_in)[:stop]
+    _add_model(scene, trace, row, stop)
+    _add_flow(scene, trace, row, stop, dy)
     return scene
 
 
-def _plain(layer: Recurrent | None) -> bool:
-    """Whether the drawing of the standard cell is true of this one."""
-    if isinstance(layer, LSTM):
-        return layer.variant.plain
-    return layer is None or not isinstance(layer, MinLSTM)
+def _first_line(text: str | None) -> str:
+    lines = (text or "").strip().splitlines()
+    return lines[0][:60] if lines else ""
 
 
-def _runs(layer: Recurrent) -> bool:
-    """Whether the page's own run knows this cell."""
-    plain = layer.variant.plain if isinstance(layer, LSTM) else isinstance(layer, GRU)
-    return plain and layer.directions == 1 and not layer.learn_state
+def _add_model(scene: Scene, trace: Trace, row: int, stop: int) -> None:
+    """Add the weights and the inputs, where what was traced is an embedding or none, plain layers and a linear one."""
+    nodes = [node for node in getattr(trace._source, "nodes", []) if not isinstance(node.layer, Dropout)]
+    first = nodes.pop(0) if nodes and isinstance(nodes[0].layer, Embedding) else None
+    if not nodes or not isinstance(nodes[0].layer, Recurrent):
+        scene.plain = scene.plain and not nodes
+        return
+    stack, layer, after = nodes[0], nodes[0].layer, [node.layer for node in nodes[1:]]
+    scene.hidden = layer.hidden_size
+    scene.plain = layer.variant.plain if isinstance(layer, LSTM) else isinstance(layer, GRU)
+    if "series" in scene.reading and not layer.tokens and first is None:
+        inputs = stack.x[row, :stop].astype(np.float32)
+        scene.reading["inputs"] = inputs
+        if trace.values_in is None:
+            scene.reading["series"] = inputs[:, 0].astype(np.float64)
+    whole = len(after) < 2 and all(isinstance(each, Dense) for each in after)
+    fresh = np.count_nonzero(np.concatenate([np.ravel(part) for part in stack.initial(0, 0)])) == 0
+    clamped = getattr(stack.tape, "held", None)
+    text = "ids" in scene.reading
+    if not (scene.plain and whole and layer.directions == 1 and fresh and not clamped):
+        return
+    known = (first is None) == layer.tokens if text else "inputs" in scene.reading
+    if not known:
+        return
+    scene.model = {"cell": scene.cell, "layers": layer.num_layers, "hidden": layer.hidden_size,
+                   "inputs": layer.input_size}  # fmt: skip
+    for k in range(layer.num_layers):
+        scene.weights |= {
+            f"{short}{k}": layer.parameters[name]
+            for short, name in zip(("wx", "wh", "b", "bhn"), layer.names(k), strict=False)
+        }
+    if text:
+        scene.weights["embedding"] = (
+            np.eye(layer.input_size, dtype=np.float32) if first is None else first.layer.parameters["w"]
+        )
+    if after:
+        scene.weights |= {"w": after[0].parameters["w"], "wb": after[0].parameters["b"]}
+        scene.model["outputs"] = after[0].output_size
+
+
+def _add_flow(scene: Scene, trace: Trace, row: int, stop: int, dy: Array | None) -> None:
+    """Add the norms of the gradient, where the trace still knows what was run."""
+    if not hasattr(trace._source, "gradients") or trace.y is None:
+        return
+    y = trace.y
+    scene.flow_of = "output"
+    if dy is None and scene.vocabulary is not None and y.shape[-1] == len(scene.vocabulary) and stop > 1:
+        scene.flow_of, dy = "loss", np.zeros_like(y)
+        ids = scene.reading["ids"]
+        dy[row, : stop - 1] = softmax(y[row, : stop - 1])
+        dy[row, np.arange(stop - 1), ids[1:stop]] -= 1
+        dy /= stop - 1
+    elif dy is None:
+        dy = np.zeros_like(y)
+        dy[row, min(stop, y.shape[1]) - 1] = 1
+    gradients = trace.gradients(dy)
+    for q in ("c", "h"):
+        if q in scene.values:
+            each = [np.linalg.norm(gradients[(q, *place)][row, :stop].astype(np.float64), axis=1)
+                    for place in scene.places]  # fmt: skip
+            scene.flow["d" + q] = np.stack(each).astype(np.float32)
+    if scene.model is not None and scene.cell == "lstm" and stop <= _MOST_MAPPED:
+        top = scene.model["layers"] - 1
+        dh = dy if "w" not in scene.weights or dy.shape[-1] == scene.hidden else dy @ scene.weights["w"]
+        size = reach({q: v[top] for q, v in scene.values.items()}, scene.weights[f"wh{top}"], dh[row, :stop])
+        scene.flow["dreach"] = in_decades(size)
+
+
+def in_decades(size: Array) -> Array:
+    """Return sizes as bytes: 0 for none, else 1 to 255 over :data:`DECADES` of the logarithm."""
+    low, high = DECADES
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = (np.log10(size) - low) / (high - low)
+    kept: Array = np.where(size > 0, 1 + np.rint(254 * np.clip(np.nan_to_num(share), 0, 1)), 0).astype(np.uint8)
+    return kept

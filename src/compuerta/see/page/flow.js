@@ -50,5 +50,5 @@ export function flow() {
     told.textContent = say("page.flow.now", { t: S.t + 1, token: label(S.t) }) + " " + Object.keys(lines).map((q) => `∥dL/d${q}∥ = ${num(r.flow[q][S.p * T + S.t], 5)}`).join(", ") + ".";
     tell(S.t, Math.max(0, S.t - 10));
   });
-  return card("flow", keys, el("div.chart", svg, ends), told, reach);
+  return card("flow", el("p.quiet", say(`page.flow.of.${data.flowOf}`)), keys, el("div.chart", svg, ends), told, reach);
 }
