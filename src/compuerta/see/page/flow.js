@@ -6,21 +6,21 @@ import { grid, paint } from "./heat.js";
 
 export function flow() {
   if (!data.runs.base.flow) return null;
-  const W = 1000, HIGH = 200, PAD = 10, lines = {}, now = el("svg:line.now", { y1: 0, y2: HIGH }), ticks = el("svg:g"), told = el("p"), pair = el("p.quiet");
+  const W = 1000, HIGH = 200, PAD = 10, lines = {}, now = el("svg:line.now", { y1: 0, y2: HIGH }), ticks = el("svg:g"), told = el("p"), pair = el("p"), scale = el("p.quiet");
   const svg = el("svg:svg.flow", { viewBox: `0 0 ${W} ${HIGH}`, preserveAspectRatio: "none", "aria-hidden": "true", onpointerdown: (event) => {
     const box = svg.getBoundingClientRect();
     set({ t: Math.floor(((event.clientX - box.left) / box.width) * run().T) });
   } }, ticks, now);
-  const ends = el("div.ends"), keys = el("p.legend"), map = grid(), reach = el("div", el("h3", say("page.flow.map")), el("div.square", map.node), pair);
+  const ends = el("div.ends"), keys = el("p.legend"), map = grid(), reach = el("div", el("h3", say("page.flow.map")), el("div.square", map.node), pair, scale);
   map.node.addEventListener("pointermove", (event) => {
     const box = map.canvas.getBoundingClientRect(), T = run().T, step = (share) => Math.min(T - 1, Math.max(0, Math.floor(share * T)));
     tell(step((event.clientY - box.top) / box.height), step((event.clientX - box.left) / box.width));
   });
   const tell = (s, k) => {
     const v = run().flow?.reach?.[s * run().T + k];
-    pair.textContent = v === undefined ? "" : say("page.flow.pair", { s: s + 1, of: label(s), k: k + 1, at: label(k), value: v ? (10 ** level(v)).toExponential(0).replace("-", "−") : 0 });
+    pair.textContent = v === undefined ? "" : say("page.flow.pair", { s: s + 1, of: label(s), k: k + 1, at: label(k), value: v ? ten(v) : 0 });
   };
-  const level = (v) => data.reach[0] + ((v - 1) / 254) * (data.reach[1] - data.reach[0]);
+  const ten = (v) => (10 ** (data.reach[0] + ((v - 1) / 254) * (data.reach[1] - data.reach[0]))).toExponential(0).replace("-", "−");
   view((changed) => {
     const r = run(), T = r.T;
     svg.parentNode.hidden = reach.hidden = keys.hidden = !r.flow;
@@ -42,7 +42,11 @@ export function flow() {
       }
       fill(ends, el("span", `10^${top}`), el("span", `10^${low}`));
       fill(keys, parts.map((q) => el(`span.key.d${q}`, `∥dL/d${q}∥`)), placeName(S.p));
-      if (r.flow.reach) paint(map.canvas, T, T, (s, k) => (r.flow.reach[s * T + k] ? rgb(data.quantities.f ? "f" : "z", r.flow.reach[s * T + k] / 255) : [128, 128, 128]));
+      if (r.flow.reach) {
+        const sizes = r.flow.reach, some = sizes.filter((v) => v), least = some.reduce((a, v) => Math.min(a, v), 255), most = some.reduce((a, v) => Math.max(a, v), 1);
+        paint(map.canvas, T, T, (s, k) => (sizes[s * T + k] ? rgb("f", (sizes[s * T + k] - least) / (most - least || 1)) : [128, 128, 128]));
+        scale.textContent = say("page.flow.scale", { low: ten(least), high: ten(most) });
+      }
       reach.hidden = !r.flow.reach;
     }
     for (const end of ["x1", "x2"]) now.setAttribute(end, ((S.t + 0.5) * W) / T);

@@ -2,7 +2,7 @@
 
 import { S, any, card, data, el, fill, label, num, percent, run, say, set, signed, unitName, view } from "./base.js";
 import { css, ink, rgb } from "./colour.js";
-import { ledger } from "./readings.js";
+import { halfLife, ledger } from "./readings.js";
 import { valueAt } from "./ribbon.js";
 
 const SHOWN = 90;
@@ -12,11 +12,11 @@ export function ledgerView() {
   const table = el("table", el("thead", el("tr", ["page.step", "page.token", "page.share", "page.part"].map((k) => el("th", { scope: "col" }, say(k))))), body);
   view((changed) => {
     if (!any(changed, "t", "u", "p", "shown", "rev")) return;
-    const r = run(), { steps, shares, kept, total, half } = ledger(r, S.p, S.u, S.t);
+    const r = run(), { steps, shares, total } = ledger(r, S.p, S.u, S.t);
     const state = data.quantities.c ? "c" : "h", all = shares.reduce((a, v) => a + Math.abs(v), 0);
     const most = shares.reduce((a, v) => Math.max(a, Math.abs(v)), 1e-12);
     told.textContent = say("page.ledger.sum", { unit: unitName(), symbol: data.quantities[state].symbol, value: num(valueAt(state)), total: num(total), n: shares.length })
-      + " " + (half ? say("page.ledger.half", { n: half }) : say("page.ledger.never", { kept: percent(kept) }));
+      + " " + say("page.ledger.half", { n: num(halfLife(r, S.p, S.u), 1) });
     fill(strip, steps.slice(-SHOWN).map((t, k) => {
       const colour = rgb("h", shares[Math.max(0, steps.length - SHOWN) + k] / most);
       return el("span.cell", { css: { background: css(colour), color: ink(colour) }, onclick: () => set({ t }) }, label(t));

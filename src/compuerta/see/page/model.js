@@ -154,7 +154,7 @@ export function probabilitiesOf(model, h, T) {
   return out;
 }
 
-/** The greatest difference between one step of this model and the stored one, over all steps that can be compared. */
+/** The greatest difference between one step of this model and the stored one (relative where it is above 1). */
 export function parity(model, inputs, stored, pairs) {
   const { H } = model, runner = stepper(model);
   let worst = 0;
@@ -166,7 +166,7 @@ export function parity(model, inputs, stored, pairs) {
     runner.state.forEach((s, k) => {
       for (const q of runner.names) for (let u = 0; u < H; u++) {
         const there = stored(q, k, t, u);
-        if (there !== undefined) worst = Math.max(worst, Math.abs(there - s[q][u]));
+        if (there !== undefined) worst = Math.max(worst, Math.abs(there - s[q][u]) / Math.max(1, Math.abs(there)));
       }
     });
   }

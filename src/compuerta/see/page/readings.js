@@ -15,20 +15,23 @@ function parts(r, p, u, t) {
   return r.values.f ? [v("f"), v("i") * v("g")] : [v("z"), (1 - v("z")) * v("n")];
 }
 
-/**
- * The exact ledger c_t = (∏ f) c_0 + Σ_k (∏_{j>k} f_j) i_k g_k along the direct path: {steps, shares, kept, total}.
- * `kept` is ∏ f over all steps read, `half` how many steps back ∏ f first falls to a half (null if it never does).
- */
+/** The exact ledger c_t = (∏ f) c_0 + Σ_k (∏_{j>k} f_j) i_k g_k along the direct path, from c_0 = 0. */
 export function ledger(r, p, u, t) {
   const steps = past(r, p, t), shares = new Float64Array(steps.length);
-  let kept = 1, total = 0, half = null;
+  let kept = 1, total = 0;
   for (let k = steps.length - 1; k >= 0; k--) {
     const [f, wrote] = parts(r, p, u, steps[k]);
     total += shares[k] = kept * wrote;
     kept *= f;
-    if (half === null && kept <= 0.5) half = steps.length - k;
   }
-  return { steps, shares, kept, total, half };
+  return { steps, shares, total };
+}
+
+/** Steps after which half of what a unit held is left: ln ½ over the mean of ln f of the whole run. */
+export function halfLife(r, p, u) {
+  let sum = 0;
+  for (let t = 0; t < r.T; t++) sum += Math.log(parts(r, p, u, t)[0]);
+  return sum < 0 ? (Math.log(0.5) * r.T) / sum : Number.isNaN(sum) ? NaN : Infinity;
 }
 
 const LOW = Math.fround(0.1), HIGH = Math.fround(0.9);
