@@ -88,7 +88,7 @@ def main() -> None:
         print(f"| {name} | {row} |", flush=True)
     print(f"\nseeds 0 to {arguments.seeds - 1}; to say 1 always: {1 / 6:.4f}; {time.perf_counter() - started:.0f} s")
     print(f"{platform.machine()}, {os.cpu_count()} cores, {THREADS} of them used, NumPy {np.__version__}")
-    print(f"engine of the plain LSTM and the GRU: {compuerta.engine()}; of all others: numpy")
+    print(f"engine of the plain LSTM (learnt state too) and the GRU: {compuerta.engine()}; of the others: numpy")
 
 
 if __name__ == "__main__":

@@ -95,12 +95,18 @@ int compuerta_cross_entropy(int64_t variant, int64_t bits, int64_t rows, int64_t
 void compuerta_adam(int64_t variant, int64_t bits, const struct adam_step *s, int64_t threads) {
   kernel_of(variant, bits)->adam(s, threads);
 }
-double compuerta_sum_of_squares(int64_t variant, int64_t bits, const void *numbers, int64_t n) {
-  return kernel_of(variant, bits)->sum_of_squares(numbers, n);
+double compuerta_sum_of_squares(int64_t variant, int64_t bits, const void *numbers, int64_t n, int64_t threads) {
+  return kernel_of(variant, bits)->sum_of_squares(numbers, n, threads);
+}
+int compuerta_all_finite(int64_t variant, int64_t bits, const void *numbers, int64_t n, int64_t threads) {
+  return kernel_of(variant, bits)->all_finite(numbers, n, threads);
 }
 int compuerta_dense(int64_t variant, int64_t bits, const struct dense *d, int64_t threads) {
   return kernel_of(variant, bits)->dense(d, threads);
 }
 int compuerta_dense_back(int64_t variant, int64_t bits, const struct dense *d, int64_t threads) {
   return kernel_of(variant, bits)->dense_back(d, threads);
+}
+int compuerta_dense_cross_entropy(int64_t variant, int64_t bits, const struct dense *d, int64_t threads) {
+  return kernel_of(variant, bits)->dense_cross_entropy(d, threads);
 }

@@ -127,19 +127,28 @@ struct adam_step {
 };
 EXPORT void compuerta_adam(int64_t variant, int64_t bits, const struct adam_step *, int64_t threads);
 
-EXPORT double compuerta_sum_of_squares(int64_t variant, int64_t bits, const void *numbers, int64_t n);
+/* Sum of the squares, in double; and 1 if each of them is finite, else 0. */
+EXPORT double compuerta_sum_of_squares(int64_t variant, int64_t bits, const void *numbers, int64_t n, int64_t threads);
+EXPORT int compuerta_all_finite(int64_t variant, int64_t bits, const void *numbers, int64_t n, int64_t threads);
 
 /* A dense layer, y = x W' + b: x (rows, inputs), w (outputs, inputs), b (outputs,) or NULL, y (rows, outputs); and back
-   from dy, as y: dx as x, dw as w, db or NULL. */
+   from dy, as y: dx as x, dw as w, db or NULL. Or at once, where y are logits: from targets, keep and scale as in
+   compuerta_cross_entropy to dx, dw, db and *total, while y and dy are neither read nor written, and never there as a
+   whole. */
 struct dense {
   int64_t rows, inputs, outputs;
   const void *x, *w, *b;
   void *y;
   const void *dy;
   void *dx, *dw, *db;
+  const int64_t *targets;
+  const uint8_t *keep;
+  double scale;
+  double *total;
 };
 EXPORT int compuerta_dense(int64_t variant, int64_t bits, const struct dense *, int64_t threads);
 EXPORT int compuerta_dense_back(int64_t variant, int64_t bits, const struct dense *, int64_t threads);
+EXPORT int compuerta_dense_cross_entropy(int64_t variant, int64_t bits, const struct dense *, int64_t threads);
 
 /* The machine's own limits, one thread: multiply-adds in registers, in FLOP/s; and reading a
    buffer of so many bytes again and again, in bytes/s. Each runs for about `seconds`. */
@@ -165,8 +174,10 @@ struct kernel {
   int (*cross_entropy)(int64_t, int64_t, const void *, const int64_t *, const uint8_t *, double, void *, double *,
                        int64_t);
   void (*adam)(const struct adam_step *, int64_t);
-  double (*sum_of_squares)(const void *, int64_t);
+  double (*sum_of_squares)(const void *, int64_t, int64_t);
+  int (*all_finite)(const void *, int64_t, int64_t);
   int (*dense)(const struct dense *, int64_t);
   int (*dense_back)(const struct dense *, int64_t);
+  int (*dense_cross_entropy)(const struct dense *, int64_t);
 };
 #endif

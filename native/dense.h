@@ -1,109 +1,187 @@
-/* The dense layer, y = x W' + b, with the tiles of the recurrence: its outputs stand in panels of 4 vectors, as the
-   gates of a panel of units do. Part of kernel.c. */
+/* The dense layer, y = x W' + b, and the loss of what it says, with the tiles of the recurrence: its outputs stand in
+   panels of 4 vectors, as the gates of a panel of units do; the last panel has as many as it needs. Part of kernel.c. */
 
 struct dense_job {
   const struct dense *d;
-  int64_t panels;
-  real *w; /* forward: W in [panel][inputs][4][VL], b in [panel][4][VL]; back: [tile][panels 4 VL][its vectors][VL] */
-  real *dz; /* back: dy in [panel][rows + 1][4][VL] */
+  int64_t panels, vectors; /* of all outputs */
+  int64_t pitch;           /* from row to row of dz */
+  int64_t first, rows;     /* rows at hand */
+  real *w;      /* [panel][inputs + 1][its vectors][VL], the bias last */
+  real *w_back; /* [tile of columns][outputs, rounded up][its vectors][VL] */
+  real *dz;     /* [rows at hand][pitch], zero beyond the outputs */
+  real *sums;   /* as w: gradients of the weights so far */
+  double *totals; /* loss of each piece of all rows */
 };
-/* Rows, and columns of W, that make a piece of work. */
-enum { DENSE_ROWS = CHUNK, DENSE_INPUTS = 48 };
+/* Rows, and columns of W, that make a piece of work; and numbers of dz that are at hand together. */
+enum { DENSE_ROWS = CHUNK, DENSE_INPUTS = 48, DENSE_AT_HAND = 1 << 17 };
 
 static int64_t dense_threads(const struct dense *d, int64_t threads) {
   return d->rows * d->inputs * d->outputs < FEWEST_WORK ? 1 : threads;
 }
+static int64_t dense_pieces(int64_t rows) { return (rows + DENSE_ROWS - 1) / DENSE_ROWS; }
+static int64_t width_of(const struct dense_job *j, int64_t p) { return least(4, j->vectors - 4 * p) * VL; }
+static real *panel_of(const struct dense_job *j, real *w, int64_t p) { return w + p * (j->d->inputs + 1) * 4 * VL; }
+
+static struct dense_job dense_job_of(const struct dense *d) {
+  int64_t vectors = (d->outputs + VL - 1) / VL;
+  return (struct dense_job){.d = d, .vectors = vectors, .panels = (vectors + 3) / 4, .pitch = pitch_of(vectors * VL),
+                            .rows = d->rows};
+}
+
+static void dense_pack(void *argument, int64_t p) {
+  const struct dense_job *j = argument;
+  const struct dense *d = j->d;
+  int64_t K = d->inputs, width = width_of(j, p), first = p * 4 * VL, valid = least(width, d->outputs - first);
+  real *to = panel_of(j, j->w, p);
+  turn((const real *)d->w + first * K, K, valid, K, to, width, width);
+  for (int64_t v = 0; v < width; v++) to[K * width + v] = d->b && v < valid ? ((const real *)d->b)[first + v] : 0;
+}
+
+static void dense_pack_back(void *argument, int64_t tile) {
+  const struct dense_job *j = argument;
+  const struct dense *d = j->d;
+  int64_t K = d->inputs, c = tile * 4 * VL, valid = least(4 * VL, K - c), width = rounded(valid);
+  real *to = j->w_back + c * j->vectors * VL;
+  for (int64_t k = 0; k < j->vectors * VL; k++, to += width)
+    fill_padded(to, (const real *)d->w + k * K + c, k < d->outputs ? valid : 0, width);
+}
+
+/* ---- forward ----------------------------------------------------------------------------------------------------- */
 
 static void dense_piece(void *argument, int64_t piece) {
   const struct dense_job *j = argument;
   const struct dense *d = j->d;
   int64_t K = d->inputs, V = d->outputs, from = piece * DENSE_ROWS, n = least(DENSE_ROWS, d->rows - from);
   const real *x = (const real *)d->x + from * K;
-  real z[8 * 4 * VL] __attribute__((aligned(64)));
+  real z[ROWS * 4 * VL] __attribute__((aligned(64)));
   for (int64_t p = 0; p < j->panels; p++) {
-    const real *w = j->w + p * K * 4 * VL, *b = j->w + (j->panels * K + p) * 4 * VL;
-    size_t valid = (size_t)least(4 * VL, V - p * 4 * VL) * sizeof(real);
+    int64_t width = width_of(j, p), valid = least(width, V - p * 4 * VL);
+    const real *w = panel_of(j, j->w, p);
     FOR_TILES(n, ROWS) {
-      project_tiles[take - 1](x + at * K, K, K, w, b, z);
+      project_tiles[width / VL - 1][take - 1](x + at * K, K, K, w, w + K * width, z, width);
       for (int64_t i = 0; i < take; i++)
-        memcpy((real *)d->y + (from + at + i) * V + p * 4 * VL, z + i * 4 * VL, valid);
+        memcpy((real *)d->y + (from + at + i) * V + p * 4 * VL, z + i * width, (size_t)valid * sizeof(real));
     }
   }
 }
 
 static int dense(const struct dense *d, int64_t threads) {
-  int64_t K = d->inputs, V = d->outputs;
-  struct dense_job j = {.d = d, .panels = (V + 4 * VL - 1) / (4 * VL)};
-  j.w = scratch_of(j.panels * (K + 1) * 4 * VL);
+  struct dense_job j = dense_job_of(d);
+  j.w = scratch_of(j.vectors * VL * (d->inputs + 1));
   if (!j.w) return OUT_OF_MEMORY;
-  for (int64_t k = 0; k < j.panels * 4 * VL; k++) {
-    real *to = j.w + k / (4 * VL) * K * 4 * VL + k % (4 * VL);
-    for (int64_t m = 0; m < K; m++) to[m * 4 * VL] = k < V ? ((const real *)d->w)[k * K + m] : 0;
-    j.w[j.panels * K * 4 * VL + k] = k < V && d->b ? ((const real *)d->b)[k] : 0;
-  }
-  compuerta_parallel((d->rows + DENSE_ROWS - 1) / DENSE_ROWS, dense_threads(d, threads), dense_piece, &j);
+  threads = dense_threads(d, threads);
+  compuerta_parallel(j.panels, threads, dense_pack, &j);
+  compuerta_parallel(dense_pieces(d->rows), threads, dense_piece, &j);
   free(j.w);
   return 0;
 }
 
-/* dx of some rows, after putting their dy into panels. */
-static void dense_back_piece(void *argument, int64_t piece) {
-  const struct dense_job *j = argument;
-  const struct dense *d = j->d;
-  int64_t K = d->inputs, V = d->outputs, from = piece * DENSE_ROWS, n = least(DENSE_ROWS, d->rows - from);
-  int64_t z_panel = (d->rows + 1) * 4 * VL;
-  real *dz = j->dz + from * 4 * VL, *to[DENSE_ROWS];
-  for (int64_t i = 0; i < n; i++) {
-    to[i] = (real *)d->dx + (from + i) * K;
-    for (int64_t p = 0; p < j->panels; p++)
-      fill_padded(dz + p * z_panel + i * 4 * VL, (const real *)d->dy + (from + i) * V + p * 4 * VL,
-                  least(4 * VL, V - p * 4 * VL), 4 * VL);
-  }
-  back_rows(n, dz, z_panel, j->panels, 4, 4, j->w, K, 0, to);
+/* ---- back -------------------------------------------------------------------------------------------------------- */
+
+/* dx of n rows from row `from` of those at hand. */
+static void dense_inputs_back(const struct dense_job *j, int64_t from, int64_t n) {
+  int64_t K = j->d->inputs;
+  real *to[DENSE_ROWS];
+  for (int64_t i = 0; i < n; i++) to[i] = (real *)j->d->dx + (j->first + from + i) * K;
+  back_rows(n, j->dz + from * j->pitch, j->pitch, 0, 1, j->vectors, j->vectors, j->w_back, K, 0, to);
 }
 
-/* The rows of dw of one panel, DENSE_INPUTS columns of them; and, with the first, those of db. */
+static void dense_back_piece(void *argument, int64_t piece) {
+  const struct dense_job *j = argument;
+  int64_t V = j->d->outputs, from = piece * DENSE_ROWS, n = least(DENSE_ROWS, j->rows - from);
+  for (int64_t i = from; i < from + n; i++)
+    fill_padded(j->dz + i * j->pitch, (const real *)j->d->dy + (j->first + i) * V, V, j->vectors * VL);
+  dense_inputs_back(j, from, n);
+}
+
+/* What the rows at hand add to the rows of dw of one panel, DENSE_INPUTS columns of them; and, with the first, to those
+   of db. The last rows leave dw and db as they are wanted. */
 static void dense_gradient_piece(void *argument, int64_t piece) {
-  struct dense_job *j = argument;
+  const struct dense_job *j = argument;
   const struct dense *d = j->d;
-  int64_t K = d->inputs, V = d->outputs, p = piece % j->panels, m0 = piece / j->panels * DENSE_INPUTS;
-  int64_t columns = least(DENSE_INPUTS, K - m0), valid = least(4 * VL, V - p * 4 * VL);
-  const real *dz = j->dz + p * (d->rows + 1) * 4 * VL, *x = (const real *)d->x + m0;
-  real sums[DENSE_INPUTS * 4 * VL] __attribute__((aligned(64)));
-  memset(sums, 0, sizeof sums);
-  for (int64_t from = 0; from < d->rows; from += DENSE_ROWS)
+  int64_t K = d->inputs, p = piece % j->panels, m0 = piece / j->panels * DENSE_INPUTS, width = width_of(j, p);
+  int64_t columns = least(DENSE_INPUTS, K - m0), valid = least(width, d->outputs - p * 4 * VL);
+  const real *dz = j->dz + p * 4 * VL, *x = (const real *)d->x + j->first * K + m0;
+  real *sums = panel_of(j, j->sums, p), *bias = sums + K * width;
+  int last = j->first + j->rows == d->rows;
+  sums += m0 * width;
+  for (int64_t from = 0; from < j->rows; from += DENSE_ROWS)
     FOR_TILES(columns, ROWS) {
-      outer_tiles[0][take - 1](x + from * K + at, K, least(DENSE_ROWS, d->rows - from), dz + from * 4 * VL, 1,
-                               sums + at * 4 * VL);
+      outer_tiles[width / VL - 1][take - 1](x + from * K + at, K, least(DENSE_ROWS, j->rows - from),
+                                            dz + from * j->pitch, j->pitch, j->first || from, sums + at * width);
     }
-  for (int64_t v = 0; v < valid; v++)
-    for (int64_t m = 0; m < columns; m++) ((real *)d->dw)[(p * 4 * VL + v) * K + m0 + m] = sums[m * 4 * VL + v];
-  if (m0 || !d->db) return;
-  for (int64_t v = 0; v < valid; v += VL) {
-    vec total = {0};
-    for (int64_t i = 0; i < d->rows; i++) total += load(dz + i * 4 * VL + v);
-    store_some((real *)d->db + p * 4 * VL + v, total, (int)least(VL, valid - v));
+  if (last) turn(sums, width, columns, valid, (real *)d->dw + p * 4 * VL * K + m0, K, columns);
+  if (m0) return;
+  for (int64_t v = 0; v < width; v += VL) {
+    vec total = j->first ? load(bias + v) : (vec){0};
+    for (int64_t i = 0; i < j->rows; i++) total += load(dz + i * j->pitch + v);
+    store(bias + v, total);
   }
+  if (last && d->db) memcpy((real *)d->db + p * 4 * VL, bias, (size_t)valid * sizeof(real));
+}
+
+/* Rows by rows: `piece` makes dz and dx of those at hand, from which the gradients of the weights are summed. */
+static int dense_gradients(const struct dense *d, int64_t threads, int forward, void (*piece)(void *, int64_t)) {
+  struct dense_job j = dense_job_of(d);
+  int64_t K = d->inputs, outputs = j.vectors * VL, at_hand = DENSE_AT_HAND / j.pitch;
+  if (at_hand < K) at_hand = K; /* dz is then as large as W */
+  at_hand = least(dense_pieces(at_hand), dense_pieces(d->rows)) * DENSE_ROWS;
+  threads = dense_threads(d, threads);
+  int64_t w = forward ? outputs * (K + 1) : 0, back = outputs * rounded(K), sums = outputs * (K + 1);
+  real *scratch = scratch_of(w + back + sums + at_hand * j.pitch);
+  j.totals = calloc((size_t)dense_pieces(d->rows) + 1, sizeof *j.totals);
+  if (!scratch || !j.totals) {
+    free(scratch), free(j.totals);
+    return OUT_OF_MEMORY;
+  }
+  j.w = scratch, j.w_back = j.w + w, j.sums = j.w_back + back, j.dz = j.sums + sums;
+  if (forward) compuerta_parallel(j.panels, threads, dense_pack, &j);
+  compuerta_parallel((K + 4 * VL - 1) / (4 * VL), threads, dense_pack_back, &j);
+  do { /* once at least, so that no rows give zeros */
+    j.rows = least(at_hand, d->rows - j.first);
+    compuerta_parallel(dense_pieces(j.rows), threads, piece, &j);
+    if (!j.first && !j.rows) memset(j.sums, 0, (size_t)sums * sizeof(real));
+    compuerta_parallel(j.panels * ((K + DENSE_INPUTS - 1) / DENSE_INPUTS), threads, dense_gradient_piece, &j);
+  } while ((j.first += j.rows) < d->rows);
+  if (forward) {
+    *d->total = 0;
+    for (int64_t k = 0; k < dense_pieces(d->rows); k++) *d->total += j.totals[k];
+  }
+  free(scratch), free(j.totals);
+  return 0;
 }
 
 static int dense_back(const struct dense *d, int64_t threads) {
-  int64_t K = d->inputs, V = d->outputs;
-  struct dense_job j = {.d = d, .panels = (V + 4 * VL - 1) / (4 * VL)};
-  int64_t rows = j.panels * 4 * VL;
-  j.w = scratch_of(rounded(K) * rows), j.dz = scratch_of((d->rows + 1) * rows);
-  if (!j.w || !j.dz) {
-    free(j.w), free(j.dz);
-    return OUT_OF_MEMORY;
+  return dense_gradients(d, threads, 0, dense_back_piece);
+}
+
+/* ---- the layer and its loss at once ------------------------------------------------------------------------------ */
+
+/* Logits, loss and dz of some rows, and dx. The logits are never all there. */
+static void dense_entropy_piece(void *argument, int64_t piece) {
+  struct dense_job *j = argument;
+  const struct dense *d = j->d;
+  int64_t K = d->inputs, V = d->outputs, from = piece * DENSE_ROWS, n = least(DENSE_ROWS, j->rows - from);
+  const real *x = (const real *)d->x + (j->first + from) * K;
+  real *dz = j->dz + from * j->pitch;
+  for (int64_t p = 0; p < j->panels; p++) {
+    int64_t width = width_of(j, p);
+    const real *w = panel_of(j, j->w, p);
+    FOR_TILES(n, ROWS)
+      project_tiles[width / VL - 1][take - 1](x + at * K, K, K, w, w + K * width, dz + at * j->pitch + p * 4 * VL,
+                                              j->pitch);
   }
-  real *to = j.w;
-  for (int64_t c = 0; c < K; c += 4 * VL) {
-    int64_t valid = least(4 * VL, K - c), width = rounded(valid);
-    for (int64_t k = 0; k < rows; k++, to += width)
-      fill_padded(to, (const real *)d->w + k * K + c, k < V ? valid : 0, width);
+  double total = 0;
+  for (int64_t i = 0; i < n; i++) {
+    int64_t row = j->first + from + i, kept = !d->keep || d->keep[row] ? V : 0;
+    real *z = dz + i * j->pitch;
+    if (kept) total += entropy_row(V, z, d->targets[row], (real)d->scale, z);
+    memset(z + kept, 0, (size_t)(j->vectors * VL - kept) * sizeof(real));
   }
-  threads = dense_threads(d, threads);
-  compuerta_parallel((d->rows + DENSE_ROWS - 1) / DENSE_ROWS, threads, dense_back_piece, &j);
-  compuerta_parallel(j.panels * ((K + DENSE_INPUTS - 1) / DENSE_INPUTS), threads, dense_gradient_piece, &j);
-  free(j.w), free(j.dz);
-  return 0;
+  j->totals[j->first / DENSE_ROWS + piece] = total;
+  dense_inputs_back(j, from, n);
+}
+
+static int dense_cross_entropy(const struct dense *d, int64_t threads) {
+  return dense_gradients(d, threads, 1, dense_entropy_piece);
 }

@@ -1,6 +1,6 @@
 /* The recurrences for one instruction set and one width of number: compuerta.h has every buffer, README.md the
-   equations. In order: products, one step, the way forward, the way back, gradients of the weights, the tape, streams, what stands
-   around the recurrence, measuring. */
+   equations. Here stand products, one step, the way forward, the tape and streams; the headers included between them
+   are parts of this file, which say nothing to others. */
 #include "compuerta.h"
 #include "threads.h"
 #include "vector.h"
@@ -92,77 +92,7 @@ static int plan(struct run *r) {
   return 0;
 }
 
-/* ---- packing ----------------------------------------------------------------------------------------------------- */
-
-/* Public block of a slot: f i o g stand at 1 0 3 2 of i f g o; r z n stay, and q has the weights of n. */
-static int64_t block_of(const struct run *r, int64_t slot) {
-  static const int64_t lstm[] = {1, 0, 3, 2}, gru[] = {0, 1, 2, 2};
-  return (r->cell == GRU ? gru : lstm)[slot];
-}
-
-/* Weights (G H, k) and where they go. */
-struct packing {
-  const struct run *r;
-  const real *w;
-  int64_t k;
-  real *to;
-};
-
-static void pack_panel(void *argument, int64_t p) {
-  const struct packing *j = argument;
-  const struct run *r = j->r;
-  int64_t G = GATES(r), H = r->hidden, k = j->k, units = least(VL, H - p * VL);
-  for (int64_t g = 0; g < G; g++) {
-    const real *from = j->w + (block_of(r, g) * H + p * VL) * k;
-    real *out = j->to + (p * k * G + g) * VL;
-    for (int64_t j0 = 0; j0 < k; j0 += 16) /* in squares, so that lines read are lines used */
-      for (int64_t v = 0; v < VL; v++)
-        for (int64_t i = j0; i < least(j0 + 16, k); i++) out[i * G * VL + v] = v < units ? from[v * k + i] : 0;
-  }
-}
-
-/* Threads for work on so many numbers, each handled once. */
-static int64_t threads_for(const struct run *r, int64_t numbers) { return numbers < FEWEST_WORK / 20 ? 1 : r->threads; }
-
-static void pack_panels(const struct run *r, const real *w, int64_t k, real *to) {
-  struct packing j = {r, w, k, to};
-  compuerta_parallel(panels_of(r), threads_for(r, GATES(r) * r->hidden * k), pack_panel, &j);
-}
-
-static void pack(const struct run *r) {
-  int64_t H = r->hidden;
-  pack_panels(r, r->w_x, r->features, r->x_panels);
-  pack_panels(r, r->w_h, H, r->h_panels);
-  pack_panels(r, r->b, 1, r->bias_panels);
-  if (r->cell == GRU)
-    for (int64_t u = 0; u < panels_of(r) * VL; u++)
-      ((real *)r->bias_hn_panels)[u] = u < H ? ((const real *)r->b_hn)[u] : 0;
-}
-
-static void pack_tile(void *argument, int64_t tile) {
-  const struct packing *j = argument;
-  const struct run *r = j->r;
-  int64_t G = GATES(r), H = r->hidden, NP = panels_of(r), columns = j->k, c = tile * 4 * VL;
-  int64_t valid = least(4 * VL, columns - c), width = rounded(valid);
-  real *to = j->to + c * NP * G * VL;
-  for (int64_t p = 0; p < NP; p++)
-    for (int64_t g = 0; g < G; g++)
-      for (int64_t v = 0; v < VL; v++, to += width) {
-        memset(to, 0, (size_t)width * sizeof(real));
-        if (p * VL + v < H)
-          memcpy(to, j->w + (block_of(r, g) * H + p * VL + v) * columns + c, (size_t)valid * sizeof(real));
-      }
-}
-
-static void pack_columns(const struct run *r, const real *w, int64_t columns, real *to) {
-  struct packing j = {r, w, columns, to};
-  compuerta_parallel((columns + 4 * VL - 1) / (4 * VL), threads_for(r, GATES(r) * r->hidden * columns), pack_tile, &j);
-}
-
-static void pack_back(const struct run *r) {
-  if (!r->tokens) pack_columns(r, r->w_x, r->features, r->x_back);
-  pack_columns(r, r->w_h, r->hidden, r->h_back);
-}
+#include "packing.h"
 
 /* ---- products ---------------------------------------------------------------------------------------------------- */
 
@@ -200,42 +130,42 @@ INLINE void multiply_row(const int panels, const int vectors, vec a[TALL][4], co
 
 /* ---- forward: the part of x -------------------------------------------------------------------------------------- */
 
+/* z = bias + x w for some rows and a panel of `gates` vectors. */
 INLINE void project(const int rows, const int gates, const real *x, int64_t x_row, int64_t F, const real *w,
-                    const real *bias, real *z) {
+                    const real *bias, real *z, int64_t z_row) {
   vec a[TALL][4];
   UNROLL for (int i = 0; i < rows; i++) UNROLL for (int g = 0; g < gates; g++) a[i][g] = load(bias + g * VL);
   multiply(rows, gates, a, x, x_row, 1, F, w, gates * VL);
-  UNROLL for (int i = 0; i < rows; i++) UNROLL for (int g = 0; g < gates; g++) store(z + (i * 4 + g) * VL, a[i][g]);
+  UNROLL for (int i = 0; i < rows; i++) UNROLL for (int g = 0; g < gates; g++) store(z + i * z_row + g * VL, a[i][g]);
 }
 
-#define PROJECT(n, gates)                                                                              \
-  NOINLINE void project_##gates##_##n(const real *x, int64_t x_row, int64_t F, const real *w,          \
-                                      const real *bias, real *z) {                                     \
-    project(n, gates, x, x_row, F, w, bias, z);                                                        \
+#define PROJECT(n, gates)                                                                                     \
+  NOINLINE void project_##gates##_##n(const real *x, int64_t x_row, int64_t F, const real *w, const real *bias, \
+                                      real *z, int64_t z_row) {                                                 \
+    project(n, gates, x, x_row, F, w, bias, z, z_row);                                                          \
   }
-PROJECT(1, 4) PROJECT(2, 4) PROJECT(3, 4) PROJECT(1, 3) PROJECT(2, 3) PROJECT(3, 3) PROJECT(4, 3)
+#define PROJECT_ALL(n) PROJECT(n, 1) PROJECT(n, 2) PROJECT(n, 3) PROJECT(n, 4)
+PROJECT_ALL(1) PROJECT_ALL(2) PROJECT_ALL(3) PROJECT(4, 3)
 #if ROWS == 6
-PROJECT(4, 4) PROJECT(5, 4) PROJECT(6, 4) PROJECT(5, 3) PROJECT(6, 3) PROJECT(7, 3) PROJECT(8, 3)
+PROJECT(4, 1) PROJECT(4, 2) PROJECT(4, 4) PROJECT_ALL(5) PROJECT_ALL(6) PROJECT(7, 3) PROJECT(8, 3)
+#define PROJECT_ROW(g) project_##g##_1, project_##g##_2, project_##g##_3, project_##g##_4, project_##g##_5, project_##g##_6
+#define PROJECT_ROW_3 PROJECT_ROW(3), project_3_7, project_3_8
+#else
+#define PROJECT_ROW(g) project_##g##_1, project_##g##_2, project_##g##_3
+#define PROJECT_ROW_3 PROJECT_ROW(3), project_3_4
 #endif
 
-typedef void project_tile(const real *, int64_t, int64_t, const real *, const real *, real *);
-#if ROWS == 6
-static project_tile *const project_tiles[] = {project_4_1, project_4_2, project_4_3,
-                                              project_4_4, project_4_5, project_4_6};
-static project_tile *const project_tiles_3[] = {project_3_1, project_3_2, project_3_3, project_3_4,
-                                                project_3_5, project_3_6, project_3_7, project_3_8};
-#else
-static project_tile *const project_tiles[] = {project_4_1, project_4_2, project_4_3};
-static project_tile *const project_tiles_3[] = {project_3_1, project_3_2, project_3_3, project_3_4};
-#endif
+/* By vectors in a panel (gates of a unit), then by rows. */
+typedef void project_tile(const real *, int64_t, int64_t, const real *, const real *, real *, int64_t);
+static project_tile *const project_tiles[4][ROWS_3] = {
+    {PROJECT_ROW(1)}, {PROJECT_ROW(2)}, {PROJECT_ROW_3}, {PROJECT_ROW(4)}};
 
 /* z of n rows and one panel. */
 static void project_rows(const struct run *r, int64_t n, const real *x, int64_t x_row, int64_t p, real *z) {
   int64_t F = r->features, G = GATES(r), most = G == 4 ? ROWS : ROWS_3;
   const real *w = (const real *)r->x_panels + p * F * G * VL, *bias = (const real *)r->bias_panels + p * G * VL;
-  project_tile *const *tile = G == 4 ? project_tiles : project_tiles_3;
   FOR_TILES(n, most)
-    tile[take - 1](x + at * x_row, x_row, F, w, bias, z + at * 4 * VL);
+    project_tiles[G - 1][take - 1](x + at * x_row, x_row, F, w, bias, z + at * 4 * VL, 4 * VL);
 }
 
 static void project_tokens(const struct run *r, int64_t n, const int64_t *ids, int64_t p, real *z) {
@@ -304,7 +234,10 @@ INLINE void cell(const int gates, const vec a[4], struct place s, int i) {
     gru_cell(a, s, i);
 }
 
-INLINE void step(const int rows, const int gates, struct place s, int64_t H, const real *w, const real *bias_hn) {
+/* Rows from row `at` on; the place is handed on by its address, as a copy of it would cost more than it looks. */
+INLINE void step(const int rows, const int gates, const struct place *place, int64_t at, int64_t H, const real *w,
+                 const real *bias_hn) {
+  struct place s = at_row(*place, at);
   vec a[TALL][4];
   UNROLL for (int i = 0; i < rows; i++)
     UNROLL for (int g = 0; g < gates; g++) a[i][g] = load(gates == 3 && g == 2 ? bias_hn : s.z + (i * 4 + g) * VL);
@@ -312,16 +245,17 @@ INLINE void step(const int rows, const int gates, struct place s, int64_t H, con
   UNROLL for (int i = 0; i < rows; i++) cell(gates, a[i], s, i);
 }
 
-#define STEP(n, gates)                                                                              \
-  NOINLINE void step_##gates##_##n(struct place s, int64_t H, const real *w, const real *bias_hn) { \
-    step(n, gates, s, H, w, bias_hn);                                                               \
+#define STEP(n, gates)                                                                                          \
+  NOINLINE void step_##gates##_##n(const struct place *s, int64_t at, int64_t H, const real *w,                 \
+                                   const real *bias_hn) {                                                       \
+    step(n, gates, s, at, H, w, bias_hn);                                                                       \
   }
 STEP(1, 4) STEP(2, 4) STEP(3, 4) STEP(1, 3) STEP(2, 3) STEP(3, 3) STEP(4, 3)
 #if ROWS == 6
 STEP(4, 4) STEP(5, 4) STEP(6, 4) STEP(5, 3) STEP(6, 3) STEP(7, 3) STEP(8, 3)
 #endif
 
-typedef void step_tile(struct place, int64_t, const real *, const real *);
+typedef void step_tile(const struct place *, int64_t, int64_t, const real *, const real *);
 #if ROWS == 6
 static step_tile *const step_tiles[] = {step_4_1, step_4_2, step_4_3, step_4_4, step_4_5, step_4_6};
 static step_tile *const step_tiles_3[] = {step_3_1, step_3_2, step_3_3, step_3_4,
@@ -332,7 +266,9 @@ static step_tile *const step_tiles_3[] = {step_3_1, step_3_2, step_3_3, step_3_4
 #endif
 
 /* One row, several panels at once. With x, its part is summed here too, in the same order; else it is in z. */
-INLINE void step_row(const int panels, const int gates, const struct run *r, struct place s, const real *x) {
+INLINE void step_row(const int panels, const int gates, const struct run *r, const struct place *place, int64_t first,
+                     const real *x) {
+  struct place s = at_panel(*place, first);
   int64_t F = r->features, H = r->hidden, p0 = s.unit / VL;
   vec a[TALL][4];
   if (x) {
@@ -353,9 +289,9 @@ INLINE void step_row(const int panels, const int gates, const struct run *r, str
   UNROLL for (int p = 0; p < panels; p++) cell(gates, a[p], at_panel(s, p), 0);
 }
 
-#define STEP_ROW(gates, name, panels)                                                              \
-  NOINLINE void step_##name##_##gates(const struct run *r, struct place s, const real *x) { \
-    step_row(panels, gates, r, s, x);                                                       \
+#define STEP_ROW(gates, name, panels)                                                                             \
+  NOINLINE void step_##name##_##gates(const struct run *r, const struct place *s, int64_t first, const real *x) { \
+    step_row(panels, gates, r, s, first, x);                                                                      \
   }
 STEP_ROW(4, panel, 1) STEP_ROW(3, panel, 1) STEP_ROW(4, panels, PANELS) STEP_ROW(3, panels, PANELS)
 
@@ -364,11 +300,10 @@ static void step_one(const struct run *r, struct place s, const real *x, int bac
   int64_t NP = panels_of(r);
   for (int64_t left = NP; left;) {
     int64_t take = left >= PANELS ? PANELS : 1, p = back ? left - take : NP - left;
-    struct place here = at_panel(s, p);
     if (GATES(r) == 4)
-      (take == 1 ? step_panel_4 : step_panels_4)(r, here, x);
+      (take == 1 ? step_panel_4 : step_panels_4)(r, &s, p, x);
     else
-      (take == 1 ? step_panel_3 : step_panels_3)(r, here, x);
+      (take == 1 ? step_panel_3 : step_panels_3)(r, &s, p, x);
     left -= take;
   }
 }
@@ -387,7 +322,7 @@ static void step_rows(const struct run *r, int64_t n, struct place s, int back) 
     const real *bias_hn = G == 3 ? (const real *)r->bias_hn_panels + p * VL : 0;
     struct place here = at_panel(s, p);
     FOR_TILES(n, most)
-      tile[take - 1](at_row(here, at), H, w, bias_hn);
+      tile[take - 1](&here, at, H, w, bias_hn);
   }
 }
 
@@ -566,299 +501,7 @@ static int forward(const struct run *r) {
   return j.failed;
 }
 
-/* ---- the way back ------------------------------------------------------------------------------------------------ */
-
-/* to (rows x `vectors`) = dz of n rows and all panels times one tile of the weights for the way back, added to what
-   is there if `add`. Of a record's four slots those before `skip` count and, if fewer than `gates`, those after it. */
-INLINE void back(const int rows, const int vectors, const real *dz, int64_t z_panel, int64_t NP, int64_t gates,
-                 int64_t skip, const real *w, int add, real *const *to, int64_t units) {
-  vec a[TALL][4];
-  UNROLL for (int i = 0; i < rows; i++)
-    UNROLL for (int v = 0; v < vectors; v++) a[i][v] = add ? load(to[i] + v * VL) : (vec){0};
-  int64_t width = vectors * VL;
-  for (int64_t p = 0; p < NP; p++, dz += z_panel) {
-    multiply(rows, vectors, a, dz, 4 * VL, 1, skip * VL, w, width);
-    w += skip * VL * width;
-    if (skip == gates) continue;
-    multiply(rows, vectors, a, dz + (skip + 1) * VL, 4 * VL, 1, (gates - skip) * VL, w, width);
-    w += (gates - skip) * VL * width;
-  }
-  UNROLL for (int i = 0; i < rows; i++)
-    UNROLL for (int v = 0; v < vectors; v++)
-      if (units > v * VL) store_some(to[i] + v * VL, a[i][v], (int)least(VL, units - v * VL));
-}
-
-#define BACK(n, vectors)                                                                                              \
-  NOINLINE void back_##vectors##_##n(const real *dz, int64_t z_panel, int64_t NP, int64_t gates, int64_t skip,        \
-                                     const real *w, int add, real *const *to, int64_t units) {                        \
-    back(n, vectors, dz, z_panel, NP, gates, skip, w, add, to, units);                                                \
-  }
-#define BACK_ALL(n) BACK(n, 1) BACK(n, 2) BACK(n, 3) BACK(n, 4)
-BACK_ALL(1) BACK_ALL(2) BACK_ALL(3)
-#if ROWS == 6
-BACK_ALL(4) BACK_ALL(5) BACK_ALL(6)
-#endif
-
-typedef void back_tile(const real *, int64_t, int64_t, int64_t, int64_t, const real *, int, real *const *, int64_t);
-static back_tile *const back_tiles[4][ROWS] = {
-#if ROWS == 6
-#define BACK_ROW(v) {back_##v##_1, back_##v##_2, back_##v##_3, back_##v##_4, back_##v##_5, back_##v##_6}
-#else
-#define BACK_ROW(v) {back_##v##_1, back_##v##_2, back_##v##_3}
-#endif
-    BACK_ROW(1), BACK_ROW(2), BACK_ROW(3), BACK_ROW(4)};
-
-/* n rows: to[i], the i-th of them, gets `columns` numbers. */
-static void back_rows(int64_t n, const real *dz, int64_t z_panel, int64_t NP, int64_t G, int64_t skip, const real *w,
-                      int64_t columns, int add, real *const *to) {
-  for (int64_t c = 0; c < columns; c += 4 * VL) {
-    int64_t vectors = least(4, (columns - c + VL - 1) / VL);
-    FOR_TILES(n, ROWS) {
-      real *rows[ROWS];
-      for (int64_t i = 0; i < take; i++) rows[i] = to[at + i] + c;
-      back_tiles[vectors - 1][take - 1](dz + at * 4 * VL, z_panel, NP, G, skip, w + c * NP * G * VL, add, rows,
-                                        columns - c);
-    }
-  }
-}
-
-/* One step of n rows and one panel: dz from the gates, the states and what arrives in dh and dc. Row i of z and dz
-   stands at i 4 VL, of c, tanh_c and dc at i VL, of dh at i h_row, and of dy at dy[i] + unit. */
-static void lstm_cell_back(int64_t n, const real *z, real *dz, const real *c_before, const real *tanh_c,
-                           const real *const *dy, int64_t unit, int units, real *dh, int64_t h_row, real *dc) {
-  for (int64_t k = 0; k < n; k++) {
-    vec f = load(z), i = load(z + VL), o = load(z + 2 * VL), g = load(z + 3 * VL), t = load(tanh_c);
-    vec dh_ = load(dh) + load_some(dy[k] + unit, units);
-    vec dc_ = load(dc) + dh_ * o * (1 - t * t);
-    store(dz, dc_ * load(c_before) * f * (1 - f));
-    store(dz + VL, dc_ * g * i * (1 - i));
-    store(dz + 2 * VL, dh_ * t * o * (1 - o));
-    store(dz + 3 * VL, dc_ * i * (1 - g * g));
-    store(dc, dc_ * f);
-    z += 4 * VL, dz += 4 * VL, c_before += VL, tanh_c += VL, dh += h_row, dc += VL;
-  }
-}
-
-/* The same for a GRU; dh is left with what goes past the gates, to which the product is added. */
-static void gru_cell_back(int64_t n, const real *gates, real *dz, const real *h_before, int64_t before_row,
-                          const real *const *dy, int64_t unit, int units, real *dh, int64_t h_row) {
-  for (int64_t k = 0; k < n; k++) {
-    vec reset = load(gates), z = load(gates + VL), m = load(gates + 2 * VL), q = load(gates + 3 * VL);
-    vec dh_ = load(dh) + load_some(dy[k] + unit, units);
-    vec dn = dh_ * (1 - z) * (1 - m * m);
-    store(dz, dn * q * reset * (1 - reset));
-    store(dz + VL, dh_ * (load(h_before) - m) * z * (1 - z));
-    store(dz + 2 * VL, dn);
-    store(dz + 3 * VL, dn * reset);
-    store(dh, dh_ * z);
-    gates += 4 * VL, dz += 4 * VL, h_before += before_row, dh += h_row;
-  }
-}
-
-static void backward_piece(void *argument, int64_t piece) {
-  struct job *j = argument;
-  const struct run *r = j->r;
-  int64_t b0 = j->bounds[piece], b1 = j->bounds[piece + 1], mine = b1 - b0;
-  int64_t N = r->n, H = r->hidden, NP = panels_of(r), HP = NP * VL, HQ = h_pitch(r), F = r->features;
-  int64_t P = j->start[j->steps], lstm = r->cell == LSTM, c_panel = (N + P) * VL, dc_panel = mine * VL;
-  const real *z = r->z, *h = r->h, *c = r->c, *tanh_c = r->tanh_c;
-
-  real *dh = scratch_of(mine * (HQ + HP)), *dc = dh + mine * HQ;
-  real **to = malloc((size_t)(mine + 1) * sizeof *to);
-  const real **dy = malloc((size_t)(mine + 1) * sizeof *dy);
-  int64_t *begins = malloc((size_t)(j->steps + 1) * sizeof *begins), chunks = 0;
-  if (!dh || !to || !dy || !begins) {
-    j->failed = OUT_OF_MEMORY;
-    goto end;
-  }
-  for (int64_t b = b0; b < b1; b++) {
-    int64_t row = batch_row(r, b);
-    fill_padded(dh + (b - b0) * HQ, (const real *)r->dh_n + row * H, H, HP);
-    if (lstm) fill_panels(dc + (b - b0) * VL, dc_panel, (const real *)r->dc_n + row * H, H);
-    for (int64_t t = length_of(r, b); r->dx && t < r->t; t++)
-      memset((real *)r->dx + row * r->dx_n + t * r->dx_t, 0, (size_t)F * sizeof(real));
-  }
-
-  /* Chunks from the last to the first: their beginnings are found from the first on. */
-  for (int64_t s = 0; s < j->steps; s = chunk_end(j->start, j->steps, s)) begins[chunks++] = s;
-  begins[chunks] = j->steps;
-  while (chunks--) {
-    int64_t s0 = begins[chunks], s1 = begins[chunks + 1], base = j->start[s0];
-    int64_t z_panel = (j->start[s1] - base + 1) * 4 * VL, at_chunk = (base + chunks) * NP * 4 * VL;
-    for (int64_t s = s1 - 1; s >= s0; s--) {
-      int64_t n = running(j, s, b0, b1), before = (s ? N + j->start[s - 1] : 0) + b0, now = N + j->start[s] + b0;
-      int64_t at = at_chunk + (j->start[s] - base + b0) * 4 * VL;
-      real *dz = (real *)r->dz + at;
-      for (int64_t i = 0; i < n; i++) {
-        dy[i] = (const real *)r->dy + batch_row(r, b0 + i) * r->dy_n + batch_step(r, b0 + i, s) * r->dy_t;
-        to[i] = dh + i * HQ;
-      }
-      for (int64_t p = 0; p < NP; p++) {
-        const real *z_p = z + at + p * z_panel;
-        int64_t unit = p * VL;
-        int units = (int)least(VL, H - unit);
-        if (lstm)
-          lstm_cell_back(n, z_p, dz + p * z_panel, c + p * c_panel + before * VL, tanh_c + p * c_panel + now * VL, dy,
-                         unit, units, dh + unit, HQ, dc + p * dc_panel);
-        else
-          gru_cell_back(n, z_p, dz + p * z_panel, h + before * HQ + unit, HQ, dy, unit, units, dh + unit, HQ);
-      }
-      if (n) back_rows(n, dz, z_panel, NP, GATES(r), lstm ? 4 : 2, r->h_back, H, !lstm, to);
-      if (!r->dx || !n) continue;
-      for (int64_t i = 0; i < n; i++)
-        to[i] = (real *)r->dx + batch_row(r, b0 + i) * r->dx_n + batch_step(r, b0 + i, s) * r->dx_t;
-      back_rows(n, dz, z_panel, NP, GATES(r), lstm ? 4 : 3, r->x_back, F, 0, to);
-    }
-  }
-  for (int64_t b = b0; b < b1; b++) {
-    int64_t row = batch_row(r, b);
-    memcpy((real *)r->dh_0 + row * H, dh + (b - b0) * HQ, (size_t)H * sizeof(real));
-    if (lstm) read_panels((real *)r->dc_0 + row * H, dc + (b - b0) * VL, dc_panel, H);
-  }
-end:
-  free(begins), free(dy), free(dh), free(to);
-}
-
-/* ---- gradients of the weights ------------------------------------------------------------------------------------ */
-
-/* `rows` columns of the inputs times the slots of dz, summed over K packed rows: c, rows of [gates][VL], is added to
-   what is there if `add`. The third slot may be the fourth of the record: q in place of n. */
-INLINE void outer(const int rows, const int gates, const int third, const real *restrict inputs, int64_t pitch,
-                  int64_t K, const real *restrict dz, int add, real *restrict c) {
-  vec a[TALL][4];
-  UNROLL for (int i = 0; i < rows; i++)
-    UNROLL for (int g = 0; g < gates; g++) a[i][g] = add ? load(c + (i * gates + g) * VL) : (vec){0};
-  for (int64_t k = 0; k < K; k++) {
-    vec w[4];
-    UNROLL for (int g = 0; g < gates; g++) w[g] = load(dz + (g == 2 ? third : g) * VL);
-    UNROLL for (int i = 0; i < rows; i++) {
-      vec s = all(inputs[i]);
-      UNROLL for (int g = 0; g < gates; g++) a[i][g] += s * w[g];
-    }
-    inputs += pitch, dz += 4 * VL;
-  }
-  UNROLL for (int i = 0; i < rows; i++)
-    UNROLL for (int g = 0; g < gates; g++) store(c + (i * gates + g) * VL, a[i][g]);
-}
-
-#define OUTER(n, name, gates, third)                                                                                  \
-  NOINLINE void outer_##name##_##n(const real *inputs, int64_t pitch, int64_t K, const real *dz, int add, real *c) { \
-    outer(n, gates, third, inputs, pitch, K, dz, add, c);                                                            \
-  }
-#define OUTER_ALL(n) OUTER(n, x4, 4, 2) OUTER(n, x3, 3, 2) OUTER(n, h3, 3, 3)
-OUTER_ALL(1) OUTER_ALL(2) OUTER_ALL(3) OUTER(4, x3, 3, 2) OUTER(4, h3, 3, 3)
-#if ROWS == 6
-OUTER(4, x4, 4, 2) OUTER(5, x4, 4, 2) OUTER(6, x4, 4, 2)
-OUTER(5, x3, 3, 2) OUTER(6, x3, 3, 2) OUTER(7, x3, 3, 2) OUTER(8, x3, 3, 2)
-OUTER(5, h3, 3, 3) OUTER(6, h3, 3, 3) OUTER(7, h3, 3, 3) OUTER(8, h3, 3, 3)
-#define OUTER_ROW(name) {outer_##name##_1, outer_##name##_2, outer_##name##_3, outer_##name##_4, \
-                         outer_##name##_5, outer_##name##_6, outer_##name##_7, outer_##name##_8}
-#define OUTER_ROW_4 {outer_x4_1, outer_x4_2, outer_x4_3, outer_x4_4, outer_x4_5, outer_x4_6, 0, 0}
-#else
-#define OUTER_ROW(name) {outer_##name##_1, outer_##name##_2, outer_##name##_3, outer_##name##_4}
-#define OUTER_ROW_4 {outer_x4_1, outer_x4_2, outer_x4_3, 0}
-#endif
-typedef void outer_tile(const real *, int64_t, int64_t, const real *, int, real *);
-static outer_tile *const outer_tiles[3][ROWS_3] = {OUTER_ROW_4, OUTER_ROW(x3), OUTER_ROW(h3)};
-
-/* dw's rows of panel p, from sums [columns][G][VL]. */
-static void unpack_panel(const struct run *r, int64_t p, const real *sums, int64_t columns, real *dw) {
-  int64_t H = r->hidden, G = GATES(r), units = least(VL, H - p * VL);
-  for (int64_t g = 0; g < G; g++) {
-    real *to = dw + (block_of(r, g) * H + p * VL) * columns;
-    for (int64_t m0 = 0; m0 < columns; m0 += 16)
-      for (int64_t v = 0; v < units; v++)
-        for (int64_t m = m0; m < least(m0 + 16, columns); m++) to[v * columns + m] = sums[(m * G + g) * VL + v];
-  }
-}
-
-/* The rows of dw_h (`recurrent`) or dw_x that belong to panel p. */
-static int weights_piece(const struct job *j, int64_t p, int recurrent) {
-  const struct run *r = j->r;
-  int64_t NP = panels_of(r), G = GATES(r), N = r->n, tall = G == 4 ? ROWS : ROWS_3;
-  int64_t columns = recurrent ? r->hidden : r->features, pitch = recurrent ? h_pitch(r) : pitch_of(columns);
-  const real *inputs = recurrent ? r->h : r->xs;
-  outer_tile *const *tiles_of = outer_tiles[G == 4 ? 0 : recurrent ? 2 : 1];
-  real *sums = scratch_of(columns * G * VL);
-  if (!sums) return OUT_OF_MEMORY;
-  if (!j->steps) memset(sums, 0, (size_t)(columns * G * VL) * sizeof(real));
-  int add = 0;
-  for (int64_t s0 = 0, s1, chunk = 0; s0 < j->steps; s0 = s1, chunk++) {
-    s1 = chunk_end(j->start, j->steps, s0);
-    int64_t base = j->start[s0], z_rows = j->start[s1] - base + 1;
-    const real *dz = (const real *)r->dz + ((base + chunk) * NP + p * z_rows) * 4 * VL;
-    for (int64_t s = s0, e; s < s1; s = e) { /* runs of steps whose inputs stand one after another */
-      int64_t first = recurrent ? (s ? N + j->start[s - 1] : 0) : j->start[s], end = first;
-      for (e = s; e < s1 && end == (recurrent ? (e ? N + j->start[e - 1] : 0) : j->start[e]); e++)
-        end += j->start[e + 1] - j->start[e];
-      const real *from = inputs + first * pitch, *dz_from = dz + (j->start[s] - base) * 4 * VL;
-      FOR_TILES(columns, tall)
-        tiles_of[take - 1](from + at, pitch, end - first, dz_from, add, sums + at * G * VL);
-      add = 1;
-    }
-  }
-  unpack_panel(r, p, sums, columns, recurrent ? r->dw_h : r->dw_x);
-  free(sums);
-  return 0;
-}
-
-/* The columns of dw_x by token: rows of dz are added to the row of their id. */
-static int tokens_piece(const struct job *j, int64_t p) {
-  const struct run *r = j->r;
-  int64_t NP = panels_of(r), G = GATES(r), V = r->features;
-  real *sums = scratch_of(V * G * VL);
-  if (!sums) return OUT_OF_MEMORY;
-  memset(sums, 0, (size_t)(V * G * VL) * sizeof(real));
-  const int64_t *ids = r->xs;
-  for (int64_t s0 = 0, s1, chunk = 0; s0 < j->steps; s0 = s1, chunk++) {
-    s1 = chunk_end(j->start, j->steps, s0);
-    int64_t base = j->start[s0], n = j->start[s1] - base;
-    const real *dz = (const real *)r->dz + ((base + chunk) * NP + p * (n + 1)) * 4 * VL;
-    for (int64_t i = 0; i < n; i++)
-      for (int64_t g = 0; g < G; g++) {
-        real *to = sums + (ids[base + i] * G + g) * VL;
-        store(to, load(to) + load(dz + (i * 4 + g) * VL));
-      }
-  }
-  unpack_panel(r, p, sums, V, r->dw_x);
-  free(sums);
-  return 0;
-}
-
-static void bias_piece(const struct job *j, int64_t p) {
-  const struct run *r = j->r;
-  int64_t H = r->hidden, NP = panels_of(r), G = GATES(r), units = least(VL, H - p * VL);
-  vec total[4] = {{0}};
-  for (int64_t s0 = 0, s1, chunk = 0; s0 < j->steps; s0 = s1, chunk++) {
-    s1 = chunk_end(j->start, j->steps, s0);
-    int64_t base = j->start[s0], n = j->start[s1] - base;
-    const real *dz = (const real *)r->dz + ((base + chunk) * NP + p * (n + 1)) * 4 * VL;
-    vec part[4] = {{0}};
-    for (int64_t i = 0; i < n; i++)
-      UNROLL for (int g = 0; g < 4; g++) part[g] += load(dz + (i * 4 + g) * VL);
-    UNROLL for (int g = 0; g < 4; g++) total[g] += part[g];
-  }
-  for (int64_t g = 0; g < G; g++) store_some((real *)r->db + block_of(r, g) * H + p * VL, total[g], (int)units);
-  if (r->cell == GRU) store_some((real *)r->db_hn + p * VL, total[3], (int)units);
-}
-
-static void gradient_piece(void *argument, int64_t piece) {
-  struct job *j = argument;
-  int64_t p = piece / 2;
-  int failed = piece % 2 ? weights_piece(j, p, 1) : j->r->tokens ? tokens_piece(j, p) : weights_piece(j, p, 0);
-  if (piece % 2) bias_piece(j, p);
-  if (failed) j->failed = failed;
-}
-
-static int backward(const struct run *r) {
-  struct job j;
-  if (begin(&j, r)) return OUT_OF_MEMORY;
-  int64_t pieces = cut(&j, r->threads);
-  compuerta_parallel(pieces, pieces, backward_piece, &j);
-  if (!j.failed) compuerta_parallel(2 * panels_of(r), pieces, gradient_piece, &j);
-  free(j.start);
-  return j.failed;
-}
+#include "backward.h"
 
 /* ---- looking at the tape ----------------------------------------------------------------------------------------- */
 
@@ -929,58 +572,9 @@ static void step_stack(const struct run *r) {
 
 /* ---- around the recurrence --------------------------------------------------------------------------------------- */
 
-#include "dense.h"
 #include "training.h"
-
-/* ---- measuring --------------------------------------------------------------------------------------------------- */
-
-static double now(void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-static double peak(double seconds) {
-  enum { SUMS = ROWS * 4 };
-  vec a[SUMS], x = all((real)0.999), y = all((real)1e-3);
-  for (int i = 0; i < SUMS; i++) a[i] = all((real)i);
-  double start = now(), spent;
-  int64_t loops = 0;
-  do {
-    for (int k = 0; k < 10000; k++) UNROLL for (int i = 0; i < SUMS; i++) a[i] = a[i] * x + y;
-    loops += 10000;
-  } while ((spent = now() - start) < seconds);
-  vec total = a[0];
-  for (int i = 1; i < SUMS; i++) total += a[i];
-  volatile real kept = total[0];
-  (void)kept;
-  return 2.0 * SUMS * VL * (double)loops / spent;
-}
-
-static double bandwidth(void *buffer, int64_t bytes, double seconds) {
-  const real *p = buffer;
-  int64_t numbers = bytes / (int64_t)sizeof(real) / (8 * VL) * (8 * VL), passes = 0;
-  if (!numbers) return 0;
-  vec a[8] = {{0}};
-  double start = now(), spent;
-  do {
-    for (int64_t k = 0; k < numbers; k += 8 * VL) UNROLL for (int i = 0; i < 8; i++) a[i] += load(p + k + i * VL);
-    passes++;
-  } while ((spent = now() - start) < seconds);
-  vec total = a[0];
-  for (int i = 1; i < 8; i++) total += a[i];
-  volatile real kept = total[0];
-  (void)kept;
-  return (double)passes * (double)numbers * sizeof(real) / spent;
-}
-
-static void activate(int64_t what, void *numbers, int64_t n) {
-  real *p = numbers;
-  for (int64_t k = 0; k < n; k += VL) {
-    vec x = load_some(p + k, (int)least(VL, n - k));
-    store_some(p + k, what ? hyperbolic_tangent(x) : sigmoid(x), (int)least(VL, n - k));
-  }
-}
+#include "dense.h"
+#include "measure.h"
 
 #define NAME_(isa, bits) kernel_##isa##_##bits
 #define NAME(isa, bits) NAME_(isa, bits)
@@ -988,6 +582,6 @@ const struct kernel NAME(COMPUERTA_ISA, COMPUERTA_BITS) = {
     .lanes = VL, .plan = plan, .pack = pack, .pack_back = pack_back, .forward = forward, .backward = backward,
     .read = read_tape, .step_size = step_size, .step = step_stack,
     .peak = peak, .bandwidth = bandwidth, .activate = activate,
-    .cross_entropy = cross_entropy, .adam = adam, .sum_of_squares = sum_of_squares,
-    .dense = dense, .dense_back = dense_back,
+    .cross_entropy = cross_entropy, .adam = adam, .sum_of_squares = sum_of_squares, .all_finite = all_finite,
+    .dense = dense, .dense_back = dense_back, .dense_cross_entropy = dense_cross_entropy,
 };

@@ -1,5 +1,5 @@
-/* What training does around the recurrence: the cross-entropy of logits with its gradient, and Adam's step. Part of
-   kernel.c, which says what a real is and how many stand in a vector. */
+/* What training does around the recurrence: the cross-entropy of logits with its gradient, Adam's step, and looking
+   through all numbers. Part of kernel.c, which says what a real is and how many stand in a vector. */
 
 /* e^a for a <= 0, down to the last denormal; e^-inf = 0, and NaN stays. */
 INLINE vec exponential(vec a) {
@@ -21,36 +21,51 @@ struct entropy {
   real *gradient;
   double *totals;
 };
-enum { ENTROPY_ROWS = 64, ADAM_NUMBERS = 1 << 14 };
+enum { ENTROPY_ROWS = 64, ADAM_NUMBERS = 1 << 14, PIECES = 64, SMALLEST = 1 << 13 };
 
-/* Loss and gradient of some rows: log of the sum of e^(z - largest), less that of the target. */
+/* NaN only where the first of them is. */
+static real largest_of(const real *z, int64_t n) {
+  int64_t k = 1;
+  real most = z[0];
+  if (n >= VL) {
+    vec m = load(z);
+    for (k = VL; k + VL <= n; k += VL) {
+      ivec above = load(z + k) > m;
+      m = (vec)((above & (ivec)load(z + k)) | (~above & (ivec)m));
+    }
+    for (int v = 0; v < VL; v++) most = m[v] > most ? m[v] : most;
+  }
+  for (; k < n; k++) most = z[k] > most ? z[k] : most;
+  return most;
+}
+
+/* Loss of one row of logits, the log of the sum of e^(z - largest) less that of the target, and its gradient times
+   `scale`, which may take the logits' place. */
+static double entropy_row(int64_t V, const real *z, int64_t target, real scale, real *to) {
+  real largest = largest_of(z, V), sum = 0;
+  double wanted = (double)z[target] - (double)largest;
+  vec sums = {0};
+  for (int64_t k = 0; k < V; k += VL) {
+    int n = (int)least(VL, V - k);
+    vec e = exponential(load_some(z + k, n) - largest);
+    store_some(to + k, e, n);
+    sums += n == VL ? e : load_some(to + k, n);
+  }
+  for (int v = 0; v < VL; v++) sum += sums[v];
+  for (int64_t k = 0; k < V; k++) to[k] *= scale / sum;
+  to[target] -= scale;
+  return log((double)sum) - wanted;
+}
+
 static void entropy_piece(void *argument, int64_t piece) {
   const struct entropy *j = argument;
   int64_t V = j->classes, end = least(j->rows, (piece + 1) * ENTROPY_ROWS);
   double total = 0;
   for (int64_t i = piece * ENTROPY_ROWS; i < end; i++) {
-    const real *z = j->logits + i * V;
-    real *to = j->gradient + i * V;
-    if (j->keep && !j->keep[i]) {
-      memset(to, 0, (size_t)V * sizeof(real));
-      continue;
-    }
-    real largest = z[0];
-    for (int64_t k = 1; k < V; k++) largest = z[k] > largest ? z[k] : largest;
-    vec sums = {0};
-    for (int64_t k = 0; k < V; k += VL) {
-      int n = (int)least(VL, V - k);
-      vec e = exponential(load_some(z + k, n) - largest);
-      store_some(to + k, e, n);
-      sums += n == VL ? e : load_some(to + k, n);
-    }
-    real sum = 0;
-    for (int v = 0; v < VL; v++) sum += sums[v];
-    int64_t target = j->targets[i];
-    total += log((double)sum) - ((double)z[target] - (double)largest);
-    real factor = (real)j->scale / sum;
-    for (int64_t k = 0; k < V; k++) to[k] *= factor;
-    to[target] -= (real)j->scale;
+    if (j->keep && !j->keep[i])
+      memset(j->gradient + i * V, 0, (size_t)V * sizeof(real));
+    else
+      total += entropy_row(V, j->logits + i * V, j->targets[i], (real)j->scale, j->gradient + i * V);
   }
   j->totals[piece] = total;
 }
@@ -100,15 +115,55 @@ static void adam(const struct adam_step *s, int64_t threads) {
   compuerta_parallel(pieces, threads, adam_piece, &j);
 }
 
-/* The sum of the squares, in double. */
-static double squares(const real *p, int64_t n) {
-  double sums[VL] = {0};
-  int64_t k = 0;
-  for (; k + VL <= n; k += VL)
-    for (int v = 0; v < VL; v++) sums[v] += (double)p[k + v] * (double)p[k + v];
-  double total = 0;
-  for (; k < n; k++) total += (double)p[k] * (double)p[k];
+/* Numbers in at most PIECES pieces, cut by their count alone, so that a sum is the same on any number of threads. */
+struct numbers {
+  const real *p;
+  int64_t n, piece; /* numbers in all and in a piece */
+  double sums[PIECES];
+  atomic_int found;
+};
+
+static struct numbers numbers_of(const void *p, int64_t n) {
+  int64_t piece = rounded((n + PIECES - 1) / PIECES);
+  return (struct numbers){.p = p, .n = n, .piece = piece > SMALLEST ? piece : SMALLEST};
+}
+static void through(struct numbers *j, int64_t threads, void (*work)(void *, int64_t)) {
+  compuerta_parallel((j->n + j->piece - 1) / j->piece, threads, work, j);
+}
+
+static void squares_piece(void *argument, int64_t piece) {
+  struct numbers *j = argument;
+  int64_t k = piece * j->piece, end = least(j->n, k + j->piece);
+  double sums[VL] = {0}, total = 0;
+  for (; k + VL <= end; k += VL)
+    for (int v = 0; v < VL; v++) sums[v] += (double)j->p[k + v] * (double)j->p[k + v];
+  for (; k < end; k++) total += (double)j->p[k] * (double)j->p[k];
   for (int v = 0; v < VL; v++) total += sums[v];
+  j->sums[piece] = total;
+}
+
+static double sum_of_squares(const void *p, int64_t n, int64_t threads) {
+  struct numbers j = numbers_of(p, n);
+  through(&j, threads, squares_piece);
+  double total = 0;
+  for (int k = 0; k < PIECES; k++) total += j.sums[k];
   return total;
 }
-static double sum_of_squares(const void *numbers, int64_t n) { return squares(numbers, n); }
+
+/* What is not finite becomes NaN when it is taken from itself. */
+static void finite_piece(void *argument, int64_t piece) {
+  struct numbers *j = argument;
+  int64_t k = piece * j->piece, end = least(j->n, k + j->piece);
+  vec zeros = {0};
+  real zero = 0;
+  for (; k + VL <= end; k += VL) zeros += load(j->p + k) - load(j->p + k);
+  for (; k < end; k++) zero += j->p[k] - j->p[k];
+  for (int v = 0; v < VL; v++) zero += zeros[v];
+  if (zero != 0) j->found = 1;
+}
+
+static int all_finite(const void *p, int64_t n, int64_t threads) {
+  struct numbers j = numbers_of(p, n);
+  through(&j, threads, finite_piece);
+  return !j.found;
+}

@@ -1,4 +1,4 @@
-"""What several test files share: a seeded generator, the complex step, and no silent skip where CI runs."""
+"""What several test files share: a seeded generator, engines, the complex step, and no silent skip where CI runs."""
 
 import os
 
@@ -19,6 +19,7 @@ hypothesis.settings.register_profile(
     suppress_health_check=[hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.function_scoped_fixture],
 )
 hypothesis.settings.load_profile("compuerta")
+pytest.register_assert_rewrite("native_engine")
 
 
 @pytest.fixture
@@ -28,14 +29,52 @@ def rng(request):
 
 
 @pytest.fixture
-def numpy_engine():
+def as_before():
+    """Leave engine and threads as they were."""
+    from compuerta import recurrence
+
+    before, threads = recurrence.engine(), recurrence.num_threads()
+    yield
+    recurrence.use_engine(before)
+    recurrence.set_num_threads(threads)
+
+
+@pytest.fixture
+def numpy_engine(as_before):
     """Run the test on the NumPy engine, which alone takes complex numbers."""
     from compuerta import recurrence
 
-    before = recurrence.engine()
     recurrence.use_engine("numpy")
-    yield recurrence.active()
-    recurrence.use_engine(before)
+    return recurrence.active()
+
+
+@pytest.fixture
+def library(as_before):
+    """The native library, without which the test fails where CI runs and is skipped elsewhere; the reason is said."""
+    from compuerta import recurrence
+    from compuerta.recurrence import binding
+
+    why_not = recurrence.why_not_native()
+    if why_not is not None:
+        (pytest.fail if IN_CI else pytest.skip)(f"no native engine: {why_not}")
+    return binding.load()
+
+
+def pytest_generate_tests(metafunc):
+    """Run what asks for ``variant`` on each variant of the native engine that this machine can run."""
+    if "variant" in metafunc.fixturenames:
+        from native_engine import VARIANTS
+
+        metafunc.parametrize("variant", VARIANTS, indirect=True)
+
+
+@pytest.fixture
+def variant(request, library):
+    """The name of one variant, which is the engine during the test."""
+    from compuerta import recurrence
+
+    recurrence.use_engine(request.param)
+    return request.param
 
 
 def _complex_step(loss, arrays):

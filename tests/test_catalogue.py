@@ -19,6 +19,7 @@ KEY = re.compile(r"[a-z_]+(\.[A-Za-z_]+)+")
 FAMILIES = {
     "error.": ["batch_size", "embedding_size", "hidden_size", "input_size", "num_layers", "output_size",
                "projection_size", "vocabulary_size"],  # checks.size: the name of the argument
+    "reading.": [f"{gate}.{side}" for gate in "fiorz" for side in ("closed", "open")],  # see/readings.py: Verdict
 }  # fmt: skip
 
 
@@ -63,7 +64,7 @@ def strings():
             if isinstance(node, ast.JoinedStr):
                 pattern = "".join(re.escape(v.value) if isinstance(v, ast.Constant) else r"[\w.]*" for v in node.values)
                 fixed = "".join(v.value for v in node.values if isinstance(v, ast.Constant))
-                if re.match(r"(cli|diverged|error|explain|gate|progress|summary|warning)\.", fixed):
+                if re.match(r"(cli|diverged|error|explain|gate|progress|reading|summary|warning)\.", fixed):
                     beginnings.add(pattern)
             elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in documented | parts:
                 whole.add(node.value)

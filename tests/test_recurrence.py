@@ -1,5 +1,5 @@
 """The engines, held to one contract: the equations unrolled, tokens, tapes, steps one by one; and what the NumPy one is
-made of: gradients by complex step, packing, sums by token. The native one's own tests are in test_native.py."""
+made of: gradients by complex step, packing, sums by token. The native one's own tests are in test_native*.py."""
 
 import itertools
 

@@ -263,6 +263,13 @@ class Run:
         stack, k = self.places[layer]
         return stack.read(key, k, direction)
 
+    def initial(self, part: str, layer: int, direction: int) -> Array:
+        """Return one part of the state that a layer started from, (N, H). KeyError: there is none such."""
+        stack, k = self.places[layer]
+        if part not in stack.layer.parts:
+            raise KeyError(part)
+        return stack.initial(k, direction)[stack.layer.parts.index(part)]
+
     def gradients(self, dy: Array) -> dict[Any, Array]:
         """Return dL/d(every quantity of every layer) from dL/dy."""
         found: dict[Any, Array] = {}

@@ -129,13 +129,23 @@ class LSTM(Recurrent):
             self.projection_size = checks.size(projection_size, self.name, "projection_size")
         self.learn_state = bool(learn_state)
         self.variant = Variant(
-            bool(peepholes), bool(coupled), bool(input_gate), bool(forget_gate), bool(output_gate),
-            Activation.of(gate_activation), Activation.of(input_activation), Activation.of(output_activation),
-            bool(full_gate_recurrence), layer_norm, projection_size is not None,
-            bound(cell_clip, "cell_clip"), bound(clip, "clip"), (c, h),
-            checks.number(recurrent_dropout, "recurrent_dropout", low=0.0, high=0.999),
-            checks.number(weight_drop, "weight_drop", low=0.0, high=0.999),
-        )  # fmt: skip
+            peepholes=bool(peepholes),
+            coupled=bool(coupled),
+            input_gate=bool(input_gate),
+            forget_gate=bool(forget_gate),
+            output_gate=bool(output_gate),
+            gate_activation=Activation.of(gate_activation),
+            input_activation=Activation.of(input_activation),
+            output_activation=Activation.of(output_activation),
+            full_gate_recurrence=bool(full_gate_recurrence),
+            layer_norm=layer_norm,
+            projection=projection_size is not None,
+            cell_clip=bound(cell_clip, "cell_clip"),
+            clip=bound(clip, "clip"),
+            zoneout=(c, h),
+            recurrent_dropout=checks.number(recurrent_dropout, "recurrent_dropout", low=0.0, high=0.999),
+            weight_drop=checks.number(weight_drop, "weight_drop", low=0.0, high=0.999),
+        )
         if self.chrono is not None and not self.variant.forget_gate:
             raise SettingError("error.variants", one=f"chrono={self.chrono}", other="forget_gate=False")
         self.parts, self.blocks = self.variant.parts, self.variant.blocks

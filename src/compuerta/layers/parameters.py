@@ -114,6 +114,15 @@ class Parameters(Mapping[str, Array]):
         whole._adopt(whole._flat, whole._clock)
         return whole
 
+    def without_last(self) -> Parameters:
+        """Return the parameters of all parts but the last: the same numbers under the same names."""
+        fewer: Parameters = object.__new__(Parameters)
+        fewer._parts, fewer._joined, fewer._clock = self._parts[:-1], True, self._clock
+        fewer.size = sum(part.size for part in fewer._parts)
+        fewer.shapes = dict(list(self.shapes.items())[: sum(len(part) for part in fewer._parts)])
+        fewer._bind(self._flat[: fewer.size])
+        return fewer
+
     def _adopt(self, flat: Array, clock: list[int]) -> None:
         """Point this object and its parts into ``flat``."""
         self._clock = clock

@@ -53,12 +53,23 @@ class Sequential(Layer):
             if None not in (width, layer.width_in) and layer.width_in != width:
                 raise ShapeError("error.layers_fit", name=layer.name, place=k, takes=layer.width_in, width=width)
             width = layer.width_out or layer.width_in or width
-        self.layers: Sequence[Layer] = tuple(layers)
-        self.width_in, self.reads_tokens, self.width_out = layers[0].width_in, layers[0].reads_tokens, width
-        self.parameters = Parameters.join({str(k): layer.parameters for k, layer in enumerate(layers)})
+        self._set(layers, Parameters.join({str(k): layer.parameters for k, layer in enumerate(layers)}), width)
         for layer in layers:
             if not layer.parameters.size and hasattr(layer, "dtype"):
                 layer.dtype = self.parameters.dtype  # Dropout, Last: they have no weights to say so
+
+    def _set(self, layers: Sequence[Layer], parameters: Parameters, width: int | None) -> None:
+        self.layers, self.parameters = tuple(layers), parameters
+        self.width_in, self.reads_tokens, self.width_out = layers[0].width_in, layers[0].reads_tokens, width
+
+    def below(self) -> Sequential:
+        """Return the model without its last layer, of which it must have two, on the same parameters.
+
+        For who computes the last one together with something else, as the trainer does with a loss.
+        """
+        model: Sequential = object.__new__(Sequential)
+        model._set(self.layers[:-1], self.parameters.without_last(), self.layers[-1].width_in)
+        return model
 
     def config(self) -> dict[str, Any]:
         """Return ``{"layers": [[class name, its config], ...]}``."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
@@ -25,11 +26,15 @@ class Source(Protocol):
     def read(self, key: str, layer: int, direction: int) -> Array:
         """Return one quantity, (N, T, H). KeyError: there is none such."""
 
+    def initial(self, part: str, layer: int, direction: int) -> Array:
+        """Return one part of the state that a layer started from, (N, H). KeyError: there is none such."""
+
 
 class Trace(Mapping[Any, Array]):
     """What a model computed, ``trace[key, layer]`` or ``trace[key, layer, direction]``, each (N, T, H).
 
-    Keys are those of :mod:`compuerta.gates`: f, i, g, c, o, h in an LSTM; r, z, n, h in a GRU; i, f, g, h in a MinLSTM.
+    Keys are those of :mod:`compuerta.gates`: f, i, g, c, o, h in an LSTM (a gate that a variant leaves out is 1);
+    r, z, n, h in a GRU; i, f, g, h in a MinLSTM.
     With ``z_`` before a key it is the pre-activation, what σ or tanh saw: ``trace["z_f", 0]``, and ``trace["z_z", 0]``
     for the update gate of a GRU. Layers are counted through all recurrent layers of the model, from the inputs up;
     direction 1 is the one that reads backward. Axes are N rows of the batch, T steps and H units (P for the h of a
@@ -118,6 +123,14 @@ class Trace(Mapping[Any, Array]):
         if not 0 <= direction < self.directions_of(layer):
             raise KeyError(f"{key!r}: layer {layer} reads in {self.directions_of(layer)} direction(s)")
         return self._source.read(name, int(layer), int(direction))
+
+    def initial(self, part: str, layer: int, direction: int = 0) -> Array:
+        """Return ``h`` or ``c`` as a layer held it before the first step that it read, (N, H).
+
+        Raises:
+            KeyError: there is none such, or this is a trace of gradients.
+        """
+        return self._source.initial(part, layer, direction)
 
     def __iter__(self) -> Iterator[Any]:
         for k, names in enumerate(self._names):
@@ -296,6 +309,9 @@ class Trace(Mapping[Any, Array]):
                         tensors[f"{name}.{k}.{d}"] = self[name, k, d]
                     except KeyError:  # states have no activation, and not every variant has every gate
                         continue
+                for part in ("h", "c"):
+                    with contextlib.suppress(KeyError):  # a GRU has no c, and a trace of gradients neither
+                        tensors[f"initial_{part}.{k}.{d}"] = self.initial(part, k, d)
         if self.values_in is not None:
             tensors["values"] = self.values_in
         files.write(path, tensors, {
@@ -333,7 +349,9 @@ class Trace(Mapping[Any, Array]):
             found: dict[Key, Array] = {}
             for key, array in tensors.items():
                 what, layer, direction = key.split(".")
-                if array.ndim != 3 or array.shape[:2] != (n, t):
+                if what.startswith("initial_"):
+                    array = array[:, None]  # one step, before the others
+                if array.ndim != 3 or array.shape[:2] != (n, 1 if what.startswith("initial_") else t):
                     raise ShapeError("error.gradient", name=name, argument=key, expected=(n, t, "H"), got=array.shape)
                 found[what, int(layer), int(direction)] = array
             directions = [int(d) for d in content["directions"]]
@@ -368,6 +386,9 @@ class _Stored:
     def read(self, key: str, layer: int, direction: int) -> Array:
         return self._found[key, layer, direction]
 
+    def initial(self, part: str, layer: int, direction: int) -> Array:
+        return self._found[f"initial_{part}", layer, direction][:, 0]
+
 
 class _Selected:
     """Some rows, steps and units of another trace."""
@@ -382,6 +403,20 @@ class _Selected:
         whole = self.of[key, layer, direction]
         units = self.units[layer] if self.units is not None else slice(None)
         return np.ascontiguousarray(whole[self.rows][:, self.steps][:, :, units])
+
+    def initial(self, part: str, layer: int, direction: int) -> Array:
+        """Return what stood before the first of the steps that are here, in the direction of reading."""
+        units = self.units[layer] if self.units is not None else slice(None)
+        values = self.of[part, layer, direction]
+        first, last = (int(self.steps[0]), int(self.steps[-1])) if len(self.steps) else (0, values.shape[1] - 1)
+        before = self.of.initial(part, layer, direction)
+        if direction == 0 and first > 0:
+            before = values[:, first - 1]
+        elif direction == 1 and last + 1 < values.shape[1]:
+            lengths = self.of.lengths
+            inside = np.full(len(values), True) if lengths is None else lengths > last + 1
+            before = np.where(inside[:, None], values[:, last + 1], before)
+        return np.ascontiguousarray(before[self.rows][:, units])
 
 
 def _pick(which: Any, size: int, argument: str) -> NDArray[np.intp]:

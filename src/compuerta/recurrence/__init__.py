@@ -117,6 +117,25 @@ class Engine(Protocol):
         ``targets`` are ints (R,) in [0, V). Rows where ``keep`` (R,) is False add nothing.
         """
 
+    def dense_cross_entropy(
+        self,
+        x: Array,
+        w: Array,
+        b: Array | None,
+        targets: Array,
+        keep: Array | None,
+        scale: float,
+        dw: Array,
+        db: Array | None,
+    ) -> tuple[float, Array]:
+        """Return the loss of :meth:`cross_entropy` of the logits x Wᵀ + b, and dx; write dw and db.
+
+        The same as the three methods one after another; an engine may do without ever having all logits.
+        """
+
+    def all_finite(self, array: Array) -> bool:
+        """Return whether a flat array holds neither NaN nor infinity."""
+
     def adam(
         self,
         parameters: Array,
@@ -187,7 +206,9 @@ class _NumpyEngine:
     dense = staticmethod(numpy_around.dense)
     dense_back = staticmethod(numpy_around.dense_back)
     cross_entropy = staticmethod(numpy_around.cross_entropy)
+    dense_cross_entropy = staticmethod(numpy_around.dense_cross_entropy)
     sum_of_squares = staticmethod(numpy_around.sum_of_squares)
+    all_finite = staticmethod(numpy_around.all_finite)
     adam = staticmethod(numpy_around.adam)
 
 

@@ -53,7 +53,12 @@ class AdamStep(ctypes.Structure):
 class Dense(ctypes.Structure):
     """``struct dense`` of native/compuerta.h."""
 
-    _fields_ = [*_fields(_NUMBER, "rows inputs outputs"), *_fields(_POINTER, "x w b y dy dx dw db")]
+    _fields_ = [
+        *_fields(_NUMBER, "rows inputs outputs"),
+        *_fields(_POINTER, "x w b y dy dx dw db targets keep"),
+        ("scale", ctypes.c_double),
+        ("total", ctypes.POINTER(ctypes.c_double)),
+    ]
 
 
 _NAMES = ("compuerta_native.so", "compuerta_native.dylib")
@@ -77,9 +82,12 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
         [*[_NUMBER] * 4, *[_POINTER] * 3, ctypes.c_double, _POINTER, ctypes.POINTER(ctypes.c_double), _NUMBER],
     ),
     "adam": (None, [_NUMBER, _NUMBER, ctypes.POINTER(AdamStep), _NUMBER]),
-    "sum_of_squares": (ctypes.c_double, [_NUMBER, _NUMBER, _POINTER, _NUMBER]),
-    "dense": (ctypes.c_int, [_NUMBER, _NUMBER, ctypes.POINTER(Dense), _NUMBER]),
-    "dense_back": (ctypes.c_int, [_NUMBER, _NUMBER, ctypes.POINTER(Dense), _NUMBER]),
+    "sum_of_squares": (ctypes.c_double, [_NUMBER, _NUMBER, _POINTER, _NUMBER, _NUMBER]),
+    "all_finite": (ctypes.c_int, [_NUMBER, _NUMBER, _POINTER, _NUMBER, _NUMBER]),
+    **{
+        name: (ctypes.c_int, [_NUMBER, _NUMBER, ctypes.POINTER(Dense), _NUMBER])
+        for name in ("dense", "dense_back", "dense_cross_entropy")
+    },
     "activate": (None, [_NUMBER, _NUMBER, _NUMBER, _POINTER, _NUMBER]),
 }
 

@@ -262,8 +262,7 @@ class NativeEngine:
         """Return the sum of the losses and the gradient. See :class:`compuerta.recurrence.Engine`."""
         if logits.dtype not in _BITS or logits.shape[1] == 0:
             return self._otherwise.cross_entropy(logits, targets, keep, scale)
-        logits, ids = contiguous(logits), contiguous(targets.astype(np.int64, copy=False))
-        kept = None if keep is None else contiguous(keep)
+        logits, ids, kept = contiguous(logits), contiguous(targets.astype(np.int64, copy=False)), _maybe(keep)
         gradient, total = empty(logits.shape, logits.dtype), ctypes.c_double()
         failed = self._library.cross_entropy(
             self._variant, _BITS[logits.dtype], *logits.shape, address(logits), address(ids),
@@ -287,28 +286,71 @@ class NativeEngine:
         """Return Σ a². See :class:`compuerta.recurrence.Engine`."""
         if array.dtype not in _BITS or not array.flags.carray:
             return self._otherwise.sum_of_squares(array)
-        return float(self._library.sum_of_squares(self._variant, _BITS[array.dtype], address(array), array.size))
+        return float(self._library.sum_of_squares(*self._numbers(array)))
+
+    def all_finite(self, array: Array) -> bool:
+        """Return whether no number is NaN or infinite. See :class:`compuerta.recurrence.Engine`."""
+        if array.dtype not in _BITS or not array.flags.c_contiguous:
+            return self._otherwise.all_finite(array)
+        return bool(self._library.all_finite(*self._numbers(array)))
+
+    def _numbers(self, array: Array) -> tuple[int, ...]:
+        return self._variant, _BITS[array.dtype], address(array), array.size, num_threads()
 
     def dense(self, x: Array, w: Array, b: Array | None) -> Array:
         """Return x Wᵀ + b. See :class:`compuerta.recurrence.Engine`."""
         if x.dtype not in _BITS:
             return self._otherwise.dense(x, w, b)
-        x, w, b = contiguous(x), contiguous(w), None if b is None else contiguous(b)
         y = empty((len(x), len(w)), x.dtype)
-        what = Dense(rows=len(x), inputs=x.shape[1], outputs=len(w), x=address(x), w=address(w), y=address(y),
-                     b=None if b is None else address(b))  # fmt: skip
-        if self._library.dense(self._variant, _BITS[x.dtype], what, num_threads()):
-            raise MemoryError
+        self._call(self._library.dense, contiguous(x), contiguous(w), b=_maybe(b), y=y)
         return y
 
     def dense_back(self, x: Array, w: Array, dy: Array, dw: Array, db: Array | None) -> Array:
         """Return dx, and write dw and db. See :class:`compuerta.recurrence.Engine`."""
-        if x.dtype not in _BITS or not dw.flags.carray or not (db is None or db.flags.carray):
+        if not _writable(x.dtype, dw, db):
             return self._otherwise.dense_back(x, w, dy, dw, db)
-        x, w, dy = contiguous(x), contiguous(w), contiguous(dy)
         dx = empty(x.shape, x.dtype)
-        what = Dense(rows=len(x), inputs=x.shape[1], outputs=len(w), x=address(x), w=address(w), dy=address(dy),
-                     dx=address(dx), dw=address(dw), db=None if db is None else address(db))  # fmt: skip
-        if self._library.dense_back(self._variant, _BITS[x.dtype], what, num_threads()):
-            raise MemoryError
+        self._call(self._library.dense_back, contiguous(x), contiguous(w), dy=contiguous(dy), dx=dx, dw=dw, db=db)
         return dx
+
+    def dense_cross_entropy(
+        self,
+        x: Array,
+        w: Array,
+        b: Array | None,
+        targets: Array,
+        keep: Array | None,
+        scale: float,
+        dw: Array,
+        db: Array | None,
+    ) -> tuple[float, Array]:
+        """Return the sum of the losses and dx, and write dw and db. See :class:`compuerta.recurrence.Engine`."""
+        if not _writable(x.dtype, dw, db):
+            return self._otherwise.dense_cross_entropy(x, w, b, targets, keep, scale, dw, db)
+        dx, total = empty(x.shape, x.dtype), ctypes.c_double()
+        what = Dense(scale=scale, total=ctypes.pointer(total))
+        ids = contiguous(targets.astype(np.int64, copy=False))
+        self._call(
+            self._library.dense_cross_entropy, contiguous(x), contiguous(w), what, b=_maybe(b), targets=ids,
+            keep=_maybe(keep), dx=dx, dw=dw, db=db,
+        )  # fmt: skip
+        return total.value, dx
+
+    def _call(self, function: Any, x: Array, w: Array, what: Dense | None = None, **arrays: Array | None) -> None:
+        """Call a function of a dense layer, on arrays as C wants them."""
+        what = Dense() if what is None else what
+        what.rows, (what.outputs, what.inputs) = len(x), w.shape
+        for name, array in {"x": x, "w": w, **arrays}.items():
+            if array is not None:
+                setattr(what, name, address(array))
+        if function(self._variant, _BITS[x.dtype], what, num_threads()):
+            raise MemoryError
+
+
+def _maybe(array: Array | None) -> Array | None:
+    return None if array is None else contiguous(array)
+
+
+def _writable(dtype: np.dtype[Any], *arrays: Array | None) -> bool:
+    """Return whether C computes with this dtype and can write into the arrays where they lie."""
+    return dtype in _BITS and all(array is None or array.flags.carray for array in arrays)

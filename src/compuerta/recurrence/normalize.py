@@ -25,21 +25,27 @@ class Normalized(NamedTuple):
     scale: Array  # (n, 1)
 
 
+def _mean(a: Array) -> Array:
+    """The mean of each row, (n, 1); at the sizes of one step ``a.mean`` takes twice as long."""
+    mean: Array = np.add.reduce(a, axis=1, keepdims=True) * (1 / a.shape[1])
+    return mean
+
+
 def normalize(a: Array) -> Normalized:
     """Normalise the rows of ``a`` (n, K); complex numbers pass, for complex-step derivatives.
 
     >>> normalize(np.array([[1.0, 2.0, 3.0]])).value.round(3)
     array([[-1.225,  0.   ,  1.225]])
     """
-    value = a - a.mean(axis=1, keepdims=True)
-    scale = 1 / np.sqrt((value * value).mean(axis=1, keepdims=True) + EPSILON)
+    value = a - _mean(a)
+    scale = 1 / np.sqrt(_mean(value * value) + EPSILON)
     value *= scale
     return Normalized(value, scale)
 
 
 def normalize_backward(n: Normalized, dv: Array) -> Array:
     """Return the gradient of what was normalised from that of the result."""
-    da: Array = dv - dv.mean(axis=1, keepdims=True)
-    da -= n.value * (n.value * dv).mean(axis=1, keepdims=True)
+    da: Array = dv - _mean(dv)
+    da -= n.value * _mean(n.value * dv)
     da *= n.scale
     return da

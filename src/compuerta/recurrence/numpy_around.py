@@ -72,6 +72,19 @@ def cross_entropy(logits: Array, targets: Array, keep: Array | None, scale: floa
         return float(each.sum(dtype=np.float64)), gradient
 
 
+def dense_cross_entropy(
+    x: Array, w: Array, b: Array | None, targets: Array, keep: Array | None, scale: float, dw: Array, db: Array | None
+) -> tuple[float, Array]:
+    """Return the sum of the losses and dx, and write dw and db; see :class:`compuerta.recurrence.Engine`."""
+    total, dy = cross_entropy(dense(x, w, b), targets, keep, scale)
+    return total, dense_back(x, w, dy, dw, db)
+
+
+def all_finite(array: Array) -> bool:
+    """Return whether no number is NaN or infinite; see :class:`compuerta.recurrence.Engine`."""
+    return bool(np.isfinite(array).all())
+
+
 def adam(
     parameters: Array,
     gradient: Array,

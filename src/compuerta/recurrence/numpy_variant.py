@@ -195,11 +195,10 @@ class VariantCell:
                 z[k] = z[k] + part
         a: dict[str, Array] = {}
         inside: dict[str, Array | None] = {}
-        one = np.ones_like(c_prev)
 
         def gate(k: str, sees: Array) -> Array:
             if k not in z:
-                return held.value(k, one)
+                return held.value(k, np.ones_like(c_prev))
             if v.peepholes:
                 z[k] = z[k] + w.peep[k] * sees
             z[k], inside[k] = _clip(z[k], v.clip)
@@ -220,8 +219,8 @@ class VariantCell:
         out = o * shown
         h = out @ w["w_hr"].T if v.projection else out
         d_c, d_h = zone
-        c = new if v.zoneout[0] == 0 else held.value("c", new + d_c * (c_prev - new))
-        h = held.value("h", h if v.zoneout[1] == 0 else h + d_h * (h_prev - h))
+        c = new if v.zoneout[0] == 0 else held.value("c", d_c * c_prev + (1 - d_c) * new)
+        h = held.value("h", h if v.zoneout[1] == 0 else d_h * h_prev + (1 - d_h) * h)
         return Step(seen_h, c_prev, r_prev, z, a, new, seen, shown, out, h, c, inside, norm_h, norm_c, zone, held)
 
     def _after(self, s: Step) -> tuple[Array, ...]:
@@ -417,7 +416,10 @@ class VariantCell:
     def stepper(
         self, weights: list[Weights], states: list[tuple[Array, ...]], x: Array, held: Sequence[Held] = ()
     ) -> Callable[[], object]:
-        """Return a function that takes a stack one step on. See :class:`compuerta.recurrence.Cell`."""
+        """Return a function that takes a stack one step on. See :class:`compuerta.recurrence.Cell`.
+
+        Unlike the plain cell's, it makes the small arrays of each step anew.
+        """
         zone = self.variant.zoneout
         each = held or [self._held] * len(weights)
 

@@ -13,7 +13,7 @@ With ′ for the step before, ⊙ elementwise, and every switch on, one step is
 
     ĥ &= W_{hr}\,(o ⊙ ψ(\mathrm{LN}(ĉ) ⊙ γ_c + β_c))
 
-    c &= ĉ + d_c ⊙ (c' - ĉ), \quad h = ĥ + d_h ⊙ (h' - ĥ)
+    c &= d_c ⊙ c' + (1 - d_c) ⊙ ĉ, \quad h = d_h ⊙ h' + (1 - d_h) ⊙ ĥ
 
 where m and d are masks in training, and 1 and the probabilities of zoneout otherwise.
 """

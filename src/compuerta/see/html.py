@@ -149,7 +149,7 @@ def _content(scene: Scene, other: Scene | None) -> dict[str, Any]:
         arrays |= {prefix + key: value for key, value in each.weights.items()}
     index, blob = _packed(arrays)
     texts = {
-        lang: {key: text for key, text in catalogue(lang).items() if key.startswith(("page.", "gate."))}
+        lang: {key: text for key, text in catalogue(lang).items() if key.startswith(("page.", "gate.", "reading."))}
         for lang in LANGUAGES
     }
     return {

@@ -2,7 +2,7 @@
 
 from .batches import Batch, Shuffled, Source, TextStreams
 from .callbacks import Callback, Checkpoint, EarlyStopping, Progress, load_checkpoint
-from .losses import absolute_error, cross_entropy, quantile_loss, squared_error
+from .losses import absolute_error, cross_entropy, dense_cross_entropy, quantile_loss, squared_error
 from .optimizers import SGD, Adam, AdamW, Optimizer, clip_by_global_norm
 from .schedules import Constant, Cosine, Steps
 from .trainer import Trainer
@@ -27,6 +27,7 @@ __all__ = [
     "absolute_error",
     "clip_by_global_norm",
     "cross_entropy",
+    "dense_cross_entropy",
     "load_checkpoint",
     "quantile_loss",
     "squared_error",

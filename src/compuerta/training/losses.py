@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import checks, recurrence
 from ..errors import DTypeError, ShapeError
+from ..layers import Dense
 
 Array = NDArray[Any]
 Loss = Callable[..., tuple[float, Array]]
@@ -34,20 +35,41 @@ def cross_entropy(logits: Array, targets: ArrayLike, mask: ArrayLike | None = No
     >>> round(value, 4), gradient
     (1.3863, array([[ 0.25, 0.25, -0.75, 0.25]]))
     """
-    y = np.asarray(targets)
-    if y.dtype.kind not in "iu":
-        raise DTypeError("error.targets_kind", got=y.dtype.name)
-    if logits.ndim < 1 or y.shape != logits.shape[:-1]:
-        raise ShapeError("error.targets_shape", expected=logits.shape[:-1], got=y.shape)
-    classes = logits.shape[-1]
-    if y.size and (y.min() < 0 or y.max() >= classes):
-        bad = y[(y < 0) | (y >= classes)][0]
-        raise ShapeError("error.targets_range", classes=classes, got=int(bad))
+    classes = logits.shape[-1] if logits.ndim else 0
+    y = _classes(targets, logits.shape[:-1], classes)
     keep, count = _mask(mask, y.shape)
     total, gradient = recurrence.active().cross_entropy(
         logits.reshape(-1, classes), y.ravel(), None if keep is None else keep.ravel(), 1 / max(count, 1)
     )
     return total / max(count, 1), gradient.reshape(logits.shape)
+
+
+def dense_cross_entropy(dense: Dense, x: Array, targets: ArrayLike, out: Array) -> tuple[float, Array]:
+    """Return :func:`cross_entropy` of the logits ``dense(x)`` and its gradient with respect to ``x``, at once.
+
+    The logits are never there as a whole: what a layer over many classes would fill memory with.
+
+    Args:
+        dense: the layer.
+        x: (..., inputs), of the layer's dtype.
+        targets: (...), class numbers.
+        out: flat, of the size of the layer's parameters; their gradient is written into it.
+
+    Raises:
+        ShapeError, DTypeError: as :func:`cross_entropy`.
+
+    >>> layer, gradient = Dense(2, 4, zero=True), np.empty(12, np.float32)
+    >>> value, dx = dense_cross_entropy(layer, np.ones((1, 2), np.float32), [2], gradient)
+    >>> round(value, 4), dx, layer.parameters.named(gradient)["b"]
+    (1.3863, array([[0., 0.]], dtype=float32), array([ 0.25, 0.25, -0.75, 0.25], dtype=float32))
+    """
+    y = _classes(targets, x.shape[:-1], dense.output_size)
+    d, count = dense.parameters.named(out), max(y.size, 1)
+    total, dx = recurrence.active().dense_cross_entropy(
+        x.reshape(-1, dense.input_size), dense.parameters["w"], dense.parameters["b"], y.ravel(), None, 1 / count,
+        d["w"], d["b"],
+    )  # fmt: skip
+    return total / count, dx.reshape(x.shape)
 
 
 def squared_error(predictions: Array, targets: ArrayLike, mask: ArrayLike | None = None) -> tuple[float, Array]:
@@ -103,6 +125,19 @@ def quantile_loss(
             difference, slope = (np.where(keep[..., None], a, a.dtype.type(0)) for a in (difference, slope))
         value = float((slope * difference).sum(dtype=np.float64)) / count
         return value, slope * predictions.dtype.type(1 / count)
+
+
+def _classes(targets: ArrayLike, shape: tuple[int, ...], classes: int) -> NDArray[np.integer[Any]]:
+    """Return class numbers in [0, classes) of the shape given."""
+    y = np.asarray(targets)
+    if y.dtype.kind not in "iu":
+        raise DTypeError("error.targets_kind", got=y.dtype.name)
+    if y.shape != shape:
+        raise ShapeError("error.targets_shape", expected=shape, got=y.shape)
+    if y.size and (y.min() < 0 or y.max() >= classes):
+        bad = y[(y < 0) | (y >= classes)][0]
+        raise ShapeError("error.targets_range", classes=classes, got=int(bad))
+    return y
 
 
 def _mask(mask: ArrayLike | None, shape: tuple[int, ...]) -> tuple[NDArray[np.bool_] | None, int]:

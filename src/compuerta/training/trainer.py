@@ -15,13 +15,13 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import checks
+from .. import checks, recurrence
 from ..errors import DivergedError, Phrase, SettingError
-from ..layers import Layer
+from ..layers import Dense, Layer, Sequential
 from .batches import Batch, Source
 from .callbacks import Callback
 from .diagnose import where_not_finite
-from .losses import Loss
+from .losses import Loss, cross_entropy, dense_cross_entropy
 from .optimizers import Adam, Optimizer, clip_by_global_norm
 from .schedules import Constant, Schedule
 
@@ -80,6 +80,7 @@ class Trainer:
         self.callbacks = list(callbacks)
         self.gradient = np.empty(model.parameters.size, model.parameters.dtype)
         self._before = np.empty_like(self.gradient)
+        self._body, self._head = _parts(model, loss)
         #: Updates done, and the loss of each.
         self.update = 0
         self.losses: list[float] = []
@@ -169,12 +170,9 @@ class Trainer:
         """One update: forward, loss, backward, clip, step."""
         model = self.model
         state = self._state if batch.carry else None
-        y, final, tape = model.forward(batch.x, state, batch.lengths, record=True, rng=self.rng)
-        value, dy = self.loss(y, batch.y)
+        value, final = self._learn(batch, state)
         if not math.isfinite(value):
             self._diverged(batch, state, value, None)
-        assert tape is not None
-        model.backward(tape, dy, out=self.gradient)
         self.gradient_norm = clip_by_global_norm(self.gradient, self.clip)
         if not math.isfinite(self.gradient_norm):
             self._diverged(batch, state, value, self.gradient)
@@ -183,12 +181,25 @@ class Trainer:
         with np.errstate(all="ignore"):
             self.optimizer.step(model.parameters.writable(), self.gradient, self._rate)
         for name, array in (("parameters", model.parameters.flat), *self.optimizer.arrays.items()):
-            if not np.isfinite(array).all():
+            if not recurrence.active().all_finite(array):
                 model.parameters.writable()[...] = self._before
                 self._raise(value, Phrase("diverged.step", name=name))
         self._state = final
         self.update += 1
         self.losses.append(value)
+
+    def _learn(self, batch: Batch, state: Any) -> tuple[float, Any]:
+        """Write the gradient of the loss; return the loss and the final state."""
+        body, head = self._body, self._head
+        y, final, tape = body.forward(batch.x, state, batch.lengths, record=True, rng=self.rng)
+        assert tape is not None
+        cut = body.parameters.size
+        if head is None:
+            value, dy = self.loss(y, batch.y)
+        else:
+            value, dy = dense_cross_entropy(head, y, batch.y, self.gradient[cut:])
+        body.backward(tape, dy, out=self.gradient[:cut])
+        return value, final
 
     def _validate(self, validate: Callable[[], float]) -> None:
         value = float(validate())
@@ -267,6 +278,15 @@ class Trainer:
             "schedule": repr(self.schedule),
             "rng": self.rng.bit_generator.state["bit_generator"],
         }
+
+
+def _parts(model: Layer, loss: Loss) -> tuple[Layer, Dense | None]:
+    """Return the layers to run, and the last one where it is computed together with the loss."""
+    if loss is cross_entropy and isinstance(model, Sequential) and len(model.layers) > 1:
+        last = model.layers[-1]
+        if isinstance(last, Dense):
+            return model.below(), last
+    return model, None
 
 
 def _flatten(state: Any, leaves: list[Array]) -> Any:

@@ -1,7 +1,8 @@
 // The person's own model, live: new text, forced gates, a text that goes on; and whether this copy computes the same.
 
 import { S, any, button, card, choice, clampTo, data, el, field, fill, num, placeName, refresh, run, say, set, signed, unitName, view } from "./base.js";
-import { forward, mean, outputs, parity, sample, surprise } from "./model.js";
+import { forward, outputs, parity, sample, surprise } from "./model.js";
+import { average } from "./readings.js";
 
 const MOST = 2000;
 
@@ -23,7 +24,7 @@ export function freeRun(inputs, clamps) {
   return r;
 }
 
-export const bits = (r) => mean(surprise(r, data.vocabulary.length));
+export const bits = (r) => average(surprise(r, data.vocabulary.length));
 
 /** Show the live run of `inputs` under what is forced now. */
 export function showLive(inputs, clamps = S.clamps) {

@@ -180,8 +180,6 @@ export function surprise(r, V) {
   return bits;
 }
 
-export const mean = (values) => values.reduce((a, b) => a + b, 0) / values.length;
-
 /** Numbers in [0, 1) from a seed (mulberry32, public domain), so that a sample can be had again. */
 export function random(seed) {
   let a = seed >>> 0;

@@ -47,28 +47,29 @@ export function saturation(r, q, p, u) {
   return [low, high];
 }
 
-/** The area under the ROC curve of `values` for `labels` (0 or 1): ties count half; 0.5 where one kind is missing. */
-export function auroc(values, labels) {
-  const order = Array.from(values.keys()).sort((a, b) => values[a] - values[b]);
-  let ones = 0, sum = 0;
-  for (let k = 0; k < order.length; ) {
-    let end = k + 1;
-    while (end < order.length && values[order[end]] === values[order[k]]) end++;
-    for (let j = k; j < end; j++) if (labels[order[j]]) {
-      ones++;
-      sum += (k + end + 1) / 2;
-    }
-    k = end;
+/** The rank of each value among all, from 1; equal values share the mean of theirs. */
+function ranks(values) {
+  const order = Array.from(values.keys()).sort((a, b) => values[a] - values[b]), out = new Float64Array(values.length);
+  for (let k = 0, end; k < order.length; k = end) {
+    for (end = k + 1; end < order.length && values[order[end]] === values[order[k]]; ) end++;
+    for (let j = k; j < end; j++) out[order[j]] = (k + end + 1) / 2;
   }
-  const zeros = values.length - ones;
-  return ones && zeros ? (sum - (ones * (ones + 1)) / 2) / (ones * zeros) : 0.5;
+  return out;
+}
+
+/** How far the area under the ROC curve lies above a half, from the ranks of the values (Mann and Whitney). */
+export function above(rank, labels) {
+  let ones = 0, sum = 0;
+  labels.forEach((label, k) => label && (ones++, (sum += rank[k])));
+  const zeros = rank.length - ones;
+  return ones && zeros ? (sum - (ones * (ones + 1)) / 2) / (ones * zeros) - 0.5 : NaN;
 }
 
 /** Pearson's correlation; 0 where one of the two stands still. */
 export function correlation(a, b) {
-  const n = a.length, ma = a.reduce((x, y) => x + y, 0) / n, mb = b.reduce((x, y) => x + y, 0) / n;
+  const ma = average(a), mb = average(b);
   let ab = 0, aa = 0, bb = 0;
-  for (let k = 0; k < n; k++) {
+  for (let k = 0; k < a.length; k++) {
     ab += (a[k] - ma) * (b[k] - mb);
     aa += (a[k] - ma) ** 2;
     bb += (b[k] - mb) ** 2;
@@ -76,25 +77,35 @@ export function correlation(a, b) {
   return aa && bb ? ab / Math.sqrt(aa * bb) : 0;
 }
 
+export const average = (values) => values.reduce((x, y) => x + y, 0) / values.length;
+
+/** Steps at the beginning that count for nothing: the state is still that of no text. */
+export const WARM = 20;
+const SHIFTS = 20;
+
 /**
- * Units ranked by how well they follow `labels` (T,) on the first half; their score on the second half, unseen by the
- * ranking, beside the same search with labels turned by a random amount: what chance alone finds among so many units.
+ * Units ranked by how well their c or h follows `labels` (T,) on the first half; their score on the second half, unseen
+ * by the ranking; and the best that the same search finds in labels shifted round the text, which is what chance finds.
  */
-export function search(r, q, labels, count = 8) {
-  const H = data.H, cut = r.T >> 1, binary = labels.every((v) => v === 0 || v === 1);
-  const column = (p, u, from, to) => Float64Array.from({ length: to - from }, (_, k) => r.values[q][p][(from + k) * H + u]);
-  const every = data.places.flatMap((_, p) => Array.from({ length: H }, (_, u) => [p, u, column(p, u, 0, cut), column(p, u, cut, r.T)]));
-  const score = binary ? (v, l) => 2 * auroc(v, l) - 1 : correlation;
-  const best = (marks, most) => {
-    const a = marks.slice(0, cut), b = marks.slice(cut);
-    return every.map(([p, u, first, second]) => ({ p, u, first: score(first, a), second }))
-      .sort((x, y) => Math.abs(y.first) - Math.abs(x.first)).slice(0, most)
-      .map(({ p, u, first, second }) => ({ p, u, sign: Math.sign(first) || 1, held: (Math.sign(first) || 1) * score(second, b) }));
+export function search(r, labels, count = 6) {
+  const H = data.H, T = r.T, cut = (WARM + T) >> 1, binary = typeof labels[0] === "boolean", all = [];
+  const column = (q, p, u, from, to) => {
+    const values = Float64Array.from({ length: to - from }, (_, k) => r.values[q][p][(from + k) * H + u]);
+    return binary ? ranks(values) : values;
   };
-  const shown = (v) => (binary ? (v + 1) / 2 : v), next = random(0), chance = [];
-  for (let k = 0; k < 5; k++) {
-    const turn = 1 + Math.floor(next() * (r.T - 1));
-    chance.push(shown(best(labels.map((_, t) => labels[(t + turn) % r.T]), 1)[0].held));
+  for (let p = 0; p < data.places.length; p++) for (const q of ["c", "h"]) for (let u = 0; r.values[q] && u < H; u++) {
+    all.push({ q, p, u, early: column(q, p, u, WARM, cut), late: column(q, p, u, cut, T) });
   }
-  return { binary, found: best(labels, count).map((f) => ({ ...f, held: shown(f.held) })), chance: chance.reduce((a, b) => a + b, 0) / chance.length };
+  const score = binary ? above : correlation, told = (v) => (binary ? v + 0.5 : v);
+  const best = (marks, most) => {
+    const a = marks.slice(WARM, cut), b = marks.slice(cut);
+    return all.map((one) => [one, score(one.early, a)]).filter(([, v]) => Number.isFinite(v)).sort((x, y) => Math.abs(y[1]) - Math.abs(x[1])).slice(0, most)
+      .map(([one, v]) => ({ q: one.q, p: one.p, u: one.u, sign: v < 0 ? -1 : 1, held: told((v < 0 ? -1 : 1) * score(one.late, b)) }));
+  };
+  const next = random(0), chance = [];
+  for (let k = 0; k < SHIFTS; k++) {
+    const turn = WARM + Math.floor(next() * (T - 2 * WARM));
+    chance.push(best(labels.map((_, t) => labels[(t - turn + T) % T]), 1)[0]?.held ?? NaN);
+  }
+  return { binary, found: best(labels, count), chance: chance.reduce((a, v) => (v > a ? v : a), told(0)) };
 }

@@ -26,9 +26,9 @@ export function saturationView() {
       marks = gates.map(plot);
       fill(plots, marks.map(([figure]) => figure));
       const all = gates.flatMap((q) => counts[q].flatMap((pair, u) => pair.map((n, end) => ({ q, u, n, end }))))
-        .filter(({ n }) => n >= 0.95 * T).sort((a, b) => b.n - a.n || a.u - b.u);
+        .filter(({ n }) => n >= 0.95 * T).sort((a, b) => b.n - a.n || a.u - b.u || (a.q < b.q ? -1 : 1));
       fill(verdicts, all.slice(0, 6).map(({ q, u, n, end }) => el("li", el("button.link", { type: "button", onclick: () => set({ u, q }) },
-        say(`page.verdict.${q}.${end ? "high" : "low"}`, { unit: unitName(u), n, T })))),
+        say("reading.counted", { what: say(`reading.${q}.${end ? "open" : "closed"}`, { unit: unitName(u) }), sign: `${q} ${end ? "> 0.9" : "< 0.1"}`, count: n, steps: T })))),
       el("li.quiet", say(all.length ? "page.verdict.more" : "page.verdict.none", { n: all.length, layer: placeName(S.p) })));
     }
     marks.forEach(([, me], k) => {

@@ -1,0 +1,320 @@
+"""Find the unit that follows something in a text, and do not be fooled by it.
+
+A unit is chosen on one part of the text and judged on another; the same is done with labels that were shifted round
+the text, which keep their runs but lose their meaning: what a search over so many units finds in those is what chance
+finds. And a unit that follows quotes need not be what the model closes them with: :func:`cost_of_holding` holds it
+still and scores the model again.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .. import checks
+from ..errors import SettingError, ShapeError
+
+if TYPE_CHECKING:
+    from ..layers import Trace
+
+Array = NDArray[Any]
+
+_OPENING, _CLOSING = "«“‘„", "»”’“"
+#: Steps at the beginning that are left out: the state is still that of no text.
+WARM_UP = 20
+
+
+def labels_of(text: str, what: str) -> Array:
+    r"""Return a label for each character of a text, (T,).
+
+    Args:
+        text: the text.
+        what: ``"quotes"``: whether it stands between quotation marks (``"…"``, ``«…»``, ``“…”``), marks included;
+            ``"words"``: whether it is the last of a word; ``"lines"``: its column, counted from 0; anything else is a
+            regular expression: whether it lies in one of its matches.
+
+    Returns:
+        booleans, or floats for ``"lines"``.
+
+    Raises:
+        SettingError: the regular expression cannot be read.
+
+    >>> labels_of('a "b" c', "quotes").astype(int)
+    array([0, 0, 1, 1, 1, 0, 0])
+    >>> labels_of("to be", "words").astype(int)
+    array([0, 1, 0, 0, 1])
+    >>> labels_of("ab\nc", "lines")
+    array([0., 1., 2., 0.])
+    >>> labels_of("a 12 b 3", r"\d+").astype(int)
+    array([0, 0, 1, 1, 0, 0, 0, 1])
+    """
+    if what == "quotes":
+        return _quotes(text)
+    if what == "words":
+        return np.array([c.isalnum() and not (text[k + 1 : k + 2]).isalnum() for k, c in enumerate(text)], bool)
+    if what == "lines":
+        column, columns = 0, []
+        for c in text:
+            columns.append(float(column))
+            column = 0 if c == "\n" else column + 1
+        return np.array(columns)
+    try:
+        pattern = re.compile(what)
+    except (re.error, RecursionError, OverflowError) as error:
+        raise SettingError("error.search_pattern", got=what, why=str(error)) from None
+    found = np.zeros(len(text), bool)
+    for match in pattern.finditer(text):
+        found[match.start() : match.end()] = True
+    return found
+
+
+def _quotes(text: str) -> Array:
+    found, depth, straight = np.zeros(len(text), bool), 0, False
+    for k, c in enumerate(text):
+        if c == '"':
+            found[k] = True
+            straight = not straight
+            continue
+        if c in _OPENING and not (c == "“" and depth and "„" in text):
+            depth += 1
+            found[k] = True
+        elif c in _CLOSING and depth:
+            found[k] = True
+            depth -= 1
+            continue
+        found[k] |= straight or depth > 0
+    return found
+
+
+def auroc(values: ArrayLike, labels: ArrayLike) -> Array:
+    """Return for each column the chance that a labelled value is above one that is not, ties for half: 0.5 is none.
+
+    From ranks, the statistic of Mann and Whitney. NaN where all labels are the same.
+
+    Args:
+        values: (T,) or (T, H), finite. labels: (T,) booleans.
+
+    >>> float(auroc([0.1, 0.4, 0.35, 0.8], [False, False, True, True]))
+    0.75
+    """
+    v, y = np.asarray(values, np.float64), np.asarray(labels, bool)
+    columns = v.reshape(len(v), -1)
+    positive = int(y.sum())
+    if not 0 < positive < len(y):
+        return np.full(columns.shape[1], np.nan).reshape(v.shape[1:])
+    out = np.empty(columns.shape[1])
+    for k, column in enumerate(columns.T):
+        order = np.argsort(column, kind="stable")
+        _, first, counts = np.unique(column[order], return_index=True, return_counts=True)
+        ranks = np.empty(len(column))
+        ranks[order] = np.repeat(first + (counts + 1) / 2, counts)
+        out[k] = (ranks[y].sum() - positive * (positive + 1) / 2) / (positive * (len(y) - positive))
+    return out.reshape(v.shape[1:])
+
+
+def correlation(values: ArrayLike, labels: ArrayLike) -> Array:
+    """Return for each column Pearson's correlation with the labels; 0 for one that does not move.
+
+    >>> round(float(correlation([1.0, 2.0, 4.0], [0.0, 1.0, 3.0])), 6)
+    1.0
+    """
+    v, y = np.asarray(values, np.float64), np.asarray(labels, np.float64)
+    v, y = v - v.mean(axis=0), y - y.mean()
+    with np.errstate(all="ignore"):
+        r = np.einsum("t,t...->...", y, v) / np.sqrt((y * y).sum() * (v * v).sum(axis=0))
+    result: Array = np.where(np.isfinite(r), r, 0.0)
+    return result
+
+
+@dataclass(frozen=True)
+class Found:
+    """A unit that follows the labels.
+
+    Attributes:
+        key, layer, unit: which; ``unit`` as it is numbered in the model, from 0.
+        score: on the part of the text that it was not chosen on: AUROC for yes-or-no labels, the absolute correlation
+            for numbers. Above 0.5 or 0 by as much as it follows.
+        chosen: the same on the part it was chosen on.
+        sign: 1 where it is high at the labels, −1 where it is low.
+    """
+
+    key: str
+    layer: int
+    unit: int
+    score: float
+    chosen: float
+    sign: int
+
+
+@dataclass(frozen=True)
+class Search:
+    """The units that follow something best, and what chance would have found.
+
+    Attributes:
+        best: the best first, as chosen on the first part of the text.
+        baseline: the scores that the best unit reached with labels shifted round the text, as many as were tried.
+        kind: "auroc" or "correlation".
+        steps: steps that it was judged on. positive: of them with the label, for yes-or-no labels.
+    """
+
+    best: list[Found]
+    baseline: list[float]
+    kind: str
+    steps: int
+    positive: int
+
+    @property
+    def chance(self) -> float:
+        """The best that a search found in shifted labels."""
+        return max(self.baseline)
+
+
+def find_units(
+    trace: Trace,
+    labels: ArrayLike,
+    keys: tuple[str, ...] | None = None,
+    *,
+    top: int = 5,
+    shifts: int = 20,
+    seed: int = 0,
+) -> Search:
+    """Rank all units of all layers by how well they follow ``labels``.
+
+    Units are chosen on the first half of the trace and judged on the second; the first 20 steps count for neither.
+
+    Args:
+        trace: of one row, long enough: some hundred steps.
+        labels: (T,), booleans for yes and no, numbers for something that is followed by degrees.
+        keys: which quantities; None for c and h, or h where there is no c.
+        top: how many to return.
+        shifts: how often chance is asked.
+        seed: of the shifts.
+
+    Raises:
+        ShapeError: labels and trace differ in length.
+        SettingError: the trace has more than one row, is too short, or in one of its halves all labels are the same.
+
+    Source: Karpathy, Johnson and Fei-Fei 2015 for such units; Radford, Jozefowicz and Sutskever 2017.
+
+    >>> import compuerta
+    >>> x = np.random.default_rng(0).normal(size=(400, 1))
+    >>> _, trace = compuerta.LSTM(1, 8, rng=0).trace(x)
+    >>> found = find_units(trace, trace["c", 0][0, :, 3] > 0)
+    >>> found.best[0].unit, found.best[0].score
+    (3, 1.0)
+    """
+    y = np.asarray(labels)
+    n, t = trace.shape
+    checks.count(top, "top")
+    checks.count(shifts, "shifts")
+    if n != 1:
+        raise SettingError("error.trace_one_row", got=n)
+    if y.shape != (t,) or y.dtype.kind not in "biuf":
+        raise ShapeError("error.search_labels", expected=t, got=f"{y.dtype.name} {y.shape}")
+    if t < 3 * WARM_UP:
+        raise SettingError("error.search_short", got=t, expected=3 * WARM_UP)
+    yes = y.dtype.kind == "b"
+    measure = auroc if yes else correlation
+    middle = (WARM_UP + t) // 2
+    for half in (y[WARM_UP:middle], y[middle:]):
+        if len(np.unique(half)) < 2:
+            raise SettingError("error.search_same", got=str(half[0]))
+    places, columns = _columns(trace, keys)
+    finite = np.isfinite(columns).all(axis=0)
+    columns = np.where(finite, columns, 0.0)
+
+    def look(labels_now: Array) -> tuple[Array, Array]:
+        return (_centred(measure(columns[s], labels_now[s]), yes) for s in (slice(WARM_UP, middle), slice(middle, t)))  # type: ignore[return-value]
+
+    first, second = look(y)
+    order = np.argsort(-np.abs(first), kind="stable")[:top]
+    best = []
+    for k in order:
+        sign = 1 if first[k] >= 0 else -1
+        key, layer, unit = places[k]
+        best.append(Found(key, layer, unit, _told(sign * second[k], yes), _told(abs(first[k]), yes), sign))
+    rng = np.random.default_rng(seed)
+    baseline = []
+    for shift in rng.integers(WARM_UP, t - WARM_UP, shifts):
+        early, late = look(np.roll(y, int(shift)))
+        if np.isfinite(early).any() and np.isfinite(late).any():
+            k = int(np.nanargmax(np.abs(early)))
+            baseline.append(_told(float(np.sign(early[k]) * late[k]), yes))
+    positive = int(y[middle:].sum()) if yes else 0
+    return Search(best, baseline or [0.5 if yes else 0.0], "auroc" if yes else "correlation", t - middle, positive)
+
+
+def _columns(trace: Trace, keys: tuple[str, ...] | None) -> tuple[list[tuple[str, int, int]], Array]:
+    """Return every unit of the quantities asked for, and its values (T, units of all)."""
+    places: list[tuple[str, int, int]] = []
+    parts: list[Array] = []
+    for layer in range(trace.layers):
+        names = trace.names_of(layer)
+        for key in keys if keys is not None else ("c", "h"):
+            if key not in names:
+                continue
+            values = trace[key, layer][0].astype(np.float64)
+            numbers = trace.units[layer] if values.shape[1] == len(trace.units[layer]) else np.arange(values.shape[1])
+            places += [(key, layer, int(u)) for u in numbers]
+            parts.append(values)
+    if not parts:
+        raise SettingError("error.choice", name="keys", known=", ".join(trace.names), got=repr(keys))
+    return places, np.concatenate(parts, axis=1)
+
+
+def _centred(score: Array, yes: bool) -> Array:
+    return score - 0.5 if yes else score
+
+
+def _told(centred: float, yes: bool) -> float:
+    return float(centred) + 0.5 if yes else float(centred)
+
+
+class Scored(Protocol):
+    """A model that says how surprised it is at a text, and of which units may be held."""
+
+    def score(self, text: str, *, clamp: Mapping[Any, float] | None = None) -> float:
+        """Return bits per character."""
+
+    def trace(self, text: str) -> Trace:
+        """Return what it computes along a text."""
+
+
+def cost_of_holding(model: Scored, text: str, key: str, layer: int, unit: int, value: float | None = None) -> Cost:
+    """Hold one unit at a value, score the text again, and say what it cost.
+
+    Args:
+        model: a language model. text: what to score.
+        key, layer, unit: which.
+        value: None for its mean along the text: what it tells by moving is then gone, and nothing else.
+
+    Raises:
+        SettingError: there is no such unit.
+        DataError: the text is too short, or has a character that the model does not know.
+
+    >>> from compuerta import LanguageModel
+    >>> text = "la luna, la luz, la lana. " * 20
+    >>> model = LanguageModel(hidden_size=8, embedding_size=4, updates=80, batch_size=2, steps=16).fit(text)
+    >>> cost_of_holding(model, text, "h", 0, 3).held > 0
+    True
+    """
+    if value is None:
+        values = model.trace(text)[key, layer]
+        if not 0 <= unit < values.shape[2]:
+            raise SettingError("error.reading_place", what="unit", got=unit, count=values.shape[2])
+        value = float(values[0, :, unit].astype(np.float64).mean())
+    return Cost(value, model.score(text), model.score(text, clamp={(key, layer, unit): value}))
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Bits per character of the free model and of the one with a unit held at ``value``."""
+
+    value: float
+    free: float
+    held: float
