@@ -245,7 +245,7 @@ def _add_model(scene: Scene, trace: Trace, row: int, stop: int) -> None:
             scene.reading["series"] = inputs[:, 0].astype(np.float64)
     whole = len(after) < 2 and all(isinstance(each, Dense) for each in after)
     fresh = np.count_nonzero(np.concatenate([np.ravel(part) for part in stack.initial(0, 0)])) == 0
-    clamped = getattr(stack.tape, "held", None)
+    clamped = any(getattr(tape, "held", False) for tapes in stack.tape.tapes for tape in tapes)
     text = "ids" in scene.reading
     if not (scene.plain and whole and layer.directions == 1 and fresh and not clamped):
         return

@@ -150,7 +150,7 @@ function table() {
 
 export function cell() {
   const told = el("p.story");
-  view(() => (told.textContent = story()));
+  if (data.plain) view(() => (told.textContent = story()));
   const plain = data.plain ? [drawing()] : [el("p.quiet", say("page.cell.variant"))];
-  return card("cell", ...(data.plain ? [told] : []), el("div.two", el("div", ...plain, table()), sum()));
+  return card("cell", ...(data.plain ? [told] : []), el("div.two", el("div.scroll", { tabindex: 0, role: "group", "aria-label": say("page.cell.title") }, ...plain, table()), sum()));
 }

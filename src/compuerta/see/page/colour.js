@@ -29,6 +29,10 @@ export function rgb(q, value) {
   return (low < 0 ? SIGNS : GATES)[Math.round(255 * share)];
 }
 
+/** Blue, white or orange for a share in [−1, 1]; a shade of cividis for one in [0, 1]. */
+export const tint = (share) => SIGNS[Math.round(127.5 + 127.5 * share)] ?? NONE;
+export const shade = (share) => GATES[Math.round(255 * share)] ?? NONE;
+
 export const css = ([r, g, b]) => `rgb(${r},${g},${b})`;
 
 /** Black or white, whichever can be read on the colour. */

@@ -55,7 +55,8 @@ export function saveSvg(root) {
   const from = [drawn, ...drawn.querySelectorAll("*")];
   [copy, ...copy.querySelectorAll("*")].forEach((node, k) => {
     const style = getComputedStyle(from[k]);
-    node.setAttribute("style", KEPT.map((key) => `${key}:${style.getPropertyValue(key)}`).join(";"));
+    for (const key of KEPT) node.setAttribute(key, style.getPropertyValue(key));
+    node.removeAttribute("style");
   });
   save(`compuerta-${label(S.t)}-${S.t + 1}.svg`, new Blob([new XMLSerializer().serializeToString(copy)], { type: "image/svg+xml" }));
 }

@@ -1,7 +1,7 @@
 // How far the error reaches back: the size of its gradient at every step, and from which step to which.
 
 import { S, any, card, data, el, fill, label, num, placeName, run, say, set, view } from "./base.js";
-import { rgb } from "./colour.js";
+import { shade } from "./colour.js";
 import { grid, paint } from "./heat.js";
 
 export function flow() {
@@ -44,7 +44,7 @@ export function flow() {
       fill(keys, parts.map((q) => el(`span.key.d${q}`, `∥dL/d${q}∥`)), placeName(S.p));
       if (r.flow.reach) {
         const sizes = r.flow.reach, some = sizes.filter((v) => v), least = some.reduce((a, v) => Math.min(a, v), 255), most = some.reduce((a, v) => Math.max(a, v), 1);
-        paint(map.canvas, T, T, (s, k) => (sizes[s * T + k] ? rgb("f", (sizes[s * T + k] - least) / (most - least || 1)) : [128, 128, 128]));
+        paint(map.canvas, T, T, (s, k) => shade(sizes[s * T + k] ? (sizes[s * T + k] - least) / (most - least || 1) : NaN));
         scale.textContent = say("page.flow.scale", { low: ten(least), high: ten(most) });
       }
       reach.hidden = !r.flow.reach;

@@ -1,7 +1,7 @@
 // Who wrote this memory: the share of every past step in the state now, along the direct path.
 
 import { S, any, card, data, el, fill, label, num, percent, run, say, set, signed, unitName, view } from "./base.js";
-import { css, ink, rgb } from "./colour.js";
+import { css, ink, tint } from "./colour.js";
 import { halfLife, ledger } from "./readings.js";
 import { valueAt } from "./ribbon.js";
 
@@ -18,7 +18,7 @@ export function ledgerView() {
     told.textContent = say("page.ledger.sum", { unit: unitName(), symbol: data.quantities[state].symbol, value: num(valueAt(state)), total: num(total), n: shares.length })
       + " " + say("page.ledger.half", { n: num(halfLife(r, S.p, S.u), 1) });
     fill(strip, steps.slice(-SHOWN).map((t, k) => {
-      const colour = rgb("h", shares[Math.max(0, steps.length - SHOWN) + k] / most);
+      const colour = tint(shares[Math.max(0, steps.length - SHOWN) + k] / most);
       return el("span.cell", { css: { background: css(colour), color: ink(colour) }, onclick: () => set({ t }) }, label(t));
     }));
     const top = Array.from(shares.keys()).sort((a, b) => Math.abs(shares[b]) - Math.abs(shares[a])).slice(0, 6);

@@ -93,8 +93,8 @@ async function mount(id) {
   if (own) document.addEventListener("keydown", (event) => {
     if (event.target === document.body) whole.dispatchEvent(new KeyboardEvent("keydown", { key: event.key, shiftKey: event.shiftKey, cancelable: true })) || event.preventDefault();
   });
-  host.dataset.ready = Math.round(performance.now());
-  set({});
+  host.compuerta = { S, data, set }; // for who drives the page from outside: a lesson, a test
+  requestAnimationFrame(() => (host.dataset.ready = Math.round(performance.now())));
 }
 
 globalThis.compuerta = { ...globalThis.compuerta, mount };

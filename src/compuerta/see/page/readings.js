@@ -9,10 +9,12 @@ export function past(r, p, t) {
   return Array.from({ length: back ? r.T - t : t + 1 }, (_, k) => (back ? r.T - 1 - k : k));
 }
 
-/** What is kept of a state, what is written, for a unit at a step: f and i·g, or z and (1 − z)·n. */
+/** What is kept of a state, what is written, for a unit at a step: f and i·g, or z and (1 − z)·n. NaN without such gates. */
 function parts(r, p, u, t) {
-  const v = (q) => r.values[q][p][t * data.H + u];
-  return r.values.f ? [v("f"), v("i") * v("g")] : [v("z"), (1 - v("z")) * v("n")];
+  const v = (q) => r.values[q]?.[p][t * data.H + u];
+  if (r.values.z) return [v("z"), (1 - v("z")) * v("n")];
+  const all = r.values.c ? 1 : v("f") + v("i"); // a MinLSTM shares itself out
+  return [v("f") / all, (v("i") * v("g")) / all];
 }
 
 /** The exact ledger c_t = (∏ f) c_0 + Σ_k (∏_{j>k} f_j) i_k g_k along the direct path, from c_0 = 0. */
