@@ -1,10 +1,10 @@
 // Two checkpoints on the same text: the same unit before and after, step under step.
 
-import { S, any, button, card, data, el, fill, label, num, run, say, set, view } from "./base.js";
-import { css, ink, rgb } from "./colour.js";
+import { S, any, button, card, data, el, num, run, say, set, view } from "./base.js";
+import { rgb } from "./colour.js";
 import { grid, paint } from "./heat.js";
 import { bits } from "./live.js";
-import { valueAt } from "./ribbon.js";
+import { strip, valueAt } from "./ribbon.js";
 
 const AROUND = 60;
 
@@ -12,21 +12,18 @@ export function compare() {
   const both = ["other", "base"].map((name) => [name, data.runs[name]]);
   if (!both[0][1]) return null;
   const told = el("p"), rows = both.map(([name, r]) => {
-    const line = el("p.ribbon.plain"), score = el("span.quiet"), { node, canvas, cross } = grid((share) => set({ u: Math.min(data.H - 1, Math.floor(share * data.H)) }));
+    const line = strip(), score = el("span.quiet"), { node, canvas, cross } = grid((share) => set({ u: Math.min(data.H - 1, Math.floor(share * data.H)) }));
     node.style.height = `${Math.max(40, Math.min(180, data.H * 8))}px`;
     view((changed) => {
       if (any(changed, "t", "q", "u", "p", "rev")) {
         const from = Math.max(0, Math.min(S.t - AROUND / 2, r.T - AROUND));
-        fill(line, Array.from({ length: Math.min(AROUND, r.T - from) }, (_, k) => {
-          const colour = rgb(S.q, valueAt(S.q, from + k, S.u, S.p, r));
-          return el("span.cell", { class: from + k === S.t ? "cell now" : "cell", css: { background: css(colour), color: ink(colour) } }, label(from + k, r));
-        }));
+        line.show(Array.from({ length: Math.min(AROUND, r.T - from) }, (_, k) => from + k), (k) => rgb(S.q, valueAt(S.q, from + k, S.u, S.p, r)), r);
       }
       if (any(changed, "q", "p", "rev")) paint(canvas, data.H, r.T, (u, t) => rgb(S.q, r.values[S.q][S.p][t * data.H + u]));
       if (any(changed, "rev")) score.textContent = r.probabilities ? say("page.compare.bits", { bits: num(bits(r)) }) : "";
       cross([S.u / data.H, 1 / data.H]);
     });
-    return el("div", el("h3", r.label || say(`page.compare.${name}`)), score, line, node);
+    return el("div", el("h3", r.label || say(`page.compare.${name}`)), score, line.node, node);
   });
   view((changed) => {
     if (!any(changed, "q", "p", "rev", "t", "u")) return;

@@ -1,14 +1,14 @@
 // Who wrote this memory: the share of every past step in the state now, along the direct path.
 
-import { S, any, card, data, el, fill, label, num, percent, run, say, set, signed, unitName, view } from "./base.js";
-import { css, ink, tint } from "./colour.js";
+import { S, any, card, data, el, fill, label, num, percent, run, say, signed, unitName, view } from "./base.js";
+import { tint } from "./colour.js";
 import { halfLife, ledger } from "./readings.js";
-import { valueAt } from "./ribbon.js";
+import { strip, valueAt } from "./ribbon.js";
 
 const SHOWN = 90;
 
 export function ledgerView() {
-  const told = el("p.story"), strip = el("p.ribbon.plain", { "aria-hidden": "true" }), body = el("tbody"), note = el("p.quiet");
+  const told = el("p.story"), line = strip(), body = el("tbody"), note = el("p.quiet");
   const table = el("table", el("thead", el("tr", ["page.step", "page.token", "page.share", "page.part"].map((k) => el("th", { scope: "col" }, say(k))))), body);
   view((changed) => {
     if (!any(changed, "t", "u", "p", "shown", "rev")) return;
@@ -17,13 +17,10 @@ export function ledgerView() {
     const most = shares.reduce((a, v) => Math.max(a, Math.abs(v)), 1e-12);
     told.textContent = say("page.ledger.sum", { unit: unitName(), symbol: data.quantities[state].symbol, value: num(valueAt(state)), total: num(total), n: shares.length })
       + " " + say("page.ledger.half", { n: num(halfLife(r, S.p, S.u), 1) });
-    fill(strip, steps.slice(-SHOWN).map((t, k) => {
-      const colour = tint(shares[Math.max(0, steps.length - SHOWN) + k] / most);
-      return el("span.cell", { css: { background: css(colour), color: ink(colour) }, onclick: () => set({ t }) }, label(t));
-    }));
+    line.show(steps.slice(-SHOWN), (k) => tint(shares[Math.max(0, steps.length - SHOWN) + k] / most));
     const top = Array.from(shares.keys()).sort((a, b) => Math.abs(shares[b]) - Math.abs(shares[a])).slice(0, 6);
     fill(body, top.map((k) => el("tr", el("td.n", steps[k] + 1), el("td", el("code", label(steps[k]))), el("td.n", signed(shares[k])), el("td.n", percent(Math.abs(shares[k]) / all)))));
     note.textContent = say("page.ledger.scale", { limit: num(most) });
   });
-  return card("ledger", told, strip, note, el("div.scroll", table), el("p.quiet", say("page.ledger.direct")));
+  return card("ledger", told, line.node, note, el("div.scroll", table), el("p.quiet", say("page.ledger.direct")));
 }

@@ -14,11 +14,11 @@ export function encode(text) {
 }
 
 /** Run the model over inputs with what is forced, as a run like the stored ones. */
-export function freeRun(inputs, clamps) {
-  const from = data.runs.base, r = { ...forward(data.model, inputs, clamps), inputs, model: data.model, series: from.series };
+export function freeRun(inputs, clamps, before = null) {
+  const from = data.runs.base, r = { ...forward(data.model, inputs, clamps, null, before), inputs, clamps, model: data.model, series: from.series };
   if (data.vocabulary) r.ids = inputs;
   else if (data.output) {
-    const said = outputs(data.model, r.last.at(-1).h);
+    const said = outputs(data.model, r.runner.state.at(-1).h);
     r.forecast = said.map((v, k) => { const z = data.output.base[k] + data.output.scale * (v + data.output.skip[k]); return data.output.log ? Math.exp(z) : z; });
   }
   return r;
@@ -28,7 +28,8 @@ export const bits = (r) => average(surprise(r, data.vocabulary.length));
 
 /** Show the live run of `inputs` under what is forced now. */
 export function showLive(inputs, clamps = S.clamps) {
-  data.runs.live = freeRun(inputs, clamps);
+  const last = data.runs.live, more = last?.ids && last.clamps === clamps && last.T <= inputs.length && last.ids.every((id, t) => id === inputs[t]);
+  data.runs.live = freeRun(inputs, clamps, more ? last : null);
   set({ clamps, shown: "live", rev: S.rev + 1 });
 }
 

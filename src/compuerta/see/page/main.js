@@ -41,8 +41,9 @@ const rows = (flat, T) => Array.from({ length: T }, (_, t) => flat.subarray((t *
 function limits() {
   for (const q of Object.keys(data.quantities)) {
     let most = 0;
-    for (const r of Object.values(data.runs)) for (const values of r.values[q]) for (const v of values) {
-      if (Math.abs(v) > most && Number.isFinite(v)) most = Math.abs(v);
+    for (const r of Object.values(data.runs)) for (const values of r.values[q]) for (let k = 0; k < values.length; k++) {
+      const v = Math.abs(values[k]);
+      if (v > most && v < Infinity) most = v;
     }
     const step = 10 ** Math.floor(Math.log10(most || 1)) / 10;
     data.limits[q] = Math.ceil((most || 1) / step) * step;

@@ -50,6 +50,23 @@ function best(r, t) {
   return k - t * V;
 }
 
+/** A line of characters whose cells are kept and only coloured anew: `show(steps, colour of k, run)`. */
+export function strip() {
+  const node = el("p.ribbon.plain", { "aria-hidden": "true", onclick: ({ target }) => target.dataset.t && set({ t: +target.dataset.t }) });
+  const show = (steps, colour, r = run()) => {
+    while (node.childElementCount > steps.length) node.lastChild.remove();
+    while (node.childElementCount < steps.length) node.append(el("span.cell"));
+    steps.forEach((t, k) => {
+      const cell = node.children[k], tone = colour(k);
+      cell.textContent = label(t, r);
+      cell.dataset.t = t;
+      cell.classList.toggle("now", t === S.t);
+      Object.assign(cell.style, { background: css(tone), color: ink(tone) });
+    });
+  };
+  return { node, show };
+}
+
 /** The text, one cell a character: above the character, below it what the model thought likeliest to come next. */
 function textRibbon() {
   const node = overTime(el("div.ribbon"), say("page.ribbon.title"));
