@@ -86,3 +86,7 @@ class FileFormatError(CompuertaError, ValueError):
 
 class NotFittedError(CompuertaError, ValueError, AttributeError):
     """A task was asked to predict before it was fitted."""
+
+
+class MissingExtraError(CompuertaError, ImportError):
+    """A package that an extra of compuerta installs is needed and not there."""

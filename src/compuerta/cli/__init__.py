@@ -66,6 +66,7 @@ COMMANDS = MappingProxyType(
         "generate": "generate",
         "forecast": "forecast",
         "evaluate": "evaluate",
+        "look": "look",
         "info": "info",
         "bench": "bench",
     }

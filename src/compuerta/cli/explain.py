@@ -19,46 +19,63 @@ def make(t: Texts) -> click.Command:
         argument("model", FILE, required=False),
         option("--text", default=""),
         option("--unit", type=IntRange(1, 1_000_000)),
+        option("--layer", type=IntRange(1, 1_000)),
+        option("--step", type=IntRange(1, 1_000_000)),
         option("--seed", type=IntRange(0, 2**32 - 1), default=42),
         option("--input-size", type=IntRange(1, 1000), default=4),
         option("--hidden-size", type=IntRange(1, 1000), default=3),
         flag("--json"),
     )
     def explain(
-        model: Path | None, text: str, unit: int | None, seed: int, input_size: int, hidden_size: int, json: bool
-    ) -> None:
+        model: Path | None, text: str, unit: int | None, layer: int | None, step: int | None, seed: int,
+        input_size: int, hidden_size: int, json: bool,
+    ) -> None:  # fmt: skip
         if model is not None:
-            _model(t, model, text, unit, json)
+            _model(t, model, text, unit, layer or 1, step, json)
             return
-        if text or unit is not None:
-            raise Refused("cli.explain.needs_model", option="--text" if text else "--unit")
+        for name, value in (("--text", text or None), ("--unit", unit), ("--layer", layer), ("--step", step)):
+            if value is not None:
+                raise Refused("cli.explain.needs_model", option=name)
         from ..see.explain import drawn_step, explain_step, numbers
 
-        step = drawn_step(seed, input_size, hidden_size)
+        drawn = drawn_step(seed, input_size, hidden_size)
         if json:
-            out_json({"seed": seed, "input_size": input_size, "hidden_size": hidden_size, **numbers(step)})
+            out_json({"seed": seed, "input_size": input_size, "hidden_size": hidden_size, **numbers(drawn)})
         else:
-            out(explain_step(step, t.lang, origin=t("cli.explain.origin", seed=seed), paint=painter()))
+            out(explain_step(drawn, t.lang, origin=t("cli.explain.origin", seed=seed), paint=painter()))
             out("\n" + t("cli.explain.next", seed=(seed + 1) % 2**32))
 
     return explain
 
 
-def _model(t: Texts, model: Path, text: str, unit: int | None, json: bool) -> None:
-    """Show the gates of one unit of a person's own model along a text."""
-    from ..see.explain import gate_table
+def _model(t: Texts, model: Path, text: str, unit: int | None, layer: int, step: int | None, json: bool) -> None:
+    """Show the gates of one unit of a person's own model along a text, or one step of it in full."""
+    from ..see.explain import explain_step, gate_table, numbers, traced_step
+    from ..see.ribbon import cell
     from ..tasks import LanguageModel
-    from .models import open_model, unit_gates
+    from .models import model_trace, open_model, unit_gates
 
     if not text:
         raise Refused("cli.explain.needs_text", option="--text")
     task = open_model(model, LanguageModel)
+    if layer > task.num_layers:
+        raise Refused("cli.look.no_layer", option="--layer", layers=task.num_layers, got=layer)
     units = task.hidden_size
     if unit is not None and unit > units:
         raise Refused("cli.explain.no_unit", option="--unit", units=units, got=unit)
-    gates, chosen = unit_gates(task, text, None if unit is None else unit - 1)
+    if step is not None:
+        if step > len(text):
+            raise Refused("cli.explain.no_step", option="--step", steps=len(text), got=step)
+        taken = traced_step(model_trace(task, text), step - 1, None if unit is None else unit - 1, layer - 1)
+        if json:
+            out_json({"text": text, "step": step, "layer": layer, "unit": unit, **numbers(taken)})
+            return
+        origin = t("cli.explain.own", char=cell(text[step - 1])[0], step=step, layer=layer, text=clean(text))
+        out(explain_step(taken, t.lang, origin=origin, paint=painter()))
+        return
+    gates, chosen = unit_gates(task, text, None if unit is None else unit - 1, layer - 1)
     if json:
-        out_json({"text": text, "unit": chosen + 1, "gates": gates})
+        out_json({"text": text, "layer": layer, "unit": chosen + 1, "gates": gates})
         return
     out(painter()(t("cli.demo.gates", unit=chosen + 1, units=units, word=clean(text)), "title"))
     out(gate_table(list(text), gates, t.lang))

@@ -24,6 +24,7 @@ def make(t: Texts) -> click.Command:
         option("--horizon", type=IntRange(1, 100_000)),
         option("--level", type=FloatRange(0, 100, open_low=True, open_high=True), multiple=True),
         option("--column"),
+        option("--plot", type=FILE),
         flag("--csv"),
         flag("--json"),
     )
@@ -33,6 +34,7 @@ def make(t: Texts) -> click.Command:
         horizon: int | None,
         level: tuple[float, ...],
         column: str | None,
+        plot: Path | None,
         csv: bool,
         json: bool,
     ) -> None:
@@ -41,13 +43,17 @@ def make(t: Texts) -> click.Command:
         from ..data import read_series
         from ..see.chart import series_chart
         from ..tasks import Forecaster
-        from .models import open_model
+        from .models import open_model, picture
         from .report import backtest_lines, decimals
 
+        drawing = picture(plot)
         task = open_model(model, Forecaster)
         series = read_series(file, column) if file is not None else task.series_
         made = task.predict(horizon, level or (80, 95), series=series if file is not None else None)
         h = len(made.mean)
+        if drawing is not None:
+            drawing.forecast(series, made, t.lang)
+            log(t("cli.look.wrote", file=clean(str(plot))))
         steps = [series.label(d) for d in made.dates] if made.dates is not None else [str(k + 1) for k in range(h)]
         if json:
             out_json({

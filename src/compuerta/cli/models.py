@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import Phrase, SettingError
-from .base import Texts
+from ..texts import say
+from .base import Refused, Texts
+from .output import clean
 
 if TYPE_CHECKING:
     from ..training import Callback
@@ -49,20 +51,83 @@ def bars(t: Texts) -> Callable[[str], Sequence[Callback]]:
     return bar
 
 
-def unit_gates(model: Any, text: str, unit: int | None = None) -> tuple[dict[str, Any], int]:
-    """Return the gates of one unit of a language model along ``text``, and which unit (from 0).
+class Picture:
+    """A picture that will be written, of which it is already known that it can be."""
 
-    Without ``unit`` it is the one whose memory and whose keeping of it move most. The first recurrent layer is read;
-    a line break goes before the text where the model knows one, as at a line's beginning.
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def forecast(self, series: Any, made: Any, lang: str) -> None:
+        """Draw a forecast."""
+        from ..see import plots
+
+        labels = None
+        if series.dates is not None and made.dates is not None:
+            labels = [series.label(d) for d in (*series.dates, *made.dates)]
+        plots.write(
+            plots.forecast(series.values, made.mean, made.lower, made.upper, naive=made.seasonal_naive, labels=labels,
+                           name=series.name, lang=lang),
+            self.path,
+        )  # fmt: skip
+
+    def training(self, report: dict[str, Any], lang: str) -> None:
+        """Draw the training curve of a language model, in bits per character."""
+        from ..see import plots
+        from ..tasks.language_model import LN2
+
+        drawn = plots.training(
+            report["losses"], report["updates"], report["validations"], scale=1 / LN2,
+            unit=say("plot.bits", lang), lang=lang,
+        )  # fmt: skip
+        plots.write(drawn, self.path)
+
+
+def picture(path: Path | None) -> Picture | None:
+    """Return what will draw to ``path``; None for None.
+
+    Raises:
+        Refused: the name ends in neither .png nor .svg.
+        MissingExtraError, SettingError, OSError: there is no matplotlib, or the file could not be written.
     """
-    import numpy as np
+    if path is None:
+        return None
+    from .. import files
+    from ..see import plots
 
+    if path.suffix.lower() not in (".png", ".svg"):
+        raise Refused("cli.look.output_kind", option="--plot", known=".png, .svg", got=clean(path.name))
+    plots.figure()
+    files.check_writable(path)
+    return Picture(path)
+
+
+def model_trace(model: Any, text: str) -> Any:
+    """Return the trace of a language model along ``text``.
+
+    A line break goes before the text where the model knows one, as at a line's beginning; it is left out of the trace.
+    """
     model.vocabulary_.encode(text)  # alone, so that an error names the place in the text as it was given
     before = "\n" if "\n" in model.vocabulary_ else ""
-    trace = model.trace(before + text)
-    keys = ("f", "i", "g", "o", "c", "h") if "f" in trace.names else ("r", "z", "n", "h")
-    every = {key: trace[key, 0][0, len(before) :] for key in keys}
-    keeps, holds = (every["f"], every["c"]) if "f" in every else (every["z"], every["h"])
-    if unit is None:
-        unit = int(np.argmax(np.ptp(keeps, axis=0) * np.ptp(holds, axis=0)))
-    return {key: values[:, unit] for key, values in every.items()}, unit
+    return model.trace(before + text).select(steps=slice(len(before), None))
+
+
+def liveliest(trace: Any, layer: int) -> int:
+    """Return the unit whose memory and whose keeping of it move most along a trace, as its place."""
+    import numpy as np
+
+    names = trace.names_of(layer)
+    keeps = trace["f" if "f" in names else "z", layer][0]
+    holds = trace["c" if "c" in names else "h", layer][0]
+    return int(np.argmax(np.nan_to_num(np.ptp(keeps, axis=0) * np.ptp(holds, axis=0))))
+
+
+def unit_gates(model: Any, text: str, unit: int | None = None, layer: int = 0) -> tuple[dict[str, Any], int]:
+    """Return the gates of one unit of a language model along ``text``, and which unit (from 0).
+
+    Without ``unit`` it is the one whose memory and whose keeping of it move most.
+    """
+    trace = model_trace(model, text)
+    unit = liveliest(trace, layer) if unit is None else unit
+    names = trace.names_of(layer)
+    keys = [key for key in ("f", "i", "g", "o", "c", "r", "z", "n", "h") if key in names]
+    return {key: trace[key, layer][0, :, unit] for key in keys}, unit

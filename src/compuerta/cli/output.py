@@ -92,14 +92,23 @@ STYLES: dict[str, dict[str, Any]] = {
 }
 
 
+def colours(stream: TextIO | None = None) -> int:
+    """Return how many colours a stream (stdout if not given) shows: 0, 256 or 2**24.
+
+    None where nobody reads it directly, where ``NO_COLOR`` is set or ``TERM`` is ``dumb``.
+    """
+    stream = stream or sys.stdout
+    if not is_terminal(stream) or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+        return 0
+    return 2**24 if os.environ.get("COLORTERM") in ("truecolor", "24bit") else 256
+
+
 def painter(stream: TextIO | None = None) -> Callable[[str, str], str]:
     """Return ``paint(text, style)`` for a stream (stdout if not given).
 
     It colours on a terminal only, and never where ``NO_COLOR`` is set or ``TERM`` is ``dumb``.
     """
-    stream = stream or sys.stdout
-    colour = is_terminal(stream) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-    return (lambda text, style: click.style(text, **STYLES[style])) if colour else (lambda text, style: text)
+    return (lambda text, style: click.style(text, **STYLES[style])) if colours(stream) else (lambda text, style: text)
 
 
 def is_terminal(stream: TextIO | None) -> bool:

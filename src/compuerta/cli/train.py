@@ -12,7 +12,7 @@ import click
 
 from ..texts import grouped, percent
 from .base import FILE, Choice, FloatRange, IntRange, Refused, Texts, argument, command, flag, option
-from .models import bars
+from .models import bars, picture
 from .output import clean, log, out, out_json
 from .report import backtest_lines, language_lines, lstm_wins
 
@@ -53,11 +53,16 @@ def make(t: Texts) -> click.Command:
         option("--window", type=IntRange(2, 100_000)),
         option("--origins", type=IntRange(0, 10_000)),
         option("--seed", type=IntRange(0, 2**32 - 1), default=0),
+        option("--plot", type=FILE),
         flag("--resume"),
         flag("--json"),
     )
-    def train(file: Path, output: Path | None, task: str | None, json: bool, **given: Any) -> None:
+    def train(
+        file: Path, output: Path | None, task: str | None, plot: Path | None, json: bool, **given: Any
+    ) -> None:  # fmt: skip
         from ..data import looks_like_series
+
+        drawing = picture(plot)
 
         if task is None:
             table = looks_like_series(file) or file.suffix.lower() in (".csv", ".tsv")
@@ -69,7 +74,13 @@ def make(t: Texts) -> click.Command:
         output = output if output is not None else Path(Path(file).stem + ".safetensors")
         _writable(file, output, task)
         settings = {name: value for name, value in given.items() if value is not None and name not in foreign}
-        (_train_text if task == "text" else _train_series)(t, file, output, settings, json)
+        model = (_train_text if task == "text" else _train_series)(t, file, output, settings, json)
+        if drawing is not None:
+            if task == "text":
+                drawing.training(model.report_, t.lang)
+            else:
+                drawing.forecast(model.series_, model.predict(), t.lang)
+            log(t("cli.look.wrote", file=clean(str(plot))))
 
     return train
 
@@ -88,7 +99,7 @@ def _writable(file: Path, output: Path, task: str) -> None:
         files.check_writable(path)
 
 
-def _train_text(t: Texts, file: Path, output: Path, settings: dict[str, Any], json: bool) -> None:
+def _train_text(t: Texts, file: Path, output: Path, settings: dict[str, Any], json: bool) -> Any:
     from ..data import read_text
     from ..interop import save
     from ..tasks import LanguageModel
@@ -126,13 +137,14 @@ def _train_text(t: Texts, file: Path, output: Path, settings: dict[str, Any], js
     checkpoint.unlink(missing_ok=True)
     if json:
         out_json({"model": output, "task": "text", **model.report_, "losses": model.report_["losses"][-1:]})
-        return
+        return model
     for line in language_lines(t, model.report_):
         out(line)
     _done(t, output, _command("generate", output))
+    return model
 
 
-def _train_series(t: Texts, file: Path, output: Path, settings: dict[str, Any], json: bool) -> None:
+def _train_series(t: Texts, file: Path, output: Path, settings: dict[str, Any], json: bool) -> Any:
     from ..data import read_series
     from ..interop import save
     from ..tasks import Forecaster
@@ -150,10 +162,11 @@ def _train_series(t: Texts, file: Path, output: Path, settings: dict[str, Any], 
     save(model, output)
     if json:
         out_json({"model": output, "task": "series", **model.report_})
-        return
+        return model
     for line in backtest_lines(t, model.report_):
         out(line)
     _done(t, output, _command("forecast", output) if lstm_wins(model.report_) else "")
+    return model
 
 
 def _command(name: str, output: Path) -> str:

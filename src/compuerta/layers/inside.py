@@ -263,6 +263,11 @@ class Run:
         stack, k = self.places[layer]
         return stack.read(key, k, direction)
 
+    def inputs(self, layer: int) -> Array:
+        """Return what a layer read, (N, T, F) or (N, T)."""
+        stack, k = self.places[layer]
+        return stack.inputs(k)
+
     def initial(self, part: str, layer: int, direction: int) -> Array:
         """Return one part of the state that a layer started from, (N, H). KeyError: there is none such."""
         stack, k = self.places[layer]

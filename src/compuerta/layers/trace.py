@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -28,6 +28,9 @@ class Source(Protocol):
 
     def initial(self, part: str, layer: int, direction: int) -> Array:
         """Return one part of the state that a layer started from, (N, H). KeyError: there is none such."""
+
+    def inputs(self, layer: int) -> Array:
+        """Return what a layer read, (N, T, F) or (N, T). KeyError: that is not known."""
 
 
 class Trace(Mapping[Any, Array]):
@@ -123,6 +126,14 @@ class Trace(Mapping[Any, Array]):
         if not 0 <= direction < self.directions_of(layer):
             raise KeyError(f"{key!r}: layer {layer} reads in {self.directions_of(layer)} direction(s)")
         return self._source.read(name, int(layer), int(direction))
+
+    def inputs(self, layer: int) -> Array:
+        """Return what a layer read, (N, T, F), or (N, T) token ids.
+
+        Raises:
+            KeyError: the trace was loaded, cut down to some units or is one of gradients, and does not know.
+        """
+        return self._source.inputs(layer)
 
     def initial(self, part: str, layer: int, direction: int = 0) -> Array:
         """Return ``h`` or ``c`` as a layer held it before the first step that it read, (N, H).
@@ -293,6 +304,50 @@ class Trace(Mapping[Any, Array]):
         except SettingError as error:
             return f"<p>{escape(str(error))}</p><pre>{escape(repr(self))}</pre>"
 
+    # ---- in words and in pictures -----------------------------------------------------------------------------------
+
+    def explain(self, t: int, unit: int | None = None, layer: int = 0, *, row: int = 0, lang: str | None = None) -> str:
+        """Explain one step of an LSTM with these very numbers, in ``lang``.
+
+        Args:
+            t: the step, by its place in the trace. unit: one unit alone, by its place; all of the layer if None.
+            layer, row: of which layer and row.
+
+        Raises:
+            SettingError: the layer is no LSTM, the step is not there, or what the layer read is not known.
+            NonFiniteError: a value is NaN or infinite.
+
+        >>> import numpy as np, compuerta
+        >>> _, trace = compuerta.LSTM(2, 3, rng=0).trace(np.ones((5, 2)))
+        >>> print(trace.explain(4, unit=1, lang="en"))  # doctest: +ELLIPSIS
+        One step of an LSTM with 2 inputs and 1 unit
+        ...
+        """
+        from ..see.explain import explain_step, traced_step
+
+        return explain_step(traced_step(self, t, unit, layer, row), lang)
+
+    def plot(self, view: str = "gates", **options: Any) -> Any:
+        """Draw one view with matplotlib and return its axes: a function of :mod:`compuerta.see.plots`.
+
+        Args:
+            view: "gates", "unit", "saturation", "ledger", "flow", "connectivity", or "overview" for a whole figure.
+            options: of that function, ``ax`` and ``lang`` among them.
+
+        Raises:
+            SettingError: there is no such view.
+            MissingExtraError: matplotlib is not installed.
+        """
+        from ..see import plots
+
+        views: dict[str, Callable[..., Any]] = {
+            "gates": plots.gates, "unit": plots.unit, "saturation": plots.saturation_scatter, "ledger": plots.ledger,
+            "flow": plots.flow, "connectivity": plots.connectivity, "overview": plots.overview,
+        }  # fmt: skip
+        if view not in views:
+            raise SettingError("error.choice", name="view", known=", ".join(views), got=repr(view))
+        return views[view](self, **options)
+
     # ---- one file ---------------------------------------------------------------------------------------------------
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -389,6 +444,9 @@ class _Stored:
     def initial(self, part: str, layer: int, direction: int) -> Array:
         return self._found[f"initial_{part}", layer, direction][:, 0]
 
+    def inputs(self, layer: int) -> Array:
+        raise KeyError("inputs")
+
 
 class _Selected:
     """Some rows, steps and units of another trace."""
@@ -417,6 +475,12 @@ class _Selected:
             inside = np.full(len(values), True) if lengths is None else lengths > last + 1
             before = np.where(inside[:, None], values[:, last + 1], before)
         return np.ascontiguousarray(before[self.rows][:, units])
+
+    def inputs(self, layer: int) -> Array:
+        if self.units is not None:
+            raise KeyError("inputs")
+        whole = self.of.inputs(layer)
+        return np.ascontiguousarray(whole[self.rows][:, self.steps])
 
 
 def _pick(which: Any, size: int, argument: str) -> NDArray[np.intp]:

@@ -16,15 +16,18 @@ from __future__ import annotations
 import textwrap
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .. import checks, textbook
-from ..errors import ShapeError
+from ..errors import SettingError, ShapeError
 from ..gates import GRU, LSTM, Quantity
 from ..texts import say
+
+if TYPE_CHECKING:
+    from ..layers import Trace
 
 Array = NDArray[Any]
 Paint = Callable[[str, str], str]
@@ -58,6 +61,36 @@ def drawn_step(seed: int, input_size: int, hidden_size: int) -> dict[str, Array]
         setattr(cell, "W" + k, rand(hidden_size, hidden_size + input_size))
         setattr(cell, "b" + k, rand(hidden_size, 1))
     return cell.step(x, h, C)
+
+
+def traced_step(trace: Trace, t: int, unit: int | None = None, layer: int = 0, row: int = 0) -> dict[str, Array]:
+    """Return one step of a trace under the names of the textbook's, for :func:`explain_step`.
+
+    With ``unit``, of that unit alone; what it reads stays whole.
+
+    Raises:
+        SettingError: the layer is no LSTM or its inputs are not known, or there is no such step, unit, layer or row.
+    """
+    for what, got, count in (("layer", layer, trace.layers), ("row", row, trace.shape[0]), ("step", t, trace.shape[1])):
+        if not 0 <= got < count:
+            raise SettingError("error.reading_place", what=what, got=got, count=count)
+    if not set(STEP_KEYS) <= set(trace.names_of(layer)):
+        raise SettingError("error.explain_kind", got=" ".join(trace.names_of(layer)))
+    units = trace["c", layer].shape[2]
+    if unit is not None and not 0 <= unit < units:
+        raise SettingError("error.reading_place", what="unit", got=unit, count=units)
+    try:
+        x = trace.inputs(layer)[row, t]
+    except KeyError:
+        raise SettingError("error.explain_inputs") from None
+    which = slice(None) if unit is None else slice(unit, unit + 1)
+    before = {key: trace[key, layer][row, t - 1] if t else trace.initial(key, layer)[row] for key in ("h", "c")}
+    step = {name: trace[key, layer][row, t][which] for key, name in STEP_KEYS.items()}
+    x = np.atleast_1d(x).astype(step["C"].dtype)
+    return {
+        "x": x, "h_prev": before["h"], "C_prev": before["c"][which], "concat": np.concatenate((before["h"], x)),
+        **step, "tanh_C": np.tanh(step["C"]),
+    }  # fmt: skip
 
 
 def numbers(step: Mapping[str, Array]) -> dict[str, list[float]]:

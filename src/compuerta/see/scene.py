@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from .. import gates
 from ..activations import softmax
 from ..errors import SettingError
-from ..layers import GRU, LSTM, Dense, Dropout, Embedding, Recurrent, Trace
+from ..layers import GRU, LSTM, Dense, Dropout, Embedding, Last, Recurrent, Trace
 from ..tasks import Forecaster, LanguageModel
 from .reach import reach
 
@@ -47,6 +47,7 @@ class Scene:
             :func:`~compuerta.see.reach.reach`.
         flow_of: what that is the gradient of: "loss", "forecast" or "output".
         output: how a forecast comes of the model's output, or None.
+        start: the "unit", "place" and "key" that the page opens with; if None, the unit that moves most.
     """
 
     title: str
@@ -64,6 +65,7 @@ class Scene:
     flow: dict[str, Array] = field(default_factory=dict)
     flow_of: str = ""
     output: dict[str, Any] | None = None
+    start: dict[str, Any] | None = None
 
     @property
     def steps(self) -> int:
@@ -113,7 +115,7 @@ class Scene:
             "flowOf": self.flow_of,
             "reach": list(DECADES),
             "output": self.output,
-            "start": {"unit": self._liveliest(), "place": 0},
+            "start": self.start or {"unit": self._liveliest(), "place": 0},
         }
 
     def _liveliest(self) -> int:
@@ -230,7 +232,7 @@ def _first_line(text: str | None) -> str:
 
 def _add_model(scene: Scene, trace: Trace, row: int, stop: int) -> None:
     """Add the weights and the inputs, where what was traced is an embedding or none, plain layers and a linear one."""
-    nodes = [node for node in getattr(trace._source, "nodes", []) if not isinstance(node.layer, Dropout)]
+    nodes = [node for node in getattr(trace._source, "nodes", []) if not isinstance(node.layer, Dropout | Last)]
     first = nodes.pop(0) if nodes and isinstance(nodes[0].layer, Embedding) else None
     if not nodes or not isinstance(nodes[0].layer, Recurrent):
         scene.plain = scene.plain and not nodes
@@ -291,8 +293,10 @@ def _add_flow(scene: Scene, trace: Trace, row: int, stop: int, dy: Array | None)
             scene.flow["d" + q] = np.stack(each).astype(np.float32)
     if scene.model is not None and scene.cell == "lstm" and stop <= _MOST_MAPPED:
         top = scene.model["layers"] - 1
-        dh = dy if "w" not in scene.weights or dy.shape[-1] == scene.hidden else dy @ scene.weights["w"]
-        size = reach({q: v[top] for q, v in scene.values.items()}, scene.weights[f"wh{top}"], dh[row, :stop])
+        given = dy[row] @ scene.weights["w"] if "w" in scene.weights else dy[row]
+        dh = np.zeros((stop, len(scene.units)), given.dtype)
+        dh[max(0, stop - len(given)) :] = given[:stop]  # where only the last step has an output, it is the last
+        size = reach({q: v[top] for q, v in scene.values.items()}, scene.weights[f"wh{top}"], dh)
         scene.flow["dreach"] = in_decades(size)
 
 

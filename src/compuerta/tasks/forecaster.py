@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from .. import checks
 from ..data import Series
 from ..errors import DataError, FileFormatError, Phrase, SettingError
-from ..layers import LSTM, Blank, Dense, Dropout, Last, Layer, Parameters, Sequential
+from ..layers import LSTM, Blank, Dense, Dropout, Last, Layer, Parameters, Sequential, Trace
 from ..training import AdamW, Callback, EarlyStopping, Shuffled, Trainer, absolute_error
 from .base import Array, Task, fill
 from .windows import CHANNELS, View, estimate_period, seasonal_naive, seasonal_scale
@@ -347,6 +347,37 @@ class Forecaster(Task):
         each = [v.forecasts(z, origin, net(_single(v.inputs(z, origin, phase)))[:, 0])[0] for v, net in self.members_]
         mean: Array = np.mean(each, axis=0)
         return mean
+
+    def trace(self, *, member: int = 0, series: Series | ArrayLike | None = None) -> Trace:
+        """Return every gate of one of the networks while it reads its window, the end of the series: (1, W, H).
+
+        ``trace.values_in`` are the values of the series in the window, ``trace.labels`` their dates or places; ``y`` is
+        what the LSTM adds to the linear part of the forecast, in the network's own units.
+
+        Args:
+            member: which network, from 0; they take turns in what they see, see :mod:`compuerta.tasks.windows`.
+            series: read the end of this one in place of the one it learnt from.
+
+        Raises:
+            NotFittedError, SettingError, DataError: as in :meth:`predict`, or there is no such member.
+        """
+        self._check_fitted("members_")
+        if not 0 <= checks.count(member, "member", low=0) < len(self.members_):
+            raise SettingError("error.no_member", got=member, count=len(self.members_))
+        past = self.series_ if series is None else _series(series)
+        view, network = self.members_[member]
+        if len(past.values) < view.reach:
+            raise DataError("error.series_too_short_to_forecast", got=len(past.values), expected=view.reach)
+        origin = np.array([len(past.values) - 1])
+        inputs = view.inputs(self._forward(past.values), origin, _phase(self.series_, past))
+        _, trace = network.core.trace(_single(inputs))
+        trace.values_in = past.values[-view.window :]
+        first = len(past.values) - view.window
+        dates = past.dates
+        trace.labels = [
+            past.label(dates[k]) if dates is not None else str(k + 1) for k in range(first, len(past.values))
+        ]
+        return trace
 
     def backtest(
         self,

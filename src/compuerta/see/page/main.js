@@ -59,7 +59,8 @@ async function mount(id) {
   data.model = load(file.model, arrays, "");
   for (const meta of file.runs) data.runs[meta.name] = storedRun(meta, arrays, meta.name === "other" ? load(file.other, arrays, "other.") : data.model);
   limits();
-  Object.assign(S, { rev: 0, q: data.quantities.c ? "c" : "h", u: file.about.start?.unit ?? 0, p: file.about.start?.place ?? 0 });
+  const { unit, place, key } = file.about.start;
+  Object.assign(S, { rev: 0, u: unit, p: place, q: data.quantities[key] ? key : data.quantities.c ? "c" : "h" });
   speak(file.texts, file.lang);
   const root = host.attachShadow({ mode: "open" });
   const sheet = new CSSStyleSheet();

@@ -1,0 +1,302 @@
+"""``compuerta look``: a text coloured by what a unit does along it, and what the unit is like; or pictures of it."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .base import FILE, IntRange, Refused, Texts, argument, command, flag, option
+from .output import clean, colours, log, out, out_json, out_wrapped, painter
+
+if TYPE_CHECKING:
+    from ..layers import Trace
+    from ..see.search import Cost, Search
+
+#: Characters that are read at most, and verdicts and writers that are told.
+MOST, TOLD = 5_000, 5
+#: What writes a file, by how its name ends: (t, model, trace, what, path).
+Writer = Callable[[Texts, Any, "Trace", "What", Path], None]
+
+
+class What:
+    """What is looked at: a quantity, a layer and a unit, all as the trace numbers them."""
+
+    def __init__(self, trace: Trace, key: str, layer: int, unit: int) -> None:
+        self.key, self.layer, self.unit = key, layer, unit
+        self.values = trace[key, layer][0, :, unit]
+
+    def told(self) -> dict[str, Any]:
+        """Return it for JSON, counted from 1 as people do."""
+        return {"gate": self.key, "layer": self.layer + 1, "unit": self.unit + 1}
+
+
+def make(t: Texts) -> click.Command:
+    """Return the command ``look``."""
+
+    @command(
+        t,
+        "look",
+        argument("model", FILE),
+        option("--text"),
+        option("--file", type=FILE),
+        option("--unit", type=IntRange(1, 1_000_000)),
+        option("--layer", type=IntRange(1, 1_000), default=1),
+        option("--gate"),
+        option("--find"),
+        option("-o", "--output", type=FILE),
+        flag("--json"),
+    )
+    def look(
+        model: Path, text: str | None, file: Path | None, unit: int | None, layer: int, gate: str | None,
+        find: str | None, output: Path | None, json: bool,
+    ) -> None:  # fmt: skip
+        from .models import open_model
+
+        writer = None if output is None else _writer(output)
+        if text is not None and file is not None:
+            raise Refused("cli.look.text_and_file", option="--file")
+        task = open_model(model, _looked_at())
+        trace = _trace(t, task, text, file, find)
+        if layer > trace.layers:
+            raise Refused("cli.look.no_layer", option="--layer", layers=trace.layers, got=layer)
+        found, cost = (None, None) if find is None else _find(task, trace, find)
+        what = _what(trace, found, gate, layer - 1, unit)
+        if output is not None and writer is not None:
+            writer(t, task, trace, what, output)
+            log(t("cli.look.wrote", file=clean(str(output))))
+            if not json:
+                return
+        if json:
+            out_json(_as_json(t, trace, what, find, found, cost))
+            return
+        if found is not None and cost is not None:
+            _tell_search(t, str(find), found, cost)
+        _tell(t, trace, what)
+
+    return look
+
+
+def _looked_at() -> Any:
+    from ..tasks import Task
+
+    return Task
+
+
+def _trace(t: Texts, task: Any, text: str | None, file: Path | None, find: str | None) -> Trace:
+    """Return the trace of what the model is to read: a text, or of a forecaster the end of its series."""
+    from ..data import read_series, read_text
+    from ..tasks import Forecaster
+    from .models import model_trace
+
+    if isinstance(task, Forecaster):
+        for name, value in (("--text", text), ("--find", find)):
+            if value is not None:
+                raise Refused("cli.look.only_text", option=name)
+        trace: Trace = task.trace(series=None if file is None else read_series(file))
+        return trace
+    if file is not None:
+        text = read_text(file)
+        if len(text) > MOST:
+            log(t("cli.look.cut", most=MOST, characters=len(text)))
+        text = text[:MOST]
+    if not text:
+        raise Refused("cli.look.needs_text", option="--text")
+    if len(text) > MOST:
+        raise Refused("cli.look.too_long", option="--text", most=MOST, got=len(text))
+    made: Trace = model_trace(task, text)
+    return made
+
+
+def _find(task: Any, trace: Trace, find: str) -> tuple[Search, Cost]:
+    from ..see.search import cost_of_holding, find_units, labels_of
+
+    text = str(trace.text)
+    found = find_units(trace, labels_of(text, find))
+    best = found.best[0]
+    return found, cost_of_holding(task, text, best.key, best.layer, best.unit)
+
+
+def _what(trace: Trace, found: Search | None, gate: str | None, layer: int, unit: int | None) -> What:
+    """Return what was asked for, else what was found, else the unit that moves most, and its memory."""
+    from .models import liveliest
+
+    if found is not None and unit is None:
+        best = found.best[0]
+        return What(trace, gate if gate in trace.names_of(best.layer) else best.key, best.layer, best.unit)
+    names = trace.names_of(layer)
+    key = gate if gate is not None else ("c" if "c" in names else "h")
+    if key not in names:
+        raise Refused("cli.look.no_gate", option="--gate", known=", ".join(names), got=key)
+    units = trace[key, layer].shape[2]
+    place = liveliest(trace, layer) if unit is None else unit - 1
+    if place >= units:
+        raise Refused("cli.explain.no_unit", option="--unit", units=units, got=place + 1)
+    return What(trace, key, layer, place)
+
+
+# ---- what is printed ------------------------------------------------------------------------------------------------
+
+
+def _tell(t: Texts, trace: Trace, what: What) -> None:
+    from ..see.readings import saturation, verdicts
+    from ..see.ribbon import ribbon
+    from ..see.scale import Scale, quantity
+
+    scale = Scale.of(what.key, what.values)
+    known = quantity(what.key)
+    assert known is not None
+    title = t("cli.look.title", unit=what.unit + 1, layer=what.layer + 1, gate=what.key, name=known.name(t.lang))
+    out(painter()(title, "title"))
+    legend = "cli.look.scale_signed" if scale.signed else "cli.look.scale_gate"
+    out_wrapped(t(legend, low=f"{scale.low:.3g}", high=f"{scale.high:.3g}"))
+    out("")
+    width = min(shutil.get_terminal_size((80, 24)).columns, 200) if sys.stdout.isatty() else 80
+    if trace.text is not None:
+        out(ribbon(list(trace.text), what.values, scale, width=width, colours=colours()))
+    else:
+        _tell_series(t, trace, what, width)
+    out("")
+    for line in _memory(t, trace, what):
+        out_wrapped(line)
+    said = verdicts(saturation(trace, what.layer))
+    own = [v for v in said if v.unit == what.unit]
+    others = [v for v in said if v.unit != what.unit]
+    if said:
+        out("")
+        out(painter()(t("cli.look.verdicts", count=len(said)), "title"))
+    for verdict in (own + others)[:TOLD]:
+        out_wrapped(verdict.told(t.lang))
+
+
+def _tell_series(t: Texts, trace: Trace, what: What, width: int) -> None:
+    """Show a series and what the unit did along it, line under line."""
+    from ..see.ribbon import paint
+    from ..see.scale import Scale
+
+    values, labels = trace.values_in, trace.labels
+    assert values is not None
+    assert labels is not None
+    own, other = Scale.of(what.key, what.values), Scale(float(values.min()), float(values.max()), signed=False)
+    for start in range(0, len(values), width):
+        part = slice(start, start + width)
+        out(painter()(t("cli.look.from_to", first=labels[part][0], last=labels[part][-1]), "dim"))
+        out("".join(other.height(v) for v in values[part].tolist()))
+        out("".join(paint(own.height(v), own, v, colours()) for v in what.values[part].tolist()))
+        if own.signed:
+            out("".join(own.sign(v) for v in what.values[part].tolist()))
+
+
+def _memory(t: Texts, trace: Trace, what: What) -> list[str]:
+    """Say how long the unit's memory lasts and who wrote what is in it at the end."""
+    import numpy as np
+
+    from ..see.readings import half_life, ledger
+    from ..see.ribbon import cell
+
+    life = float(half_life(trace, what.layer)[what.unit])
+    lines = [t("cli.look.half_life", steps=f"{life:.1f}") if np.isfinite(life) else t("cli.look.half_life_none")]
+    told = ledger(trace, layer=what.layer)
+    shares, total = told.shares[:, what.unit], float(told.value[what.unit])
+    if not np.isfinite(shares).all():
+        return [*lines, t("cli.look.not_finite")]
+    most = [k for k in np.argsort(-np.abs(shares), kind="stable")[:TOLD] if shares[k]]
+    labels = trace.labels or [str(k + 1) for k in range(len(shares))]
+    written = ", ".join(
+        f"{cell(labels[k])[0] if trace.text is not None else labels[k]} ({k + 1}) {shares[k]:+.3f}" for k in most
+    )
+    rest = f"{total - shares[most].sum():+.3f}"
+    return [*lines, t("cli.look.ledger", value=f"{total:+.3f}", written=written, rest=rest)]
+
+
+def _tell_search(t: Texts, find: str, found: Search, cost: Cost) -> None:
+    yes = found.kind == "auroc"
+    out(painter()(t("cli.look.found", what=clean(find)), "title"))
+    out_wrapped(t("cli.look.judged_yes" if yes else "cli.look.judged", steps=found.steps, positive=found.positive))
+    for one in found.best:
+        place: dict[str, Any] = {"gate": one.key, "unit": one.unit + 1, "layer": one.layer + 1}
+        out("  " + t("cli.look.one", score=f"{one.score:.3f}", sign="+" if one.sign > 0 else "−", **place))
+    best = found.best[0]
+    told = "cli.look.above_chance" if best.score > found.chance else "cli.look.no_more_than_chance"
+    out_wrapped(t(told, chance=f"{found.chance:.3f}", searches=len(found.baseline)))
+    bits = {"free": f"{cost.free:.4f}", "held": f"{cost.held:.4f}", "more": f"{cost.held - cost.free:+.4f}"}
+    out_wrapped(t("cli.look.held", gate=best.key, unit=best.unit + 1, value=f"{cost.value:+.3f}", **bits))
+    out("")
+
+
+def _as_json(t: Texts, trace: Trace, what: What, find: str | None, found: Search | None, cost: Cost | None) -> Any:
+    from ..see.readings import half_life, ledger, saturation, verdicts
+    from ..see.scale import Scale
+
+    scale = Scale.of(what.key, what.values)
+    told = ledger(trace, layer=what.layer)
+    made: dict[str, Any] = {
+        "text": trace.text, "labels": None if trace.text is not None else trace.labels, **what.told(),
+        "values": what.values, "low": scale.low, "high": scale.high,
+        "half_life": float(half_life(trace, what.layer)[what.unit]),
+        "ledger": {name: getattr(told, name)[..., what.unit] for name in ("value", "start", "shares", "rest")},
+        "verdicts": [
+            {**asdict(v), "unit": v.unit + 1, "told": v.told(t.lang)} for v in verdicts(saturation(trace, what.layer))
+        ],
+    }  # fmt: skip
+    if found is not None and cost is not None:
+        best = [
+            {"gate": b.key, "layer": b.layer + 1, "unit": b.unit + 1, "score": b.score, "chosen": b.chosen,
+             "sign": b.sign} for b in found.best
+        ]  # fmt: skip
+        made["search"] = {
+            "what": find, "kind": found.kind, "steps": found.steps, "positive": found.positive,
+            "chance": found.chance, "best": best,
+            "held": {"value": cost.value, "bits_free": cost.free, "bits_held": cost.held},
+        }  # fmt: skip
+    return made
+
+
+# ---- files ----------------------------------------------------------------------------------------------------------
+
+
+def _writer(output: Path) -> Writer:
+    """Return what writes such a file, once it is known that it could be written.
+
+    Raises:
+        Refused: no face of a trace has a name that ends so.
+    """
+    from .. import files
+
+    writer = WRITERS.get(output.suffix.lower())
+    if writer is None:
+        raise Refused("cli.look.output_kind", option="--output", known=", ".join(WRITERS), got=clean(output.name))
+    if writer is _picture:
+        from ..see.plots import figure
+
+        figure()
+    files.check_writable(output)
+    return writer
+
+
+def _picture(t: Texts, model: Any, trace: Trace, what: What, path: Path) -> None:
+    from ..see.plots import overview, write
+
+    write(overview(trace, unit=what.unit, key=what.key, layer=what.layer, lang=t.lang), path)
+
+
+def _tensors(t: Texts, model: Any, trace: Trace, what: What, path: Path) -> None:
+    trace.save(path)
+
+
+def _page(t: Texts, model: Any, trace: Trace, what: What, path: Path) -> None:
+    from ..see.html import page
+    from ..see.scene import scene_of
+    from ..tasks import Forecaster
+
+    scene = scene_of(model if isinstance(model, Forecaster) else trace)
+    scene.start = {"unit": what.unit, "place": scene.places.index((what.layer, 0)), "key": what.key}
+    page(scene, path=path, lang=t.lang)
+
+
+WRITERS: dict[str, Writer] = {".html": _page, ".png": _picture, ".svg": _picture, ".safetensors": _tensors}

@@ -1,0 +1,410 @@
+"""Pictures with matplotlib (the extra ``plot``): one function for each view, which draws on axes and returns them.
+
+They show what :mod:`compuerta.see.readings` says, on the scales of :mod:`compuerta.see.scale`: gates in cividis on
+[0, 1], signed values from blue over white to orange around 0, gaps where a value is not finite. Without ``ax`` a
+figure of its own is made. Words are in ``lang``; units and layers are counted from 1 on paper and from 0 in arguments.
+
+>>> import compuerta
+>>> _, trace = compuerta.LSTM(2, 8, rng=0).trace(np.ones((30, 2)))
+>>> ax = gates(trace, "f", lang="es")
+>>> ax.get_title()
+'Compuerta de olvido (f), capa 1'
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .. import files
+from ..errors import MissingExtraError, SettingError
+from ..texts import say
+from .readings import connectivity as connectivity_of
+from .readings import gradient_flow, half_life, saturation
+from .readings import ledger as ledger_of
+from .ribbon import cell
+from .scale import CIVIDIS, DIVERGING, Scale, quantity
+
+if TYPE_CHECKING:
+    from ..layers import Trace
+
+Array = NDArray[Any]
+Axes = Any  # matplotlib has types of its own only where it is installed
+
+#: Lines that are told apart with any eyes (Okabe and Ito 2008), and in print by their dashes.
+COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#000000")
+DASHES = ("-", "--", "-.", ":")
+#: Steps of which each gets its own label on an axis.
+LABELLED = 60
+
+
+def figure(width: float = 9.0, height: float = 4.0) -> Any:
+    """Return an empty figure.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise MissingExtraError("error.extra", what="compuerta.see.plots", package="matplotlib", extra="plot") from None
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def write(drawn: Any, path: str | os.PathLike[str]) -> None:
+    """Write a figure, or the figure that axes are on, as PNG or SVG, atomically and the same at every time.
+
+    Raises:
+        SettingError: the name of the file ends in neither ``.png`` nor ``.svg``.
+        OSError: it cannot be written.
+    """
+    from matplotlib import rc_context
+
+    kind = Path(path).suffix.lower()
+    if kind not in (".png", ".svg"):
+        raise SettingError("error.plot_kind", got=os.fspath(path))
+    page = getattr(drawn, "figure", None) or drawn
+    data = io.BytesIO()
+    # Glyphs as paths: a reader without the font sees them all the same. No date: the same picture is the same file.
+    with rc_context({"svg.hashsalt": "compuerta", "svg.fonttype": "path"}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")  # a sign that no font here has is drawn as a box
+        page.savefig(data, format=kind[1:], dpi=150, metadata={"Date": None} if kind == ".svg" else {"Software": None})
+    files.write_bytes(path, data.getvalue())
+
+
+# ---- views of a trace -----------------------------------------------------------------------------------------------
+
+
+def gates(
+    trace: Trace,
+    key: str = "f",
+    layer: int = 0,
+    *,
+    row: int = 0,
+    order: str = "index",
+    ax: Axes | None = None,
+    lang: str | None = None,
+) -> Axes:
+    """Draw one quantity of all units over time as a heat map, a line for each unit.
+
+    Args:
+        trace: the run. key, layer, row: what of it.
+        order: of the lines: "index"; "saturation", units that are most often open (or largest) first; "memory", those
+            that hold longest first.
+        ax: where to draw; a new figure if None. lang: "en" or "es".
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+        SettingError: there is no such order.
+    """
+    values = _row(trace, key, layer, row).T
+    if order not in ("index", "saturation", "memory"):
+        raise SettingError("error.choice", name="order", known="index, saturation, memory", got=repr(order))
+    units = np.arange(len(values))
+    if order == "saturation":
+        units = np.argsort(-np.nan_to_num(values).mean(axis=1), kind="stable")
+    elif order == "memory":
+        units = np.argsort(-np.nan_to_num(half_life(trace, layer, row=row), nan=-1.0), kind="stable")
+    ax = _on(ax)
+    scale = Scale.of(key, values)
+    picture = ax.imshow(
+        _finite(values)[units], aspect="auto", interpolation="nearest",
+        cmap=_colours(scale), vmin=scale.low, vmax=scale.high,
+    )  # fmt: skip
+    ax.figure.colorbar(picture, ax=ax, pad=0.01, fraction=0.03)
+    ax.set_title(_title(key, layer, lang))
+    ax.set_ylabel(say("plot.unit", lang))
+    numbers = trace.units[layer] if len(values) == len(trace.units[layer]) else np.arange(len(values))
+    shown = np.unique(np.linspace(0, len(units) - 1, min(len(units), 8)).round().astype(int))
+    ax.set_yticks(shown, [str(int(numbers[units[k]]) + 1) for k in shown])
+    _steps(ax, trace, lang)
+    return ax
+
+
+def unit(
+    trace: Trace,
+    unit: int,
+    keys: Sequence[str] | None = None,
+    layer: int = 0,
+    *,
+    row: int = 0,
+    ax: Axes | None = None,
+    lang: str | None = None,
+) -> Axes:
+    """Draw one unit over time, a line for each quantity, with the text beneath.
+
+    Args:
+        trace: the run. unit, layer, row: which, ``unit`` by its place in the trace.
+        keys: which quantities; the gates and the memory if None.
+        ax, lang: as in :func:`gates`.
+    """
+    names = trace.names_of(layer)
+    if keys is None:
+        keys = [key for key in ("f", "i", "o", "c", "r", "z", "h") if key in names][:4]
+    ax = _on(ax, 9.0, 3.0)
+    for k, key in enumerate(keys):
+        values = _row(trace, key, layer, row)[:, unit]
+        ax.plot(_finite(values), DASHES[k % 4], color=COLOURS[k % len(COLOURS)], linewidth=1.5, label=key)
+    ax.axhline(0, color="0.6", linewidth=0.6)
+    ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
+    ax.set_title(say("plot.unit_title", lang, unit=int(trace.units[layer][unit]) + 1, layer=layer + 1))
+    _steps(ax, trace, lang)
+    ax.set_xlim(-0.5, max(trace.shape[1], 1) - 0.5)
+    return ax
+
+
+def saturation_scatter(trace: Trace, layer: int = 0, *, ax: Axes | None = None, lang: str | None = None) -> Axes:
+    """Draw for each gate and unit the share of steps in which it was open against that in which it was closed."""
+    found = saturation(trace, layer)
+    ax = _on(ax, 4.5, 4.5)
+    for k, gate in enumerate(found.below):
+        closed, opened = found.shares(gate)
+        ax.scatter(closed, opened, s=22, marker="osD^v"[k % 5], facecolors="none", edgecolors=COLOURS[k], label=gate)
+    ax.plot([0, 1], [1, 0], color="0.6", linewidth=0.6)
+    ax.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), aspect="equal")
+    ax.set(xlabel=say("plot.closed", lang), ylabel=say("plot.open", lang), title=say("plot.saturation", lang))
+    ax.legend(frameon=False, loc="upper right")
+    return ax
+
+
+def ledger(
+    trace: Trace,
+    unit: int,
+    step: int = -1,
+    layer: int = 0,
+    *,
+    row: int = 0,
+    ax: Axes | None = None,
+    lang: str | None = None,
+) -> Axes:
+    """Draw who wrote one unit's memory: what is left of each step's writing, as bars, and their sum."""
+    told = ledger_of(trace, step, layer, row=row)
+    shares = told.shares[:, unit]
+    ax = _on(ax, 9.0, 3.0)
+    finite = np.where(np.isfinite(shares), shares, 0.0)
+    up, down = _hex(DIVERGING[-1]), _hex(DIVERGING[0])
+    ax.bar(np.arange(len(shares)), finite, width=0.9, color=np.where(finite >= 0, up, down))
+    ax.axhline(0, color="0.3", linewidth=0.6)
+    fields = {"unit": int(trace.units[layer][unit]) + 1, "value": f"{told.value[unit]:+.3g}"}
+    ax.set_title(say("plot.ledger", lang, start=f"{told.start[unit]:+.2g}", **fields))
+    _steps(ax, trace, lang)
+    ax.set_xlim(-0.5, max(trace.shape[1], 1) - 0.5)
+    return ax
+
+
+def flow(
+    trace: Trace,
+    dy: ArrayLike | None = None,
+    layer: int = 0,
+    *,
+    row: int = 0,
+    ax: Axes | None = None,
+    lang: str | None = None,
+) -> Axes:
+    """Draw the norms of dL/dh and dL/dc by step, on a logarithmic scale; see :func:`.readings.gradient_flow`."""
+    ax = _on(ax, 9.0, 3.0)
+    positive = False
+    for k, (key, norms) in enumerate(gradient_flow(trace, dy, layer, row=row).items()):
+        shown = np.where(np.isfinite(norms) & (norms > 0), norms, np.nan)
+        positive |= bool(np.isfinite(shown).any())
+        ax.plot(shown, DASHES[k], color=COLOURS[k], label=f"‖dL/d{key}‖")
+    if positive:
+        ax.set_yscale("log")
+    ax.legend(frameon=False, loc="best")
+    ax.set_title(say("plot.flow", lang))
+    _steps(ax, trace, lang)
+    ax.set_xlim(-0.5, max(trace.shape[1], 1) - 0.5)
+    return ax
+
+
+def connectivity(
+    trace: Trace, dy: ArrayLike | None = None, layer: int = 0, *, ax: Axes | None = None, lang: str | None = None
+) -> Axes:
+    """Draw how much each step's output hangs on each step before it; see :func:`.readings.connectivity`."""
+    norms = connectivity_of(trace, dy, layer)
+    ax = _on(ax, 5.5, 5.0)
+    finite = norms[np.isfinite(norms) & (norms > 0)]
+    low, high = (float(np.log10(finite.min())), float(np.log10(finite.max()))) if finite.size else (-1.0, 0.0)
+    with np.errstate(divide="ignore"):
+        shown = np.where(np.isfinite(norms) & (norms > 0), np.log10(norms), np.nan)
+    low = max(low, high - 6)  # what is a millionth of the largest is no connection
+    picture = ax.imshow(shown, interpolation="nearest", cmap=_colours(Scale(0, 1, signed=False)), vmin=low, vmax=high)
+    ax.figure.colorbar(picture, ax=ax, pad=0.01, fraction=0.046, label="log₁₀ ‖dLₛ/dhₜ‖")
+    ax.set_title(say("plot.connectivity", lang))
+    ax.set_ylabel(say("plot.of_step", lang))
+    _steps(ax, trace, lang)
+    return ax
+
+
+def overview(
+    trace: Trace, *, unit: int, key: str | None = None, layer: int = 0, row: int = 0, lang: str | None = None
+) -> Any:
+    """Return a figure with the heat map of one quantity, one unit over time, its ledger, and the layer's saturation.
+
+    Where the trace has a network, the gradient flow of its last output is there too.
+
+    Args:
+        trace: the run. layer, row: what of it.
+        unit: by its place in the trace. key: of the heat map; the memory if None.
+        lang: "en" or "es".
+    """
+    names = trace.names_of(layer)
+    key = key if key is not None else ("c" if "c" in names else "h")
+    page = figure(11, 10)
+    grid = page.add_gridspec(4, 2, height_ratios=(3, 2, 2, 3))
+    gates(trace, key, layer, row=row, ax=page.add_subplot(grid[0, :]), lang=lang)
+    _unit_of(trace, unit, layer, row, page.add_subplot(grid[1, :]), lang)
+    ledger(trace, unit, layer=layer, row=row, ax=page.add_subplot(grid[2, :]), lang=lang)
+    saturation_scatter(trace, layer, ax=page.add_subplot(grid[3, 0]), lang=lang)
+    try:
+        flow(trace, layer=layer, row=row, ax=(last := page.add_subplot(grid[3, 1])), lang=lang)
+    except SettingError:  # of a file: no network
+        last.remove()
+    return page
+
+
+def _unit_of(trace: Trace, place: int, layer: int, row: int, ax: Axes, lang: str | None) -> None:
+    unit(trace, place, layer=layer, row=row, ax=ax, lang=lang)
+
+
+# ---- other pictures -------------------------------------------------------------------------------------------------
+
+
+def forecast(
+    past: ArrayLike,
+    mean: ArrayLike,
+    lower: Mapping[float, ArrayLike] | None = None,
+    upper: Mapping[float, ArrayLike] | None = None,
+    *,
+    naive: ArrayLike | None = None,
+    labels: Sequence[str] | None = None,
+    name: str = "",
+    ax: Axes | None = None,
+    lang: str | None = None,
+) -> Axes:
+    """Draw a series, its forecast with the intervals of each level, and the seasonal naive forecast.
+
+    Args:
+        past: (n,), the series; the last 4 horizons, or 100 values, are shown.
+        mean: (h,). lower, upper: by level in percent, each (h,). naive: (h,).
+        labels: (n + h,) for the axis, such as dates.
+        name: of the series. ax, lang: as in :func:`gates`.
+    """
+    values, ahead = np.asarray(past, np.float64), np.asarray(mean, np.float64)
+    first = max(0, len(values) - max(4 * len(ahead), 100))
+    ax = _on(ax, 9.0, 4.0)
+    before, after = np.arange(first, len(values)), np.arange(len(values), len(values) + len(ahead))
+    ax.plot(before, _finite(values[first:]), color="0.2", linewidth=1.2, label=_safe(name) or say("plot.series", lang))
+    levels = sorted(lower or {}, reverse=True)
+    for k, level in enumerate(levels):
+        assert lower is not None
+        assert upper is not None
+        style = {"color": COLOURS[0], "alpha": 0.15 + 0.15 * k, "linewidth": 0, "label": f"{level:g} %"}
+        ax.fill_between(after, _finite(lower[level]), _finite(upper[level]), **style)
+    ax.plot(after, _finite(ahead), color=COLOURS[0], linewidth=1.8, label=say("plot.forecast", lang))
+    if naive is not None:
+        ax.plot(after, _finite(naive), "--", color=COLOURS[1], linewidth=1.2, label=say("plot.naive", lang))
+    if labels is not None:
+        shown = np.unique(np.linspace(first, len(labels) - 1, 7).round().astype(int))
+        ax.set_xticks(shown, [_safe(labels[k]) for k in shown])
+    ax.legend(frameon=False, loc="upper left")
+    ax.grid(axis="y", color="0.9")
+    ax.set_title(say("plot.forecast_title", lang, steps=len(ahead)))
+    return ax
+
+
+def training(
+    losses: ArrayLike,
+    updates: int | None = None,
+    validations: Sequence[Sequence[float]] = (),
+    *,
+    scale: float = 1.0,
+    unit: str = "",
+    ax: Axes | None = None,
+    lang: str | None = None,
+) -> Axes:
+    """Draw a training curve: the loss over the updates, and what was measured on held-out data.
+
+    Args:
+        losses: the loss of each update, or means over equal runs of them, as a report holds them.
+        updates: how many updates they stand for; as many as there are if None.
+        validations: pairs of an update and the loss then.
+        scale: losses are multiplied by it: 1 / ln 2 turns nats into bits.
+        unit: of the axis. ax, lang: as in :func:`gates`.
+    """
+    values = np.asarray(losses, np.float64) * scale
+    total = len(values) if updates is None else updates
+    at = (np.arange(len(values)) + 0.5) * total / max(len(values), 1)
+    ax = _on(ax, 8.0, 4.0)
+    ax.plot(at, _finite(values), color=COLOURS[4], linewidth=1.0, label=say("plot.training", lang))
+    if len(validations):
+        when, measured = np.asarray(validations, np.float64)[:, :2].T
+        style = {"color": COLOURS[5], "markersize": 4, "label": say("plot.held_out", lang)}
+        ax.plot(when, _finite(measured * scale), "o-", **style)
+    ax.set(xlabel=say("plot.update", lang), ylabel=unit or say("plot.loss", lang))
+    ax.set_title(say("plot.training_title", lang))
+    ax.grid(axis="y", color="0.9")
+    ax.legend(frameon=False)
+    return ax
+
+
+# ---- what they share ------------------------------------------------------------------------------------------------
+
+
+def _on(ax: Axes | None, width: float = 9.0, height: float = 4.0) -> Axes:
+    return figure(width, height).add_subplot() if ax is None else ax
+
+
+def _finite(values: ArrayLike) -> Array:
+    """Return values with gaps where they are not finite, so that they break no scale."""
+    array = np.asarray(values, np.float64)
+    return np.where(np.isfinite(array), array, np.nan)
+
+
+def _row(trace: Trace, key: str, layer: int, row: int) -> Array:
+    """Return one quantity of one row, (T, H), without its padding."""
+    length = trace.shape[1] if trace.lengths is None else int(trace.lengths[row])
+    values: Array = trace[key, layer][row, :length].astype(np.float64)
+    return values
+
+
+def _title(key: str, layer: int, lang: str | None) -> str:
+    known = quantity(key)
+    name = known.name(lang) if known is not None else key
+    return say("plot.of_layer", lang, name=name[0].upper() + name[1:], key=key, layer=layer + 1)
+
+
+def _steps(ax: Axes, trace: Trace, lang: str | None) -> None:
+    """Write the text beneath the time axis where there is room for it, else the numbers of some steps."""
+    t = trace.shape[1]
+    if trace.text is not None and t <= LABELLED:
+        ax.set_xticks(np.arange(t), [_safe(c) for c in trace.text])
+        ax.tick_params(axis="x", length=0)
+        return
+    shown = np.unique(np.linspace(0, max(t - 1, 0), min(t, 8)).round().astype(int))
+    labels = trace.labels if trace.text is None else None
+    ax.set_xticks(shown, [_safe(labels[k]) if labels is not None else str(int(trace.steps[k]) + 1) for k in shown])
+    ax.set_xlabel(say("plot.step", lang))
+
+
+def _safe(text: str) -> str:
+    """Return a person's text as a label: controls as signs, and no dollar that would begin a formula."""
+    return "".join("␣" if c == " " and len(text) == 1 else cell(c)[0] for c in text).replace("$", r"\$")
+
+
+def _colours(scale: Scale) -> Any:
+    from matplotlib.colors import LinearSegmentedColormap
+
+    stops = [_hex(c) for c in (DIVERGING if scale.signed else CIVIDIS)]
+    return LinearSegmentedColormap.from_list("compuerta", stops).with_extremes(bad="0.5")
+
+
+def _hex(colour: tuple[int, int, int]) -> str:
+    return "#{:02x}{:02x}{:02x}".format(*colour)
