@@ -44,7 +44,7 @@ def trace(model):
 
 
 def test_every_module_is_joined_after_those_that_it_uses():
-    assert set(html.MODULES) == SOURCES.keys()
+    assert {*html.MODULES, "load"} == SOURCES.keys()
     for k, name in enumerate(html.MODULES):
         used = re.findall(r'^import .* from "\./(\w+)\.js";', SOURCES[name], re.M)
         assert set(used) <= set(html.MODULES[:k]), name
@@ -130,8 +130,15 @@ def test_the_policy_lets_the_pages_own_script_run_and_nothing_else(trace):
     policy = next(a["content"] for tag, a in parts.tags if tag == "meta" and "http-equiv" in a)
     assert policy.startswith("default-src 'none'; ")
     assert not re.search(r"unsafe|http|\*|data:|blob:", policy)
-    digest = base64.b64encode(hashlib.sha256(parts.scripts[1].encode()).digest()).decode()
-    assert f"script-src 'sha256-{digest}'" in policy
+    digests = [
+        base64.b64encode(hashlib.sha256(s.encode()).digest()).decode() for s in (parts.scripts[1], html.code()[0])
+    ]
+    assert f"script-src 'sha256-{digests[0]}' 'sha256-{digests[1]}'; " in policy
+
+
+def test_the_code_that_travels_is_small(trace):
+    loader = parsed(html.page(trace)).scripts[1]
+    assert len(loader) + len(html.packed_code()) + len(html.code()[1]) <= 60 * 1024
 
 
 def test_a_page_is_the_same_each_time_and_an_output_has_a_name_of_its_own(trace):

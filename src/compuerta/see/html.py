@@ -1,8 +1,9 @@
 """One HTML file in which a person looks into a model: text or series, every gate at every step, offline.
 
-The page is plain JavaScript and CSS beside this file (``page/*.js``, ``page/style.css``), joined when a page is made;
-data are typed arrays, deflated, in base64. Whatever came from a person is data there, never markup, and a
-Content-Security-Policy lets nothing run but the page's own script and nothing be fetched at all.
+The page is plain JavaScript and CSS beside this file (``page/*.js``, ``page/style.css``), joined when a page is made.
+Code and data, which are typed arrays, travel deflated in base64; ``page/load.js`` inflates them. Whatever came from a
+person is data there, never markup, and a Content-Security-Policy lets nothing run but the page's own scripts and
+nothing be fetched at all.
 
 A page is made of a :class:`~compuerta.see.scene.Scene`: what was read, every quantity at every step, and, where the
 cell is a plain one, the weights, so that the page can run the model itself.
@@ -42,8 +43,10 @@ MODULES = (
     "flow", "compare", "export", "controls", "main",
 )  # fmt: skip
 _POLICY = (
-    "default-src 'none'; script-src 'sha256-{script}'; style-src 'sha256-{style}'; base-uri 'none'; form-action 'none'"
+    "default-src 'none'; script-src 'sha256-{loader}' 'sha256-{script}'; style-src 'sha256-{style}'; "
+    "base-uri 'none'; form-action 'none'"
 )
+_FOLDER = Path(__file__).parent / "page"
 _OUTER = (
     "html{height:100%}body{margin:0;min-height:100%;background:#fbfbfa;color:#1d2126}"
     "@media(prefers-color-scheme:dark){body{background:#16181b;color:#e9ebee}}"
@@ -53,17 +56,37 @@ _OUTER = (
 @cache
 def code() -> tuple[str, str]:
     """Return the script and the style sheet of a page: the modules in order, without comments and indentation."""
-    folder = Path(__file__).parent / "page"
-    parts = []
-    for name in MODULES:
-        text = (folder / f"{name}.js").read_text(encoding="utf-8")
-        text = re.sub(r"/\*\*.*?\*/", "", text, flags=re.S)
-        text = re.sub(r"^import [^;]*;\n", "", text, flags=re.M)
-        parts.append(re.sub(r"^export ", "", text, flags=re.M))
-    lines = (line.strip() for line in "".join(parts).splitlines())
-    script = "\n".join(line for line in lines if line and not line.startswith("//"))
-    style = "\n".join(line.strip() for line in (folder / "style.css").read_text(encoding="utf-8").splitlines())
-    return f'"use strict";(() => {{\n{script}\n}})();', style
+    style = (_FOLDER / "style.css").read_text(encoding="utf-8")
+    style = re.sub(r"\s*([{};,])\s*", r"\1", re.sub(r"\s+", " ", style)).strip()
+    return _wrapped("".join(map(_module, MODULES))), style
+
+
+@cache
+def packed_code() -> str:
+    """Return the script as it travels: deflated, in base64.
+
+    >>> len(packed_code()) < 60 * 1024
+    True
+    """
+    return base64.b64encode(zlib.compress(code()[0].encode(), 9)).decode()
+
+
+def _module(name: str) -> str:
+    """Return the statements of one module, without what joins it to the others."""
+    text = (_FOLDER / f"{name}.js").read_text(encoding="utf-8")
+    text = re.sub(r"/\*\*.*?\*/", "", text, flags=re.S)
+    text = re.sub(r"^import [^;]*;\n", "", text, flags=re.M)
+    lines = (line.strip() for line in re.sub(r"^export ", "", text, flags=re.M).splitlines())
+    return "".join(f"{line}\n" for line in lines if line and not line.startswith("//"))
+
+
+def _wrapped(statements: str) -> str:
+    return f'"use strict";(() => {{\n{statements}}})();'
+
+
+def _loader(name: str) -> str:
+    """Return the script that starts the page in the element ``name``."""
+    return _wrapped(f"{_module('load')}start({json.dumps(name)});\n")
 
 
 def page(
@@ -102,9 +125,8 @@ def page(
     scene = scene_of(source, text, title=title, label=labels[0])
     beside = None if other is None else scene_of(other, text, label=labels[1])
     name = f"compuerta-{_identity(scene)}"
-    script, _ = code()
-    run = f"{script}\ncompuerta.mount({json.dumps(name)});"
-    policy = _POLICY.format(script=_sha256(run), style=_sha256(_OUTER))
+    run = _loader(name)
+    policy = _POLICY.format(loader=_sha256(run), script=_sha256(code()[0]), style=_sha256(_OUTER))
     whole = (
         f'<!DOCTYPE html>\n<html lang="{lang}">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
@@ -121,16 +143,13 @@ def output(source: Any, text: str | None = None, *, other: Any = None, lang: str
     """Return the same as an element for a notebook's output; any number may stand in one document."""
     name = f"compuerta-{secrets.token_hex(6)}"
     beside = None if other is None else scene_of(other, text)
-    script, _ = code()
-    return (
-        f"{_body(name, scene_of(source, text), beside, language(lang), alone=False)}\n"
-        f"<script>{script}\ncompuerta.mount({json.dumps(name)});</script>"
-    )
+    body = _body(name, scene_of(source, text), beside, language(lang), alone=False)
+    return f"{body}\n<script>{_loader(name)}</script>"
 
 
 def _body(name: str, scene: Scene, other: Scene | None, lang: str, *, alone: bool) -> str:
     """Return the place of the page, with a word for where scripts do not run, and its data."""
-    content = _content(scene, other) | {"page": alone, "lang": lang, "css": code()[1]}
+    content = _content(scene, other) | {"page": alone, "lang": lang, "code": packed_code(), "css": code()[1]}
     without = " · ".join(catalogue(tongue)["page.without_scripts"] for tongue in dict.fromkeys((lang, *LANGUAGES)))
     return (
         f"<p>{html.escape(without)}</p>"

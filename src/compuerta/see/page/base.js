@@ -127,6 +127,9 @@ export function card(id, ...children) {
     el("p.lede", say(`page.${id}.lede`)), ...children);
 }
 
+/** A box that scrolls sideways where it is narrow, by keyboard too. */
+export const scroller = (key, ...children) => el("div.scroll", { tabindex: 0, role: "group", "aria-label": say(key) }, ...children);
+
 export const button = (key, onclick, more = {}, values = {}) => el("button", { type: "button", onclick, ...more }, say(key, values));
 
 /** A labelled choice. `options` is [[value, text], …]. */

@@ -1,6 +1,6 @@
 // One step of one unit, drawn as the machine that it is, with the numbers of this step in it; and the sum in a gate.
 
-import { S, any, card, data, el, fill, label, num, place, placeName, quantityName, run, say, set, signed, unitName, view } from "./base.js";
+import { S, any, card, data, el, fill, label, num, place, placeName, quantityName, run, say, scroller, set, signed, unitName, view } from "./base.js";
 import { css, ink, rgb, scaleOf } from "./colour.js";
 import { stateBefore, terms } from "./model.js";
 import { valueAt } from "./ribbon.js";
@@ -121,7 +121,7 @@ function sum() {
     }
     const most = rows ? Math.max(...rows.map(([, v]) => Math.abs(v)).filter(Number.isFinite), 1e-9) : 1;
     fill(node, ...head, rows && bars(rows, most), after ? el("p", after) : el("p.quiet", say("page.sum.none")),
-      el("p.quiet", say(`gate.${q}.note`)));
+      el("p.quiet", `${quantity.symbol}: ${say(`gate.${q}.note`)}`));
   });
   return node;
 }
@@ -152,5 +152,5 @@ export function cell() {
   const told = el("p.story");
   if (data.plain) view(() => (told.textContent = story()));
   const plain = data.plain ? [drawing()] : [el("p.quiet", say("page.cell.variant"))];
-  return card("cell", ...(data.plain ? [told] : []), el("div.two", el("div.scroll", { tabindex: 0, role: "group", "aria-label": say("page.cell.title") }, ...plain, table()), sum()));
+  return card("cell", ...(data.plain ? [told] : []), el("div.two", scroller("page.cell.title", ...plain, table()), sum()));
 }

@@ -1,18 +1,9 @@
-// Typed arrays out of the file: base64, inflated, and the bytes of each array put back beside each other.
+// Typed arrays out of the inflated file: the bytes of each array put back beside each other.
 
 const KINDS = { f4: Float32Array, f8: Float64Array, i4: Int32Array, u1: Uint8Array };
 
-async function inflate(text) {
-  const raw = atob(text);
-  const bytes = new Uint8Array(raw.length);
-  for (let k = 0; k < raw.length; k++) bytes[k] = raw.charCodeAt(k);
-  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
-  return new Uint8Array(await new Response(stream).arrayBuffer());
-}
-
 /** {name: typed array} of the arrays that the index describes: [name, kind, length], one after another. */
-export async function unpack(blob, index) {
-  const bytes = await inflate(blob);
+export function unpack(bytes, index) {
   const arrays = {};
   let at = 0;
   for (const [name, kind, length] of index) {

@@ -1,6 +1,6 @@
 // Find the unit that follows something: mark it, search, doubt the find, then force the unit and see what it costs.
 
-import { S, any, button, card, choice, data, el, field, fill, num, placeName, run, say, set, signed, unitName, view } from "./base.js";
+import { S, any, button, card, choice, data, el, field, fill, num, placeName, run, say, scroller, set, signed, unitName, view } from "./base.js";
 import { bits, freeRun, showLive } from "./live.js";
 import { WARM, average, search } from "./readings.js";
 
@@ -36,7 +36,7 @@ const PRESETS = {
 export function find() {
   if (!data.vocabulary) return null;
   const chars = () => Array.from(run().ids, (id) => data.vocabulary[id]);
-  const pattern = el("input", { type: "text", placeholder: "\\b[A-Z]\\w+", spellcheck: "false" }), note = el("p", { role: "status" }), out = el("div.scroll");
+  const pattern = el("input", { type: "text", placeholder: "\\b[A-Z]\\w+", spellcheck: "false" }), note = el("p", { role: "status" }), out = scroller("page.find.title");
   const what = choice("page.find.what", [...Object.keys(PRESETS).map((k) => [k, say(`page.find.${k}`)]), ["regex", say("page.find.regex")], ["brush", say("page.find.brush")]], "words", () => mark());
   const regex = field("page.find.pattern", pattern);
   const kind = () => what.lastChild.value;

@@ -43,8 +43,8 @@ export function flow() {
       fill(ends, el("span", `10^${top}`), el("span", `10^${low}`));
       fill(keys, parts.map((q) => el(`span.key.d${q}`, `∥dL/d${q}∥`)), placeName(S.p));
       if (r.flow.reach) {
-        const sizes = r.flow.reach, some = sizes.filter((v) => v), least = some.reduce((a, v) => Math.min(a, v), 255), most = some.reduce((a, v) => Math.max(a, v), 1);
-        paint(map.canvas, T, T, (s, k) => shade(sizes[s * T + k] ? (sizes[s * T + k] - least) / (most - least || 1) : NaN));
+        const sizes = r.flow.reach, some = sizes.filter((v) => v), most = some.reduce((a, v) => Math.max(a, v), 1), least = Math.max(1, most - 112); // seven decades
+        paint(map.canvas, T, T, (s, k) => shade(sizes[s * T + k] ? Math.max(0, (sizes[s * T + k] - least) / (most - least || 1)) : NaN));
         scale.textContent = say("page.flow.scale", { low: ten(least), high: ten(most) });
       }
       reach.hidden = !r.flow.reach;

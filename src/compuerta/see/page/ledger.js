@@ -1,6 +1,6 @@
 // Who wrote this memory: the share of every past step in the state now, along the direct path.
 
-import { S, any, card, data, el, fill, label, num, percent, run, say, signed, unitName, view } from "./base.js";
+import { S, any, card, data, el, fill, label, num, percent, run, say, scroller, signed, unitName, view } from "./base.js";
 import { tint } from "./colour.js";
 import { halfLife, ledger } from "./readings.js";
 import { strip, valueAt } from "./ribbon.js";
@@ -22,5 +22,5 @@ export function ledgerView() {
     fill(body, top.map((k) => el("tr", el("td.n", steps[k] + 1), el("td", el("code", label(steps[k]))), el("td.n", signed(shares[k])), el("td.n", percent(Math.abs(shares[k]) / all)))));
     note.textContent = say("page.ledger.scale", { limit: num(most) });
   });
-  return card("ledger", told, line.node, note, el("div.scroll", table), el("p.quiet", say("page.ledger.direct")));
+  return card("ledger", told, line.node, note, scroller("page.ledger.title", table), el("p.quiet", say("page.ledger.direct")));
 }

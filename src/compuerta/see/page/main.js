@@ -51,10 +51,9 @@ function limits() {
 }
 
 /** Show a page (or one output of a notebook) in the element `id`; what it shows stands in the element `id`-data. */
-async function mount(id) {
+function mount(id, file, bytes) {
   const host = document.getElementById(id);
-  const file = JSON.parse(document.getElementById(`${id}-data`).textContent);
-  const arrays = await unpack(file.blob, file.index);
+  const arrays = unpack(bytes, file.index);
   Object.assign(data, file.about, { id, limits: {}, runs: {} });
   data.model = load(file.model, arrays, "");
   for (const meta of file.runs) data.runs[meta.name] = storedRun(meta, arrays, meta.name === "other" ? load(file.other, arrays, "other.") : data.model);
