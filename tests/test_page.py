@@ -550,3 +550,18 @@ def test_axe_finds_nothing(browser, tmp_path, model, scheme, width):
     wide = tab.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
     assert wide <= 0, f"{wide} pixels stick out"
     tab.close()
+
+
+def test_the_command_writes_a_page(model, tmp_path):
+    from click.testing import CliRunner
+
+    from compuerta.cli import build
+
+    file, page = tmp_path / "m.safetensors", tmp_path / "gates.html"
+    compuerta.save(model, file)
+    asked = ["look", str(file), "--text", "la luna, la ola", "--unit", "3", "--layer", "2", "--gate", "f"]
+    done = CliRunner().invoke(build("es"), [*asked, "-o", str(page)])
+    assert done.exit_code == 0, done.output
+    content = json.loads(parsed(page.read_text(encoding="utf-8")).scripts[0])
+    assert content["lang"] == "es"
+    assert content["about"]["start"] == {"unit": 2, "place": 1, "key": "f"}

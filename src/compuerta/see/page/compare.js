@@ -11,6 +11,7 @@ const AROUND = 60;
 export function compare() {
   const both = ["other", "base"].map((name) => [name, data.runs[name]]);
   if (!both[0][1]) return null;
+  const called = ([name, r]) => r.label || say(`page.compare.${name}`);
   const told = el("p"), rows = both.map(([name, r]) => {
     const line = strip(), score = el("span.quiet"), { node, canvas, cross } = grid((share) => set({ u: Math.min(data.H - 1, Math.floor(share * data.H)) }));
     node.style.height = `${Math.max(40, Math.min(180, data.H * 8))}px`;
@@ -23,14 +24,14 @@ export function compare() {
       if (any(changed, "rev")) score.textContent = r.probabilities ? say("page.compare.bits", { bits: num(bits(r)) }) : "";
       cross([S.u / data.H, 1 / data.H]);
     });
-    return el("div", el("h3", r.label || say(`page.compare.${name}`)), score, line.node, node);
+    return el("div", el("h3", called([name, r])), score, line.node, node);
   });
   view((changed) => {
     if (!any(changed, "q", "p", "rev", "t", "u")) return;
     const [a, b] = both.map(([, r]) => r.values[S.q][S.p]);
     let sum = 0;
     for (let k = 0; k < a.length; k++) sum += Math.abs(a[k] - b[k]);
-    told.textContent = say("page.compare.now", { symbol: data.quantities[S.q].symbol, a: num(valueAt(S.q, S.t, S.u, S.p, both[0][1])), b: num(valueAt(S.q, S.t, S.u, S.p, both[1][1])), mean: num(sum / a.length) });
+    told.textContent = say("page.compare.now", { symbol: data.quantities[S.q].symbol, one: called(both[0]), two: called(both[1]), a: num(valueAt(S.q, S.t, S.u, S.p, both[0][1])), b: num(valueAt(S.q, S.t, S.u, S.p, both[1][1])), mean: num(sum / a.length) });
   });
   return card("compare", told, el("div.two.even", rows), el("div.row-of", button("page.compare.swap", () => set({ shown: run() === data.runs.other ? "base" : "other", rev: S.rev + 1 }))));
 }

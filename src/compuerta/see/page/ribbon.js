@@ -38,7 +38,7 @@ export function legend() {
     high.textContent = short(b);
     bar.style.background = ramp(S.q);
   });
-  return el("p.legend", name, low, bar, high);
+  return el("p.legend", name, el("span.ends-of", low, bar, high));
 }
 
 const top = (line, count) => Array.from(line.keys()).sort((a, b) => line[b] - line[a]).slice(0, count);
