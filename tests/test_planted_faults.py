@@ -43,6 +43,10 @@ VARIANT_EQUATIONS = "test_variants.py::test_a_variant_is_its_equations"
 VARIANT_STEP = "test_variants.py::test_gradients"
 VARIANT_ROWS = "test_variant_layers.py::test_what_a_row_meets_does_not_depend_on_the_lengths_of_others"
 MINIMAL_STEP = "test_min_lstm.py::test_gradients_through_a_scan_in_blocks"
+TRACE, INSIDE, OPENED = "test_trace.py", "layers/inside.py", "recurrence/opened.py"
+READINGS, SEARCH = "see/readings.py", "see/search.py"
+LEDGER = "test_readings.py::test_the_ledger_is_the_sum_written_out_and_sums_to_the_memory"
+FOLLOWS = "test_readings.py::test_the_unit_that_follows_is_found_and_judged_on_what_it_was_not_chosen_on"
 ALL = (GOLDEN, STEP, UNROLLED, TAPE, STREAM, TEXTBOOK)
 
 
@@ -228,6 +232,63 @@ FAULTS = {
     ),
     "the share kept taken from the step itself on the way back": fault(
         MINIMAL, "np.concatenate((np.ones_like(last)[None], keep[:0:-1]))[: len(keep)]", "keep[::-1]", MINIMAL_STEP
+    ),
+    "a pre-activation without its bias": fault(
+        INSIDE, "of_inputs(x, w_x[rows]) + b[rows]", "of_inputs(x, w_x[rows])",
+        f"{TRACE}::test_pre_activations_give_the_gates",
+    ),
+    "a pre-activation of the h of its own step": fault(
+        INSIDE, 'before(packing, self.read("h", k, d), self.initial(k, d)[0])', 'packing.pack(self.read("h", k, d))',
+        f"{TRACE}::test_pre_activations_give_the_gates",
+    ),
+    "gradients of one stack at the places of another": fault(
+        INSIDE, "(name, first + k, d): values", "(name, k, d): values",
+        f"{TRACE}::test_gradients_stand_at_the_layer_that_they_are_of",
+    ),
+    "gradient of c without what its h is worth": fault(
+        VARIANT, 'total["c"] = dnew', 'total["c"] = dc', f"{TRACE}::test_gradients_of_every_number_by_complex_step"
+    ),
+    "gradient of an opened GRU's reset gate": fault(
+        OPENED, "dr, dq = dz_n * q, dz_n * r", "dr, dq = dz_n * r, dz_n * q",
+        f"{TRACE}::test_gradients_of_every_number_by_complex_step",
+    ),
+    "a forget gate that is 1 − i cannot be held": fault(
+        VARIANT, 'held.value("f", 1 - i)', "1 - i", f"{TRACE}::test_holding_a_unit_and_the_gradient_of_what_is_held"
+    ),
+    "a gradient passes what is held": fault(
+        "recurrence/held.py", "return self._put(key, gradient, 0)", "return gradient",
+        f"{TRACE}::test_gradients_of_the_parameters_of_a_held_run",
+    ),
+    "steps of a part numbered from its own beginning": fault(
+        "layers/trace.py", "part.steps, part.vocabulary = self.steps[which_steps], self.vocabulary",
+        "part.steps, part.vocabulary = which_steps, self.vocabulary", f"{TRACE}::test_a_part_of_a_trace",
+    ),
+    "the ledger takes a step's own gate off what it writes": fault(
+        READINGS, "shares[s] = left * m.write[s]", "shares[s] = left * m.keep[s] * m.write[s]", LEDGER
+    ),
+    "the ledger of what reads backward in the order of reading": fault(
+        READINGS, "return Ledger(shares[np.argsort(m.steps)]", "return Ledger(shares", LEDGER
+    ),
+    "padding counts as closed": fault(
+        READINGS, "trace[gate, layer, direction][valid]", "trace[gate, layer, direction].reshape(n * t, -1)",
+        "test_readings.py::test_saturation_counts_every_valid_step_and_no_other",
+    ),
+    "a unit judged on what it was chosen on": fault(
+        SEARCH, "_told(sign * second[k], yes)", "_told(sign * first[k], yes)", FOLLOWS
+    ),
+    "chance asked with the labels as they are": fault(SEARCH, "np.roll(y, int(shift))", "y", FOLLOWS),
+    "ties count as wins": fault(
+        SEARCH, "first + (counts + 1) / 2", "first + counts", "test_readings.py::test_auroc_is_the_chance_of_a_pair"
+    ),
+    "the held model is the free one": fault(
+        SEARCH, "model.score(text, clamp={(key, layer, unit): value})", "model.score(text)",
+        "test_readings.py::test_holding_a_unit_that_matters_costs_bits_and_one_that_does_not_costs_none",
+    ),
+    "a text under a picture read as a formula": fault(
+        "see/plots.py", '.replace("$", r"\\$")', "", "test_plots.py::test_text_under_an_axis_is_text"
+    ),
+    "infinity has a say in a scale": fault(
+        "see/scale.py", "finite = values[np.isfinite(values)]", "finite = values", "test_plots.py::test_the_scales"
     ),
 }  # fmt: skip
 

@@ -316,6 +316,17 @@ def test_layers_are_counted_through_a_model(rng):
     assert np.abs(y - model(x)[0]).max() > 1e-4
 
 
+def test_gradients_stand_at_the_layer_that_they_are_of(rng):
+    model = Sequential(GRU(3, 4, 2, dtype="float64", rng=1), LSTM(4, 5, dtype="float64", rng=2))
+    x, dy = rng.normal(size=(2, 6, 3)), rng.normal(size=(2, 6, 5))
+    _, _, record = model.forward(x, record=True)
+    expected = model.backward(record, dy)
+    found = model.trace(x)[1].gradients(dy)
+    for name, layer, blocks in (("0.b_l0", 0, "rzn"), ("0.b_l1", 1, "rzn"), ("1.b_l0", 2, "ifgo")):
+        db = np.concatenate([found["z_" + b, layer].sum(axis=(0, 1)) for b in blocks])
+        np.testing.assert_allclose(db, expected[name], rtol=1e-9, atol=1e-12)
+
+
 def test_gradients_of_one_output_through_a_whole_model(rng, complex_step, assert_same_gradient):
     real = {"dtype": "float64", "rng": 0}
     model = Sequential(Embedding(5, 3, **real), LSTM(3, 4, **real), Last(dtype="float64"), Dense(4, 2, **real))

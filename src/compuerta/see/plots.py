@@ -41,8 +41,10 @@ Axes = Any  # matplotlib has types of its own only where it is installed
 #: Lines that are told apart with any eyes (Okabe and Ito 2008), and in print by their dashes.
 COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#000000")
 DASHES = ("-", "--", "-.", ":")
-#: Steps of which each gets its own label on an axis.
-LABELLED = 60
+#: Characters that stand side by side on an inch of an axis.
+_PER_INCH = 7.5
+#: A quantity that goes beyond this hides what lies between 0 and 1, and gets an axis of its own.
+_FLAT = 1.5
 
 
 def figure(width: float = 9.0, height: float = 4.0) -> Any:
@@ -140,6 +142,8 @@ def unit(
 ) -> Axes:
     """Draw one unit over time, a line for each quantity, with the text beneath.
 
+    What leaves [−1, 1] far behind, as a memory may, is measured on an axis at the right, so that gates can be read.
+
     Args:
         trace: the run. unit, layer, row: which, ``unit`` by its place in the trace.
         keys: which quantities; the gates and the memory if None.
@@ -149,11 +153,18 @@ def unit(
     if keys is None:
         keys = [key for key in ("f", "i", "o", "c", "r", "z", "h") if key in names][:4]
     ax = _on(ax, 9.0, 3.0)
-    for k, key in enumerate(keys):
-        values = _row(trace, key, layer, row)[:, unit]
-        ax.plot(_finite(values), DASHES[k % 4], color=COLOURS[k % len(COLOURS)], linewidth=1.5, label=key)
-    ax.axhline(0, color="0.6", linewidth=0.6)
-    ax.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
+    drawn = [(key, _row(trace, key, layer, row)[:, unit]) for key in keys]
+    scales = {key: Scale.of(key, values) for key, values in drawn}
+    beyond = [key for key, _ in drawn if scales[key].high > _FLAT]
+    right = ax.twinx() if 0 < len(beyond) < len(drawn) else None
+    lines: list[Any] = []
+    for k, (key, values) in enumerate(drawn):
+        on, label = (ax, key) if right is None or key not in beyond else (right, say("plot.right", lang, keys=key))
+        style = {"color": COLOURS[k % len(COLOURS)], "linewidth": 1.5, "linestyle": DASHES[k % 4]}
+        lines += on.plot(_finite(values), label=label, **style)
+    if any(scale.signed for scale in scales.values()):
+        (right or ax).axhline(0, color="0.6", linewidth=0.6)
+    ax.legend(handles=lines, loc="upper left", bbox_to_anchor=(1.06 if right is not None else 1.0, 1.0), frameon=False)
     ax.set_title(say("plot.unit_title", lang, unit=int(trace.units[layer][unit]) + 1, layer=layer + 1))
     _steps(ax, trace, lang)
     ax.set_xlim(-0.5, max(trace.shape[1], 1) - 0.5)
@@ -235,11 +246,13 @@ def connectivity(
     with np.errstate(divide="ignore"):
         shown = np.where(np.isfinite(norms) & (norms > 0), np.log10(norms), np.nan)
     low = max(low, high - 6)  # what is a millionth of the largest is no connection
-    picture = ax.imshow(shown, interpolation="nearest", cmap=_colours(Scale(0, 1, signed=False)), vmin=low, vmax=high)
+    shades = _colours(Scale(0, 1, signed=False), bad="1.0")
+    picture = ax.imshow(shown, interpolation="nearest", cmap=shades, vmin=low, vmax=high)
     ax.figure.colorbar(picture, ax=ax, pad=0.01, fraction=0.046, label="log₁₀ ‖dLₛ/dhₜ‖")
     ax.set_title(say("plot.connectivity", lang))
-    ax.set_ylabel(say("plot.of_step", lang))
     _steps(ax, trace, lang)
+    ax.set_yticks(ax.get_xticks(), ax.get_xticklabels())
+    ax.set_ylabel(say("plot.of_step", lang))
     return ax
 
 
@@ -335,7 +348,7 @@ def training(
     Args:
         losses: the loss of each update, or means over equal runs of them, as a report holds them.
         updates: how many updates they stand for; as many as there are if None.
-        validations: pairs of an update and the loss then.
+        validations: pairs of an update and what was measured then, in the unit of the axis.
         scale: losses are multiplied by it: 1 / ln 2 turns nats into bits.
         unit: of the axis. ax, lang: as in :func:`gates`.
     """
@@ -347,7 +360,7 @@ def training(
     if len(validations):
         when, measured = np.asarray(validations, np.float64)[:, :2].T
         style = {"color": COLOURS[5], "markersize": 4, "label": say("plot.held_out", lang)}
-        ax.plot(when, _finite(measured * scale), "o-", **style)
+        ax.plot(when, _finite(measured), "o-", **style)
     ax.set(xlabel=say("plot.update", lang), ylabel=unit or say("plot.loss", lang))
     ax.set_title(say("plot.training_title", lang))
     ax.grid(axis="y", color="0.9")
@@ -384,7 +397,7 @@ def _title(key: str, layer: int, lang: str | None) -> str:
 def _steps(ax: Axes, trace: Trace, lang: str | None) -> None:
     """Write the text beneath the time axis where there is room for it, else the numbers of some steps."""
     t = trace.shape[1]
-    if trace.text is not None and t <= LABELLED:
+    if trace.text is not None and t <= _PER_INCH * ax.get_position().width * ax.figure.get_size_inches()[0]:
         ax.set_xticks(np.arange(t), [_safe(c) for c in trace.text])
         ax.tick_params(axis="x", length=0)
         return
@@ -399,11 +412,11 @@ def _safe(text: str) -> str:
     return "".join("␣" if c == " " and len(text) == 1 else cell(c)[0] for c in text).replace("$", r"\$")
 
 
-def _colours(scale: Scale) -> Any:
+def _colours(scale: Scale, bad: str = "0.5") -> Any:
     from matplotlib.colors import LinearSegmentedColormap
 
     stops = [_hex(c) for c in (DIVERGING if scale.signed else CIVIDIS)]
-    return LinearSegmentedColormap.from_list("compuerta", stops).with_extremes(bad="0.5")
+    return LinearSegmentedColormap.from_list("compuerta", stops).with_extremes(bad=bad)
 
 
 def _hex(colour: tuple[int, int, int]) -> str:
