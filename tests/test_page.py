@@ -256,7 +256,7 @@ class Tab:
         raise AssertionError(f"{expression} did not come")
 
     def text(self, selector):
-        return self.tab.locator(selector).first.inner_text()
+        return self.tab.locator(selector).first.text_content()
 
     def inside(self, expression):
         """Evaluate with S, data, set of the page, and r the run that is shown."""
@@ -315,13 +315,12 @@ def test_readings_on_the_page_are_those_of_python(opened, trace):
     told = readings.ledger(trace, step=57, layer=1)
     assert f"C = {shown(told.value[4])}" in tab.text("#ledger .story")
     assert f"suman {shown(told.shares[:, 4].sum())}" in tab.text("#ledger .story")
-    rows = tab.locator("#ledger tbody tr").all_inner_texts()
-    for row in rows:
-        step, _, share, _ = row.split("\t")
+    for row in tab.locator("#ledger tbody tr").all():
+        step, _, share, _ = row.locator("td").all_text_contents()
         assert number(share) == pytest.approx(told.shares[int(step) - 1, 4], abs=6e-4)
     assert f"{readings.half_life(trace, 1)[4]:.1f} pasos" in tab.text("#ledger .story")
     verdicts = [v.told("es") for v in readings.verdicts(readings.saturation(trace, 1))]
-    assert tab.locator("#saturation .verdicts button").all_inner_texts() == verdicts[:6]
+    assert tab.locator("#saturation .verdicts button").all_text_contents() == verdicts[:6]
     flow = {k: v for k, v in scene_of(trace).flow.items() if k != "dreach"}
     for key, norms in flow.items():
         np.testing.assert_array_equal(tab.inside(f"Array.from(r.flow.{key[1:]})"), norms.ravel())
@@ -334,8 +333,8 @@ def test_the_search_finds_what_python_finds(opened, trace, what):
     tab.locator("#find button.main").click()
     found = search.find_units(trace, search.labels_of(trace.text, what))
     first = tab.locator("#find tbody tr").first
-    assert number(first.locator("td").first.inner_text()) == pytest.approx(found.best[0].score, abs=6e-4)
-    unit, layer = re.search(r"of (\d+), layer (\d+)", first.locator("th").inner_text()).groups()
+    assert number(first.locator("td").first.text_content()) == pytest.approx(found.best[0].score, abs=6e-4)
+    unit, layer = re.search(r"of (\d+), layer (\d+)", first.locator("th").text_content()).groups()
     assert (int(unit) - 1, int(layer) - 1) == (found.best[0].unit, found.best[0].layer)
 
 
@@ -466,7 +465,7 @@ def test_nan_and_infinity_are_shown_as_such(opened, rng):
 def test_hostile_text_stays_text(opened):
     model = LanguageModel(hidden_size=4, embedding_size=3, batch_size=2, steps=8, updates=2).fit(HOSTILE * 4)
     tab = opened(html.page(model, HOSTILE, title=HOSTILE, labels=(HOSTILE, ""), other=model, lang="en"))
-    assert tab.locator("h1").inner_text().startswith("a</script><script>alert(1)</script>")
+    assert tab.locator("h1").text_content().startswith("a</script><script>alert(1)</script>")
     assert tab.evaluate("document.querySelector('[data-ready]').shadowRoot.querySelectorAll('script, img').length") == 0
     tab.go(t=HOSTILE.index("\x07"))
     assert "␇" in tab.text(".step caption")
@@ -521,7 +520,7 @@ def test_two_outputs_in_one_document(browser, tmp_path, model):
     tab = Tab(browser, tmp_path, f"<!DOCTYPE html><meta charset=utf-8><title>n</title><body>{content}")
     tab.open()
     tab.until("document.querySelectorAll('[data-ready]').length === 2")
-    titles = [one.inner_text() for one in tab.locator("h1").all()]
+    titles = [one.text_content() for one in tab.locator("h1").all()]
     assert titles == ["la luna", "la lana"]
     tab.locator(".ribbon").first.focus()
     tab.keyboard.press("ArrowRight")

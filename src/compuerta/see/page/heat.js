@@ -137,6 +137,7 @@ export function heat() {
         : say("page.heat.limit", { symbol: data.quantities[S.q].symbol, limit: short(high) });
     }
     if (any(changed, "shown", "rev")) wide.style.minWidth = run().T > 900 ? `${run().T}px` : "";
+    if (run().T <= 900) return; // it fits, and asking for sizes would cost a layout in every frame
     const wanted = (S.t / run().T) * wide.scrollWidth;
     if (wide.scrollWidth > whole.clientWidth && (wanted < whole.scrollLeft || wanted > whole.scrollLeft + whole.clientWidth)) {
       whole.scrollLeft = wanted - whole.clientWidth / 2;
