@@ -18,6 +18,7 @@ from ..errors import SettingError
 from ..layers import GRU, LSTM, Dense, Dropout, Embedding, Last, Recurrent, Trace
 from ..tasks import Forecaster, LanguageModel
 from .reach import reach
+from .scale import CIVIDIS, DIVERGING
 
 Array = NDArray[Any]
 #: Decades that the map of the gradient tells apart, in 254 steps; what is below counts as the lowest.
@@ -47,6 +48,7 @@ class Scene:
             :func:`~compuerta.see.reach.reach`.
         flow_of: what that is the gradient of: "loss", "forecast" or "output".
         output: how a forecast comes of the model's output, or None.
+        labels: a name for each step of a series, such as its date.
         start: the "unit", "place" and "key" that the page opens with; if None, the unit that moves most.
     """
 
@@ -66,6 +68,7 @@ class Scene:
     flow_of: str = ""
     output: dict[str, Any] | None = None
     start: dict[str, Any] | None = None
+    labels: list[str] | None = None
 
     @property
     def steps(self) -> int:
@@ -115,6 +118,8 @@ class Scene:
             "flowOf": self.flow_of,
             "reach": list(DECADES),
             "output": self.output,
+            "labels": self.labels,
+            "stops": {"gates": CIVIDIS, "signed": DIVERGING},
             "start": self.start or {"unit": self._liveliest(), "place": 0},
         }
 
@@ -166,7 +171,8 @@ def of_forecaster(model: Forecaster, *, title: str | None = None, label: str = "
     lstm, dense = network.core.layers[0], network.core.layers[-1]
     assert isinstance(lstm, Recurrent)
     _, trace = lstm.trace(inputs)
-    trace.values_in = model.series_.values[-view.window :]
+    known = model.trace()
+    trace.values_in, trace.labels = known.values_in, known.labels
     dy = np.zeros_like(trace["h", lstm.num_layers - 1])
     dy[0, -1] = dense.parameters["w"].sum(axis=0)
     scene = of_trace(trace, title=title or model.series_.name, label=label, dy=dy)
@@ -220,6 +226,7 @@ def of_trace(
         scene.reading["ids"] = np.array([known[character] for character in trace.text[:stop]], np.int32)
     else:
         scene.reading["series"] = np.zeros(stop) if trace.values_in is None else np.asarray(trace.values_in)[:stop]
+        scene.labels = None if trace.labels is None or row else trace.labels[:stop]
     _add_model(scene, trace, row, stop)
     _add_flow(scene, trace, row, stop, dy)
     return scene

@@ -115,7 +115,7 @@ export const unitName = (u = S.u) => String(data.units[u] + 1);
 export const placeName = (p) =>
   say("page.layer", { n: data.places[p][0] + 1 }) + (data.directions > 1 ? (data.places[p][1] ? " ←" : " →") : "");
 export const quantityName = (q) => say(`gate.${q}.name`);
-export const label = (t, r = run()) => (r.ids ? glyph(data.vocabulary[r.ids[t]]) : num(r.series[t], 2));
+export const label = (t, r = run()) => (r.ids ? glyph(data.vocabulary[r.ids[t]]) : `${data.labels ? `${data.labels[t]}: ` : ""}${num(r.series[t], 2)}`);
 
 /** A step as a sentence names it: its character, or its number and value in a series. */
 export const place = (t) => (run().ids ? label(t) : say("page.at", { t: t + 1, value: label(t) }));

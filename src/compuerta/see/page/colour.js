@@ -2,10 +2,6 @@
 
 import { data } from "./base.js";
 
-// Stops of matplotlib's cividis (Nuñez, Anderton and Renslow 2018; public domain), which reads the same to all eyes.
-const CIVIDIS = [[0, 34, 78], [18, 53, 112], [59, 73, 108], [87, 93, 109], [112, 113, 115], [138, 134, 120], [165, 156, 116],
-  [195, 179, 105], [225, 204, 85], [254, 232, 56]];
-const SIGNED = [[13, 71, 143], [66, 134, 198], [161, 202, 233], [255, 255, 255], [250, 196, 138], [230, 126, 34], [158, 72, 0]];
 const NONE = [128, 128, 128];
 
 function between(stops, share) {
@@ -15,12 +11,14 @@ function between(stops, share) {
   return stops[k].map((low, n) => Math.round(low + rest * (stops[k + 1][n] - low)));
 }
 
-const lut = (stops) => Array.from({ length: 256 }, (_, k) => between(stops, k / 255));
-const GATES = lut(CIVIDIS);
-const SIGNS = lut(SIGNED);
+/** 256 colours of each scale, made once of the stops that come with the page (compuerta.see.scale). */
+let GATES, SIGNS;
+export function colours({ gates, signed }) {
+  [GATES, SIGNS] = [gates, signed].map((stops) => Array.from({ length: 256 }, (_, k) => between(stops, k / 255)));
+}
 
-/** The least and greatest value of the scale of a quantity: fixed, or symmetric about 0 with the limit of the data. */
-export const scaleOf = (q) => data.quantities[q].range ?? [-data.limits[q], data.limits[q]];
+/** The least and greatest value of the scale of a quantity: 0 and 1 of a gate, else symmetric about 0. */
+export const scaleOf = (q) => (data.limits[q] ? [-data.limits[q], data.limits[q]] : [0, 1]);
 
 export function rgb(q, value) {
   if (Number.isNaN(value)) return NONE;
@@ -35,8 +33,8 @@ export const shade = (share) => GATES[Math.round(255 * share)] ?? NONE;
 
 export const css = ([r, g, b]) => `rgb(${r},${g},${b})`;
 
-/** Black or white, whichever can be read on the colour. */
-export const ink = ([r, g, b]) => (0.299 * r + 0.587 * g + 0.114 * b > 140 ? "#000" : "#fff");
+/** Black or white, whichever is read better on the colour (by relative luminance). */
+export const ink = ([r, g, b]) => (0.2126 * r ** 2.2 + 0.7152 * g ** 2.2 + 0.0722 * b ** 2.2 > 0.179 * 255 ** 2.2 ? "#000" : "#fff");
 
 /** The colours of a scale from its least to its greatest, for a legend. */
 export const ramp = (q) => {

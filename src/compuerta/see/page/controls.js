@@ -108,7 +108,7 @@ export function controls(root) {
     heard = setTimeout(() => (now.textContent = sentence()), S.playing ? 1500 : 120);
     if (any(changed, "shown", "rev", "clamps")) {
       shown.hidden = S.shown === "base";
-      fill(shown, el("strong", say(`page.shown.${S.shown}`)), " ", button("page.shown.back", () => set({ shown: "base", rev: S.rev + 1 })));
+      if (!shown.hidden) fill(shown, el("strong", say(`page.shown.${S.shown}`)), " ", button("page.shown.back", () => set({ shown: "base", rev: S.rev + 1 })));
     }
   });
   const more = el("details.more", el("summary", say("page.take")), el("div.row-of", button("page.csv", saveCsv),

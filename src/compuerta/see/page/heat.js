@@ -132,7 +132,7 @@ export function heat() {
     if (any(changed, "u", "p", "q", "rev", "shown")) {
       title.textContent = say("page.heat.unit", { unit: unitName(), layer: placeName(S.p) });
       const [low, high] = scaleOf(S.q);
-      limit.textContent = data.quantities[S.q].range
+      limit.textContent = data.quantities[S.q].range && high <= 1
         ? say("page.heat.fixed", { low: short(low), high: short(high) })
         : say("page.heat.limit", { symbol: data.quantities[S.q].symbol, limit: short(high) });
     }

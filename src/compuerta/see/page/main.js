@@ -3,6 +3,7 @@
 import { S, data, el, fill, flush, forget, refresh, set, speak } from "./base.js";
 import { cell } from "./cell.js";
 import { controls, header, help, keys, play, readHash, writeHash } from "./controls.js";
+import { colours } from "./colour.js";
 import { compare } from "./compare.js";
 import { unpack } from "./data.js";
 import { find } from "./find.js";
@@ -37,16 +38,16 @@ function storedRun(meta, arrays, model) {
 
 const rows = (flat, T) => Array.from({ length: T }, (_, t) => flat.subarray((t * flat.length) / T, ((t + 1) * flat.length) / T));
 
-/** The greatest size of each quantity without a fixed range, rounded up so that it can be printed. */
+/** The limits of the signed quantities: what finite values need, and no less than 1 for a tanh. */
 function limits() {
-  for (const q of Object.keys(data.quantities)) {
-    let most = 0;
+  for (const [q, { range }] of Object.entries(data.quantities)) {
+    if (range?.[0] === 0) continue;
+    let most = range ? 1 : 0;
     for (const r of Object.values(data.runs)) for (const values of r.values[q]) for (let k = 0; k < values.length; k++) {
       const v = Math.abs(values[k]);
       if (v > most && v < Infinity) most = v;
     }
-    const step = 10 ** Math.floor(Math.log10(most || 1)) / 10;
-    data.limits[q] = Math.ceil((most || 1) / step) * step;
+    data.limits[q] = most || 1;
   }
 }
 
@@ -58,6 +59,7 @@ function mount(id, file, bytes) {
   data.model = load(file.model, arrays, "");
   for (const meta of file.runs) data.runs[meta.name] = storedRun(meta, arrays, meta.name === "other" ? load(file.other, arrays, "other.") : data.model);
   limits();
+  colours(data.stops);
   const { unit, place, key } = file.about.start;
   Object.assign(S, { rev: 0, u: unit, p: place, q: data.quantities[key] ? key : data.quantities.c ? "c" : "h" });
   speak(file.texts, file.lang);
