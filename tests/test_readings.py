@@ -125,6 +125,13 @@ def test_half_lives_at_the_ends(rng):
     assert readings.half_life(trace)[:2].tolist() == [0.0, math.inf]
     _, trace = layer.trace(np.full((5, 2), np.nan))
     assert np.isnan(readings.half_life(trace)).all()
+    x = np.ones((6, 2))
+    x[3] = np.nan
+    held = readings.held_for(LSTM(2, 3, rng=0).trace(x, clamp={("f", 0, 1): 0.9, ("c", 0, 2): 0.0})[1])
+    assert held[:, 1].tolist() == [math.inf] * 6
+    assert held[0, 2] == 2  # less than half was left before the NaN came
+    assert np.isnan(held[1:3, 2]).all()
+    assert np.isnan(readings.half_life(layer.trace(x)[1])).all()
 
 
 @pytest.mark.parametrize(("cell", "switches"), CELLS)
@@ -186,6 +193,14 @@ def test_connectivity_is_the_gradient_of_each_step_by_itself(rng, cell):
     whole = trace.gradients(dy)
     assert flow["h"][2] == pytest.approx(math.sqrt(sum(v * v for v in whole["h", 1][0, 2])))
     assert set(flow) == ({"h", "c"} if cell is LSTM else {"h"})
+
+
+def test_connectivity_of_a_long_row_is_made_in_parts(rng, monkeypatch):
+    _, trace = LSTM(2, 4, dtype="float64", rng=0).trace(rng.normal(size=(11, 2)))
+    whole = readings.connectivity(trace)
+    for at_once in (4 * 11, 3 * 4 * 11, 1):
+        monkeypatch.setattr(readings, "_AT_ONCE", at_once)
+        np.testing.assert_allclose(readings.connectivity(trace), whole, rtol=1e-12)
 
 
 def test_agreement_finds_the_place_where_two_runs_part(rng):

@@ -451,6 +451,25 @@ def test_a_damaged_file_is_refused(tmp_path):
 # ---- tasks ----------------------------------------------------------------------------------------------------------
 
 
+def test_a_forecaster_s_network_is_traced_and_may_be_held():
+    series = compuerta.data.seasonal_series(60, period=12, rng=0)
+    model = compuerta.Forecaster(horizon=6, hidden_size=4, members=1, max_epochs=3, origins=0).fit(series)
+    trace = model.trace(member=1)
+    view, network = model.members_[1]
+    x = view.inputs(model._forward(model.series_.values), np.array([59])).astype(np.float32)
+    assert np.array_equal(trace.y, network.core(x)[0])
+    assert trace["f", 0].shape == (1, view.window, 4)
+    assert trace.labels == [str(k) for k in range(61 - view.window, 61)]
+    assert np.array_equal(trace.values_in, model.series_.values[-view.window :])
+    clamp = {("o", 0, 2): 0.0}
+    held = model.trace(member=1, clamp=clamp)
+    assert (held["h", 0][:, :, 2] == 0).all()
+    skip = network(x) - network.core(x)[0]
+    np.testing.assert_allclose(network.forward(x, clamp=clamp)[0], held.y + skip, rtol=1e-5, atol=1e-6)
+    with pytest.raises(SettingError, match="member"):
+        model.trace(member=2)
+
+
 def test_a_language_model_is_traced_with_its_logits_and_may_be_held(rng):
     text = "la luna, la luz, la lana. " * 20
     model = compuerta.LanguageModel(hidden_size=8, embedding_size=4, updates=60, batch_size=2, steps=16).fit(text)

@@ -290,15 +290,14 @@ class Run:
             dy = dx
         return found
 
-    def apart(self, dy: Array, layer: int) -> dict[Any, Array]:
-        """Return the gradients of one stack for each step's output alone: row s is what the output at step s asks for.
+    def apart(self, dy: Array, layer: int, outputs: NDArray[np.intp]) -> dict[Any, Array]:
+        """Return the gradients of one stack for each of some steps' outputs alone, a row for each.
 
         ``dy`` (1, T, D·H) is the gradient of the outputs of the stack that ``layer`` stands in.
         """
         stack, k = self.places[layer]
-        steps = dy.shape[1]
-        each = np.zeros((steps, *dy.shape[1:]), dy.dtype)
-        each[np.arange(steps), np.arange(steps)] = dy[0]
+        each = np.zeros((len(outputs), *dy.shape[1:]), dy.dtype)
+        each[np.arange(len(outputs)), outputs] = dy[0, outputs]
         found: dict[Any, Array] = {}
         stack.back(each, found, layer - k)
         return found

@@ -38,6 +38,8 @@ Array = NDArray[Any]
 CLOSED, OPEN = 0.1, 0.9
 #: A verdict is spoken where it holds in at least this share of the steps.
 ALMOST_ALWAYS = 0.95
+#: Numbers of one quantity that :func:`connectivity` computes together.
+_AT_ONCE = 1 << 21
 _GATES = {q.key for q in (*LSTM.values(), *GRU.values()) if q.is_gate}
 
 
@@ -179,7 +181,7 @@ def half_life(trace: Trace, layer: int = 0, *, direction: int = 0, row: int = 0)
 def held_for(trace: Trace, layer: int = 0, *, direction: int = 0, row: int = 0) -> Array:
     """Return for each position and unit after how many steps less than half is left of what it wrote, (T, H).
 
-    Infinite where half of it is still there at the end.
+    Infinite where half of it is still there at the end, NaN where that cannot be said.
 
     >>> import compuerta
     >>> _, trace = compuerta.LSTM(2, 1, rng=0).trace(np.ones((4, 2)), clamp={("f", 0, 0): 0.6})
@@ -191,9 +193,12 @@ def held_for(trace: Trace, layer: int = 0, *, direction: int = 0, row: int = 0) 
     left, open_ = np.ones_like(m.keep), np.ones(m.keep.shape, bool)
     for after in range(1, len(m.keep)):
         left[: len(left) - after] *= m.keep[after:]
-        gone = open_[: len(left) - after] & (left[: len(left) - after] < 0.5)
-        found[: len(left) - after][gone] = after
-        open_[: len(left) - after] &= ~gone
+        now = left[: len(left) - after]
+        gone, lost = now < 0.5, np.isnan(now)
+        open_now = open_[: len(left) - after]
+        found[: len(left) - after][open_now & gone] = after
+        found[: len(left) - after][open_now & lost] = np.nan
+        open_now &= ~(gone | lost)
         if not open_[: len(left) - after].any():
             break
     return found[np.argsort(m.steps)]
@@ -318,7 +323,7 @@ def connectivity(
     """Return how much the output of each step hangs on each step before it, (T, T): row s, column t is ‖dL_s/dh_t‖.
 
     L_s is what the outputs of step s add to L. Above the diagonal of a layer that reads forward all is zero. The trace
-    is of one row; it takes T² · H numbers for each quantity of the stack.
+    is of one row. T walks back over T steps are made, many at once, in some 100 MB.
 
     Args:
         trace: the run. layer, direction: whose h.
@@ -341,7 +346,13 @@ def connectivity(
     """
     if key not in _names(trace, layer, direction, 0):
         raise SettingError("error.choice", name="key", known=", ".join(trace.names_of(layer)), got=repr(key))
-    norms: Array = np.linalg.norm(trace.apart(dy, layer)[key, layer, direction].astype(np.float64), axis=2)
+    t = trace.shape[1]
+    norms = np.zeros((t, t))
+    at_once = max(1, _AT_ONCE // max(1, t * len(trace.units[layer])))
+    for start in range(0, t, at_once):
+        part = slice(start, start + at_once)
+        values = trace.apart(dy, layer, part)[key, layer, direction].astype(np.float64)
+        norms[part] = np.linalg.norm(values, axis=2)
     return norms
 
 

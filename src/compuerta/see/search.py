@@ -102,19 +102,26 @@ def auroc(values: ArrayLike, labels: ArrayLike) -> Array:
     >>> float(auroc([0.1, 0.4, 0.35, 0.8], [False, False, True, True]))
     0.75
     """
-    v, y = np.asarray(values, np.float64), np.asarray(labels, bool)
-    columns = v.reshape(len(v), -1)
-    positive = int(y.sum())
-    if not 0 < positive < len(y):
-        return np.full(columns.shape[1], np.nan).reshape(v.shape[1:])
-    out = np.empty(columns.shape[1])
+    v = np.asarray(values, np.float64)
+    return _auroc_of_ranks(_ranks(v.reshape(len(v), -1)), np.asarray(labels, bool)).reshape(v.shape[1:])
+
+
+def _ranks(columns: Array) -> Array:
+    """Return the rank of each value in its column, from 1; those that are equal share the mean of theirs."""
+    out = np.empty(columns.shape)
     for k, column in enumerate(columns.T):
         order = np.argsort(column, kind="stable")
         _, first, counts = np.unique(column[order], return_index=True, return_counts=True)
-        ranks = np.empty(len(column))
-        ranks[order] = np.repeat(first + (counts + 1) / 2, counts)
-        out[k] = (ranks[y].sum() - positive * (positive + 1) / 2) / (positive * (len(y) - positive))
-    return out.reshape(v.shape[1:])
+        out[order, k] = np.repeat(first + (counts + 1) / 2, counts)
+    return out
+
+
+def _auroc_of_ranks(ranks: Array, y: Array) -> Array:
+    positive = int(y.sum())
+    if not 0 < positive < len(y):
+        return np.full(ranks.shape[1], np.nan)
+    above: Array = ranks[y].sum(axis=0) - positive * (positive + 1) / 2
+    return above / (positive * (len(y) - positive))
 
 
 def correlation(values: ArrayLike, labels: ArrayLike) -> Array:
@@ -219,7 +226,6 @@ def find_units(
     if t < 3 * WARM_UP:
         raise SettingError("error.search_short", got=t, expected=3 * WARM_UP)
     yes = y.dtype.kind == "b"
-    measure = auroc if yes else correlation
     middle = (WARM_UP + t) // 2
     for half in (y[WARM_UP:middle], y[middle:]):
         if len(np.unique(half)) < 2:
@@ -228,8 +234,13 @@ def find_units(
     finite = np.isfinite(columns).all(axis=0)
     columns = np.where(finite, columns, 0.0)
 
-    def look(labels_now: Array) -> tuple[Array, Array]:
-        return (_centred(measure(columns[s], labels_now[s]), yes) for s in (slice(WARM_UP, middle), slice(middle, t)))  # type: ignore[return-value]
+    halves = slice(WARM_UP, middle), slice(middle, t)
+    parts = [_ranks(columns[s]) if yes else columns[s] for s in halves]  # ranks do not change with the labels
+    measure = _auroc_of_ranks if yes else correlation
+
+    def look(labels_now: Array) -> list[Array]:
+        scores = (measure(part, labels_now[s]) for part, s in zip(parts, halves, strict=True))
+        return [score - 0.5 if yes else score for score in scores]
 
     first, second = look(y)
     order = np.argsort(-np.abs(first), kind="stable")[:top]
@@ -265,10 +276,6 @@ def _columns(trace: Trace, keys: tuple[str, ...] | None) -> tuple[list[tuple[str
     if not parts:
         raise SettingError("error.choice", name="keys", known=", ".join(trace.names), got=repr(keys))
     return places, np.concatenate(parts, axis=1)
-
-
-def _centred(score: Array, yes: bool) -> Array:
-    return score - 0.5 if yes else score
 
 
 def _told(centred: float, yes: bool) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -93,10 +93,19 @@ class ForecastNetwork(Layer):
     def _check(self, x: ArrayLike) -> tuple[Array, bool]:
         return checks.sequences(x, self.name, CHANNELS, self.parameters.dtype)
 
+    def _check_clamp(self, clamp: Mapping[Any, float]) -> Any:
+        return self.core._check_clamp(clamp)
+
     def _run(
-        self, x: Array, state: Any, lengths: NDArray[np.intp] | None, record: bool, rng: np.random.Generator | None
+        self,
+        x: Array,
+        state: Any,
+        lengths: NDArray[np.intp] | None,
+        record: bool,
+        rng: np.random.Generator | None,
+        held: Any = None,
     ) -> tuple[Array, Any, Any]:
-        said, _, tape = self.core._run(x, self.core._check_state(None, len(x)), lengths, record, rng)
+        said, _, tape = self.core._run(x, self.core._check_state(None, len(x)), lengths, record, rng, held)
         straight, _, skip_tape = self.skip._run(x[:, :, :2].reshape(len(x), 1, -1), None, None, record, None)
         said += straight
         return said, None, (x.shape, tape, skip_tape)
@@ -348,7 +357,13 @@ class Forecaster(Task):
         mean: Array = np.mean(each, axis=0)
         return mean
 
-    def trace(self, *, member: int = 0, series: Series | ArrayLike | None = None) -> Trace:
+    def trace(
+        self,
+        *,
+        member: int = 0,
+        series: Series | ArrayLike | None = None,
+        clamp: Mapping[Any, float] | None = None,
+    ) -> Trace:
         """Return every gate of one of the networks while it reads its window, the end of the series: (1, W, H).
 
         ``trace.values_in`` are the values of the series in the window, ``trace.labels`` their dates or places; ``y`` is
@@ -357,9 +372,10 @@ class Forecaster(Task):
         Args:
             member: which network, from 0; they take turns in what they see, see :mod:`compuerta.tasks.windows`.
             series: read the end of this one in place of the one it learnt from.
+            clamp: units held at a value, see :meth:`compuerta.LSTM.forward`.
 
         Raises:
-            NotFittedError, SettingError, DataError: as in :meth:`predict`, or there is no such member.
+            NotFittedError, SettingError, DataError: as in :meth:`predict`, or there is no such member or unit.
         """
         self._check_fitted("members_")
         if not 0 <= checks.count(member, "member", low=0) < len(self.members_):
@@ -370,7 +386,7 @@ class Forecaster(Task):
             raise DataError("error.series_too_short_to_forecast", got=len(past.values), expected=view.reach)
         origin = np.array([len(past.values) - 1])
         inputs = view.inputs(self._forward(past.values), origin, _phase(self.series_, past))
-        _, trace = network.core.trace(_single(inputs))
+        _, trace = network.core.trace(_single(inputs), clamp=clamp)
         trace.values_in = past.values[-view.window :]
         first = len(past.values) - view.window
         dates = past.dates
