@@ -338,6 +338,31 @@ def test_the_search_finds_what_python_finds(opened, trace, what):
     assert (int(unit) - 1, int(layer) - 1) == (found.best[0].unit, found.best[0].layer)
 
 
+def test_what_is_marked_or_matched_can_be_looked_for(opened, trace):
+    tab = opened(html.page(trace, lang="en"))
+    tab.locator("#find select").select_option("brush")
+    cells = tab.locator("#ribbon .cell")
+    for a, b in ((30, 36), (150, 157)):  # drag over two stretches, one in each half
+        cells.nth(a).scroll_into_view_if_needed()
+        cells.nth(a).hover()
+        tab.mouse.down()
+        for k in range(a, b + 1):
+            cells.nth(k).hover()
+        tab.mouse.up()
+    assert tab.inside("S.marks.flatMap((on, t) => on ? [t] : [])") == [*range(30, 37), *range(150, 158)]
+    tab.locator("#find button.main").click()
+    labels = np.isin(np.arange(200), tab.inside("S.marks.flatMap((on, t) => on ? [t] : [])"))
+    best = search.find_units(trace, labels).best[0]
+    assert number(tab.text("#find tbody td")) == pytest.approx(best.score, abs=6e-4)
+    tab.locator("#find select").select_option("regex")
+    tab.locator("#find input").fill("l[au]")
+    tab.locator("#find button.main").click()
+    best = search.find_units(trace, search.labels_of(trace.text, "l[au]")).best[0]
+    assert number(tab.text("#find tbody td")) == pytest.approx(best.score, abs=6e-4)
+    tab.locator("#find input").fill("(")
+    assert "cannot be read" in tab.text("#find [role=status]")
+
+
 def test_holding_a_unit_costs_what_it_costs_in_python(opened, model, trace):
     tab = opened(html.page(trace, lang="en"), "#q=h&p=1&u=4")
     tab.locator("#live input[type=number]").first.fill("0.5")
@@ -563,4 +588,5 @@ def test_the_command_writes_a_page(model, tmp_path):
     assert done.exit_code == 0, done.output
     content = json.loads(parsed(page.read_text(encoding="utf-8")).scripts[0])
     assert content["lang"] == "es"
+    assert content["model"]["layers"] == 2  # the page can run it
     assert content["about"]["start"] == {"unit": 2, "place": 1, "key": "f"}

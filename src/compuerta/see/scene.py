@@ -298,11 +298,10 @@ def _add_flow(scene: Scene, trace: Trace, row: int, stop: int, dy: Array | None)
             each = [np.linalg.norm(gradients[(q, *place)][row, :stop].astype(np.float64), axis=1)
                     for place in scene.places]  # fmt: skip
             scene.flow["d" + q] = np.stack(each).astype(np.float32)
-    if scene.model is not None and scene.cell == "lstm" and stop <= _MOST_MAPPED:
+    mapped = scene.flow_of == "loss" and scene.cell == "lstm" and "w" in scene.weights and stop <= _MOST_MAPPED
+    if scene.model is not None and mapped:
         top = scene.model["layers"] - 1
-        given = dy[row] @ scene.weights["w"] if "w" in scene.weights else dy[row]
-        dh = np.zeros((stop, len(scene.units)), given.dtype)
-        dh[max(0, stop - len(given)) :] = given[:stop]  # where only the last step has an output, it is the last
+        dh = dy[row, :stop] @ scene.weights["w"]
         size = reach({q: v[top] for q, v in scene.values.items()}, scene.weights[f"wh{top}"], dh)
         scene.flow["dreach"] = in_decades(size)
 
