@@ -207,9 +207,8 @@ def _memory(t: Texts, trace: Trace, what: What) -> list[str]:
         return [*lines, t("cli.look.not_finite")]
     most = [k for k in np.argsort(-np.abs(shares), kind="stable")[:TOLD] if shares[k]]
     labels = trace.labels or [str(k + 1) for k in range(len(shares))]
-    written = ", ".join(
-        f"{cell(labels[k])[0] if trace.text is not None else labels[k]} ({k + 1}) {shares[k]:+.3f}" for k in most
-    )
+    names = [label if trace.text is None else "␣" if label == " " else cell(label)[0] for label in labels]
+    written = ", ".join(f"{names[k]} ({k + 1}) {shares[k]:+.3f}" for k in most)
     rest = f"{total - shares[most].sum():+.3f}"
     return [*lines, t("cli.look.ledger", value=f"{total:+.3f}", written=written, rest=rest)]
 
