@@ -290,9 +290,6 @@ FAULTS = {
     "infinity has a say in a scale": fault(
         "see/scale.py", "finite = values[np.isfinite(values)]", "finite = values", "test_plots.py::test_the_scales"
     ),
-    "a step's loss walked back without the weights": fault(
-        "see/reach.py", "@ w_h", "@ w_h * 0", "test_page.py::test_reach_is_the_connectivity_of_the_memory"
-    ),
     "text from a person as markup": fault(
         "see/html.py", 'for character in "<>&', 'for character in "&', "test_page.py::test_text_from_a_person_is_data"
     ),
