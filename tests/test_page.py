@@ -376,7 +376,9 @@ def test_holding_a_unit_costs_what_it_costs_in_python(opened, model, trace):
     tab.until("S.shown === 'live'")
     told = re.findall(r"\d\.\d{3}", tab.text("#live > p:not(.lede):not(.quiet)"))
     assert [float(v) for v in told[:2]] == pytest.approx(bits, abs=6e-4)
-    np.testing.assert_allclose(tab.values("c", 1), model.trace(trace.text, clamp=clamp)["c", 1][0], atol=2e-5)
+    np.testing.assert_allclose(
+        tab.values("c", 1), model.trace(trace.text, clamp=clamp)["c", 1][0], rtol=1e-5, atol=2e-5
+    )
 
 
 @pytest.mark.parametrize("make", [
@@ -400,7 +402,7 @@ def test_a_trace_stored_in_part_is_computed_again_from_stored_states(opened, mod
     monkeypatch.setattr(html, "_STORED", 0)
     tab = opened(html.page(trace, lang="en"))
     for key in "figcoh":
-        np.testing.assert_allclose(tab.values(key, 1), trace[key, 1][0], atol=2e-5)
+        np.testing.assert_allclose(tab.values(key, 1), trace[key, 1][0], rtol=1e-5, atol=2e-5)
     tab.until("data.parity !== undefined")
     assert 0 < tab.inside("data.parity") < 1e-6
 

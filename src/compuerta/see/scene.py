@@ -16,6 +16,8 @@ from .. import gates
 from ..activations import softmax
 from ..errors import SettingError
 from ..layers import GRU, LSTM, Dense, Dropout, Embedding, Last, Recurrent, Trace
+from ..recurrence.numpy_variant import VariantTape
+from ..recurrence.opened import OpenTape
 from ..tasks import Forecaster, LanguageModel
 from .readings import connectivity, gradient_flow
 from .scale import CIVIDIS, DIVERGING
@@ -254,7 +256,8 @@ def _add_model(scene: Scene, trace: Trace, row: int, stop: int) -> None:
             scene.reading["series"] = inputs[:, 0].astype(np.float64)
     whole = len(after) < 2 and all(isinstance(each, Dense) for each in after)
     fresh = np.count_nonzero(np.concatenate([np.ravel(part) for part in stack.initial(0, 0)])) == 0
-    clamped = any(getattr(tape, "held", False) for tapes in stack.tape.tapes for tape in tapes)
+    tapes = [tape for tapes in stack.tape.tapes for tape in tapes]
+    clamped = any(isinstance(tape, OpenTape | VariantTape) and tape.held for tape in tapes)
     text = "ids" in scene.reading
     if not (scene.plain and whole and layer.directions == 1 and fresh and not clamped):
         return
