@@ -364,6 +364,13 @@ FAULTS = {
     "infinity has a say in a scale": fault(
         "see/scale.py", "finite = values[np.isfinite(values)]", "finite = values", "test_plots.py::test_the_scales"
     ),
+    "text from a person as markup": fault(
+        "see/html.py", 'for character in "<>&', 'for character in "&', "test_page.py::test_text_from_a_person_is_data"
+    ),
+    "a held run passed off as the model's own": fault(
+        "see/scene.py", "and fresh and not clamped", "and fresh",
+        "test_page.py::test_a_scene_knows_when_the_page_can_run_the_model",
+    ),
 }  # fmt: skip
 
 

@@ -288,4 +288,18 @@ def _tensors(t: Texts, model: Any, trace: Trace, what: What, path: Path) -> None
     trace.save(path)
 
 
-WRITERS: dict[str, Writer] = {".png": _picture, ".svg": _picture, ".safetensors": _tensors}
+def _page(t: Texts, model: Any, trace: Trace, what: What, path: Path) -> None:
+    from ..see.html import page
+    from ..see.scene import scene_of
+    from ..tasks import LanguageModel
+    from .models import line_start
+
+    # The whole reading, with the line break that the trace leaves out: so the page can run the model from the start.
+    scene = (
+        scene_of(model, line_start(model) + str(trace.text)) if isinstance(model, LanguageModel) else scene_of(model)
+    )
+    scene.start = {"unit": what.unit, "place": scene.places.index((what.layer, 0)), "key": what.key}
+    page(scene, path=path, lang=t.lang)
+
+
+WRITERS: dict[str, Writer] = {".html": _page, ".png": _picture, ".svg": _picture, ".safetensors": _tensors}

@@ -278,6 +278,36 @@ class Trace(Mapping[Any, Array]):
         for name in ("lengths", "text", "labels", "values_in", "vocabulary", "steps", "_units"):
             setattr(self, name, getattr(other, name))
 
+    # ---- one page ---------------------------------------------------------------------------------------------------
+
+    def to_html(self, path: str | os.PathLike[str], *, other: Trace | None = None, lang: str | None = None,
+                title: str | None = None) -> None:  # fmt: skip
+        """Write one HTML file that looks into the run, offline; see :func:`compuerta.see.html.page`.
+
+        Args:
+            path: the file, written whole or not at all.
+            other: the same inputs as another model reads them, to stand beside it.
+            lang: the language that it opens in. title: a line to stand above all.
+
+        Raises:
+            SettingError: the trace is too large, or its layers are of different kinds or widths.
+            OSError: the file cannot be written.
+        """
+        from ..see import html
+
+        html.page(self, other=other, path=path, lang=lang, title=title)
+
+    def _repr_html_(self) -> str:
+        """Return the same for a notebook; where it cannot be shown, why."""
+        from html import escape
+
+        from ..see import html
+
+        try:
+            return html.output(self)
+        except SettingError as error:
+            return f"<p>{escape(str(error))}</p><pre>{escape(repr(self))}</pre>"
+
     # ---- in words and in pictures -----------------------------------------------------------------------------------
 
     def explain(self, t: int, unit: int | None = None, layer: int = 0, *, row: int = 0, lang: str | None = None) -> str:

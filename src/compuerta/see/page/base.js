@@ -1,0 +1,143 @@
+// What every view uses: elements, words, numbers, and the one state that all of them show.
+
+const SVG = "http://www.w3.org/2000/svg";
+
+/** Make an element: "tag.class", then what it has, if anything (`on…` listens, `css` is its style), then what it holds. */
+export function el(what, props, ...children) {
+  const [tag, ...classes] = what.split("."), svg = tag.startsWith("svg:");
+  const node = svg ? document.createElementNS(SVG, tag.slice(4)) : document.createElement(tag);
+  if (props?.constructor !== Object) [props, children] = [{}, [props, ...children]];
+  if (classes.length) node.setAttribute("class", classes.join(" "));
+  for (const [key, value] of Object.entries(props)) {
+    if (value === undefined || value === null || value === false) continue;
+    if (key === "css") Object.assign(node.style, value);
+    else if (key.startsWith("on")) node.addEventListener(key.slice(2), value);
+    else node.setAttribute(key, value === true ? "" : value);
+  }
+  fill(node, ...children);
+  return node;
+}
+
+/** Put `children` in place of what `node` holds. */
+export const fill = (node, ...children) => node.replaceChildren(...children.flat().filter((c) => c ?? false));
+
+export const clampTo = (value, low, high) => Math.min(high, Math.max(low, value));
+
+// ---- words and numbers ---------------------------------------------------------------------------------------------
+
+const words = { lang: "en", texts: {} };
+
+export function speak(texts, lang) {
+  words.texts = texts;
+  words.lang = lang in texts ? lang : "en";
+}
+
+export const language = () => words.lang;
+
+/** The text of a key in the language of the page, its {fields} filled in. */
+export function say(key, values = {}) {
+  const text = words.texts[words.lang][key] ?? key;
+  return text.replace(/\{(\w+)\}/g, (all, name) => (name in values ? String(values[name]) : all));
+}
+
+/** A number as it is shown: a true minus, three decimals, and no scale that NaN or infinity could break. */
+export function num(value, digits = 3) {
+  if (Number.isNaN(value)) return "NaN";
+  if (!Number.isFinite(value)) return value > 0 ? "∞" : "−∞";
+  const size = Math.abs(value);
+  const text = size && (size < 0.5 * 10 ** -digits || size >= 1e5) ? value.toExponential(1) : value.toFixed(digits);
+  return text.replace(/-/g, "−");
+}
+
+/** A signed number with the sign as a glyph: ▲ up, ▼ down, = for nothing. */
+export const signed = (value, digits = 3) =>
+  (value > 0 ? "▲ +" : value < 0 ? "▼ " : Number.isNaN(value) ? "" : "= ") + num(value, digits);
+
+export const percent = (share) =>
+  Number.isFinite(share) ? `${(100 * share).toFixed(share && Math.abs(share) < 0.1 ? 1 : 0)}${words.lang === "es" ? " " : ""}%` : num(share);
+
+/** A character as it can be seen: spaces, line ends and control characters get a picture. */
+export function glyph(char) {
+  if (char === "\n") return "⏎";
+  if (char === " ") return "␣";
+  const code = char.codePointAt(0);
+  if (code < 32) return String.fromCodePoint(0x2400 + code);
+  if (code === 127) return "␡";
+  return /[\u0080-\u009f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]/.test(char) ? `U+${code.toString(16).toUpperCase()}` : char;
+}
+
+// ---- the state that all views show ---------------------------------------------------------------------------------
+
+/** t step, p place (layer and direction), u unit, q quantity; shown: which run; pin: a step kept for comparison. */
+export const S = { t: 0, p: 0, u: 0, q: "c", order: "index", shown: "base", pin: null, mark: null, clamps: [] };
+export const data = { runs: {} };
+export const run = () => data.runs[S.shown] ?? data.runs.base;
+
+const views = [];
+let waiting = null;
+
+/** A view is a function of what changed (a Set of keys of S); it is called once a frame at most. */
+export const view = (update) => views.push(update);
+export const forget = () => (views.length = 0);
+
+export function set(change) {
+  const r = data.runs[change.shown ?? S.shown] ?? data.runs.base;
+  if ("shown" in change) change = { t: S.t, ...change };
+  if ("t" in change) change.t = clampTo(Math.round(change.t) || 0, 0, r.T - 1);
+  if ("p" in change) change.p = clampTo(change.p | 0, 0, data.places.length - 1);
+  if ("u" in change) change.u = ((change.u % data.H) + data.H) % data.H || 0;
+  if ("q" in change && !data.quantities[change.q]) delete change.q;
+  for (const [key, value] of Object.entries(change)) {
+    if (S[key] === value) continue;
+    S[key] = value;
+    waiting ??= new Set((requestAnimationFrame(flush), []));
+    waiting.add(key);
+  }
+}
+
+export function flush() {
+  const changed = waiting ?? new Set();
+  waiting = null;
+  for (const update of views) update(changed);
+}
+
+/** Draw everything anew at the next frame. */
+export function refresh() {
+  waiting ??= new Set((requestAnimationFrame(flush), []));
+  for (const key of Object.keys(S)) waiting.add(key);
+}
+
+export const any = (changed, ...keys) => keys.some((key) => changed.has(key));
+
+// ---- names ---------------------------------------------------------------------------------------------------------
+
+export const unitName = (u = S.u) => String(data.units[u] + 1);
+export const placeName = (p) =>
+  say("page.layer", { n: data.places[p][0] + 1 }) + (data.directions > 1 ? (data.places[p][1] ? " ←" : " →") : "");
+export const quantityName = (q) => say(`gate.${q}.name`);
+export const label = (t, r = run()) => (r.ids ? glyph(data.vocabulary[r.ids[t]]) : `${data.labels ? `${data.labels[t]}: ` : ""}${num(r.series[t], 2)}`);
+
+/** A step as a sentence names it: its character, or its number and value in a series. */
+export const place = (t) => (run().ids ? label(t) : say("page.at", { t: t + 1, value: label(t) }));
+
+/** A section of the page with its heading, one sentence, and what it shows. */
+export function card(id, ...children) {
+  const head = el("h2", { id: `${id}-h`, tabindex: "-1" }, say(`page.${id}.title`));
+  return el("section.card", { id, "aria-labelledby": `${id}-h` }, head,
+    el("p.lede", say(`page.${id}.lede`)), ...children);
+}
+
+/** A box that scrolls sideways where it is narrow, by keyboard too. */
+export const scroller = (key, ...children) => el("div.scroll", { tabindex: 0, role: "group", "aria-label": say(key) }, ...children);
+
+export const button = (key, onclick, more = {}, values = {}) => el("button", { type: "button", onclick, ...more }, say(key, values));
+
+/** A labelled choice. `options` is [[value, text], …]. */
+export function choice(key, options, value, onchange, more = {}) {
+  const select = el("select", { onchange: (event) => onchange(event.target.value), ...more },
+    ...options.map(([v, text]) => el("option", { value: v }, text)));
+  select.value = value;
+  return el("label.field", el("span", say(key)), select);
+}
+
+export const field = (key, input) => el("label.field", el("span", say(key)), input);

@@ -1,0 +1,156 @@
+// One step of one unit, drawn as the machine that it is, with the numbers of this step in it; and the sum in a gate.
+
+import { S, any, card, data, el, fill, label, num, place, placeName, quantityName, run, say, scroller, set, signed, unitName, view } from "./base.js";
+import { css, ink, rgb, scaleOf } from "./colour.js";
+import { stateBefore, terms } from "./model.js";
+import { valueAt } from "./ribbon.js";
+
+// Where things stand in the drawings: the memory runs along the top like a belt, what is read comes in from below.
+const LSTM = {
+  boxes: { f: [150, 196], i: [262, 196], g: [360, 196], o: [490, 196] },
+  ops: [["×", 150, 60], ["+", 312, 60], ["×", 312, 126], ["×", 590, 126], ["tanh", 590, 84]],
+  wires: [["c0", "M20 60H134"], ["c1", "M166 60H296"], ["c", "M328 60H690"], ["f", "M150 172V76"], ["i", "M262 172V126H296"],
+    ["g", "M360 172V126H328"], ["ig", "M312 110V76"], ["c", "M590 60V70"], ["c", "M590 98V110"], ["o", "M490 172V126H574"],
+    ["h", "M590 142V286H690"], ["in", "M20 286H490"], ["in", "M110 330V286"], ["in", "M150 286V220"], ["in", "M262 286V220"],
+    ["in", "M360 286V220"], ["in", "M490 286V220"]],
+};
+const GRU = {
+  boxes: { r: [150, 196], z: [330, 196], n: [470, 196] },
+  ops: [["×", 330, 60], ["+", 590, 60], ["×", 590, 126], ["1−", 400, 126]],
+  wires: [["c0", "M20 60H314"], ["c1", "M346 60H574"], ["h", "M606 60H690"], ["z", "M330 172V76"], ["z", "M330 126H384"], ["z", "M416 126H574"],
+    ["n", "M494 196H590V142"], ["ig", "M590 110V76"], ["in", "M20 286H470"], ["in", "M110 330V286"], ["in", "M150 286V220"],
+    ["in", "M330 286V220"], ["in", "M470 286V220"], ["r", "M174 196H240V252H446V220"]],
+};
+
+function drawing() {
+  const lstm = Boolean(data.quantities.c), plan = lstm ? LSTM : GRU;
+  const texts = {}, boxes = {};
+  const say2 = (id, x, y, anchor = "middle") => (texts[id] = el("svg:text.n", { x, y, "text-anchor": anchor }));
+  const node = el("svg:svg.cell-drawing", { viewBox: "0 0 760 344", role: "img", "aria-labelledby": `${data.id}-cell-now` },
+    el("svg:title", { id: `${data.id}-cell-now` }),
+    el("svg:rect.hull", { x: 84, y: 24, width: 560, height: 286, rx: 18 }),
+    ...plan.wires.map(([kind, d]) => el("svg:path", { d, class: `wire ${kind}` })),
+    el("svg:path.tip", { d: `M${lstm ? "690 60" : "690 60"}l-8 -5v10z${lstm ? "M690 286l-8 -5v10z" : ""}` }),
+    ...plan.ops.map(([text, x, y]) => el("svg:g.op", text.length > 2
+      ? el("svg:ellipse", { cx: x, cy: y, rx: 26, ry: 14 }) : el("svg:circle", { cx: x, cy: y, r: 16 }),
+    el("svg:text", { x, y: y + 5, "text-anchor": "middle" }, text))),
+    ...Object.entries(plan.boxes).map(([q, [x, y]]) => {
+      const box = el("svg:rect", { x: x - 38, y: y - 24, width: 76, height: 48, rx: 8 });
+      const name = el("svg:text", { x, y: y - 5, "text-anchor": "middle" }, q), n = el("svg:text.n", { x, y: y + 14, "text-anchor": "middle" });
+      boxes[q] = [box, name, n];
+      return el("svg:g.gate", { onclick: () => set({ q }) }, box, name, n);
+    }),
+    el("svg:text.sym", { x: 14, y: 40 }, lstm ? "c′" : "h′"), say2("before", 14, 80, "start"),
+    el("svg:text.sym", { x: 700, y: 50 }, lstm ? "c" : "h"), say2("after", 700, 80, "start"),
+    el("svg:text.sym", { x: 14, y: 276 }, "h′"), say2("h0", 14, 306, "start"),
+    ...(lstm ? [el("svg:text.sym", { x: 700, y: 276 }, "h"), say2("h1", 700, 306, "start"), say2("kept", 228, 50), say2("wrote", 322, 98, "start"), say2("tanh", 624, 90, "start")]
+      : [say2("kept", 450, 50), say2("wrote", 598, 98, "start")]),
+    el("svg:text.sym", { x: 110, y: 342, "text-anchor": "middle" }, "x"), say2("x", 128, 340, "start"));
+  view(() => {
+    const r = run(), H = data.H, main = lstm ? "c" : "h", value = (q) => valueAt(q), put = (id, text) => (texts[id].textContent = text);
+    const before = stateBefore(r, main, S.p, S.t)[S.u];
+    for (const [q, [box, name, n]] of Object.entries(boxes)) {
+      const colour = rgb(q, value(q));
+      box.style.fill = css(colour);
+      name.style.fill = n.style.fill = ink(colour);
+      n.textContent = num(value(q));
+      box.parentNode.classList.toggle("chosen", q === S.q);
+    }
+    put("before", num(before));
+    put("after", num(value(main)));
+    put("h0", num(stateBefore(r, "h", S.p, S.t)[S.u]));
+    put("x", S.p ? say("page.cell.below") : label(S.t));
+    if (lstm) {
+      put("h1", num(value("h")));
+      put("kept", num(value("f") * before));
+      put("wrote", num(value("i") * value("g")));
+      put("tanh", num(Math.tanh(value("c"))));
+    } else {
+      put("kept", num(value("z") * before));
+      put("wrote", num((1 - value("z")) * value("n")));
+    }
+    node.firstChild.textContent = story();
+  });
+  return node;
+}
+
+/** What happens at this step, in a sentence that these numbers make. */
+function story() {
+  const t = S.t, unit = unitName(), token = place(t), at = { unit, token };
+  if (!data.quantities.c) {
+    const z = valueAt("z");
+    return say("page.story.gru", { ...at, kept: num(z, 2), wrote: num(1 - z, 2), n: num(valueAt("n"), 2), h: num(valueAt("h"), 2) });
+  }
+  const f = valueAt("f"), i = valueAt("i"), o = valueAt("o");
+  const degree = (v, q) => say(`page.story.${q}.${v > 0.9 ? "high" : v < 0.1 ? "low" : "mid"}`, { v: num(v, 2) });
+  return say("page.story", { ...at, f: degree(f, "f"), i: degree(i, "i"), o: degree(o, "o"), g: num(valueAt("g"), 2), c: num(valueAt("c"), 2), h: num(valueAt("h"), 2) });
+}
+
+const termName = ({ kind, index }) => kind === "token" ? say("page.term.token", { token: label(S.t) })
+  : kind === "unit" ? say("page.term.unit", { unit: unitName(index) })
+  : kind === "below" ? say("page.term.below", { unit: unitName(index), layer: S.p })
+  : kind === "input" ? say("page.term.input", { n: index + 1 })
+  : say("page.term.bias");
+
+const bars = (rows, most) => el("table.terms", el("tbody", ...rows.map(([name, value, last]) =>
+  el("tr", { class: last ? "sum" : null }, el("th", { scope: "row" }, name), el("td.n", signed(value)),
+    el("td.swing", { "aria-hidden": "true" }, el("span", { class: value < 0 ? "minus" : "plus", css: {
+      width: `${Math.min(50, (50 * Math.abs(value)) / most) || 0}%`, [value < 0 ? "right" : "left"]: "50%" } }))))));
+
+/** The sum behind the chosen quantity: its largest terms, the rest together, the function, the value. */
+function sum() {
+  const node = el("div.sum-of");
+  view((changed) => {
+    if (!any(changed, "t", "u", "p", "q", "shown", "rev")) return;
+    const r = run(), q = S.q, value = valueAt(q), quantity = data.quantities[q];
+    const head = [el("h3", `${quantity.symbol} · ${quantityName(q)}`), el("p", el("code", quantity.equation))];
+    const before = (key) => stateBefore(r, key, S.p, S.t)[S.u];
+    let rows = null, after;
+    if (q === "c" && r.values.f) rows = [[`f · c′ = ${num(valueAt("f"))} · ${num(before("c"))}`, valueAt("f") * before("c")], [`i · C̃ = ${num(valueAt("i"))} · ${num(valueAt("g"))}`, valueAt("i") * valueAt("g")]];
+    else if (q === "h" && r.values.z) rows = [[`z · h′ = ${num(valueAt("z"))} · ${num(before("h"))}`, valueAt("z") * before("h")], [`(1 − z) · n = ${num(1 - valueAt("z"))} · ${num(valueAt("n"))}`, (1 - valueAt("z")) * valueAt("n")]];
+    else if (q === "h" && r.values.c) after = `h = o · tanh(c) = ${num(valueAt("o"))} · ${num(Math.tanh(valueAt("c")))} = ${num(value)}`;
+    if (rows && data.plain) {
+      after = say("page.sum.total", { symbol: quantity.symbol, value: num(value) });
+    } else if (r.model && q !== "h" && q !== "c") {
+      const { found, z } = terms(r.model, r, q, S.p, S.u, S.t), few = found.slice(0, 8), rest = found.slice(8);
+      rows = few.map((term) => [termName(term), term.value]);
+      if (rest.length) rows.push([say("page.sum.rest", { n: rest.length }), rest.reduce((a, term) => a + term.value, 0)]);
+      rows.push([say("page.sum.z"), z, true]);
+      const f = quantity.range[0] < 0 ? "tanh" : "σ", most = few[0];
+      after = say("page.sum.gate", { f, z: num(z), value: num(value), term: termName(most), push: signed(most.value, 2) });
+    }
+    const most = rows ? Math.max(...rows.map(([, v]) => Math.abs(v)).filter(Number.isFinite), 1e-9) : 1;
+    fill(node, ...head, rows && bars(rows, most), after ? el("p", after) : el("p.quiet", say("page.sum.none")),
+      el("p.quiet", `${quantity.symbol}: ${say(`gate.${q}.note`)}`));
+  });
+  return node;
+}
+
+/** All quantities of the unit at this step, at the step before and at the pinned one: the table of the page. */
+function table() {
+  const body = el("tbody"), pinned = el("th", { scope: "col" });
+  const node = el("table.step", el("caption"), el("thead", el("tr",
+    ...["symbol", "name", "value", "before"].map((k) => el("th", { scope: "col" }, say(`page.table.${k}`))), pinned)), body);
+  view(() => {
+    node.caption.textContent = say("page.table.caption", { t: S.t + 1, token: label(S.t), unit: unitName(), layer: placeName(S.p) });
+    const pin = S.pin !== null && S.pin < run().T;
+    pinned.textContent = pin ? say("page.table.pin", { t: S.pin + 1, token: label(S.pin) }) : "";
+    pinned.hidden = !pin;
+    fill(body, ...Object.keys(data.quantities).map((q) => {
+      const colour = rgb(q, valueAt(q));
+      return el("tr", { class: q === S.q ? "chosen" : null, onclick: () => set({ q }) },
+        el("th", { scope: "row" }, el("span.swatch", { css: { background: css(colour) } }), data.quantities[q].symbol),
+        el("td", quantityName(q)), el("td.n", { "data-q": q }, num(valueAt(q))),
+        el("td.n", S.t ? num(valueAt(q, S.t - 1)) : "—"),
+        pin ? el("td.n", `${num(valueAt(q, S.pin))}  (${signed(valueAt(q) - valueAt(q, S.pin), 2)})`) : null);
+    }));
+  });
+  return node;
+}
+
+export function cell() {
+  const told = el("p.story");
+  if (data.plain) view(() => (told.textContent = story()));
+  const plain = data.plain ? [drawing()] : [el("p.quiet", say("page.cell.variant"))];
+  return card("cell", ...(data.plain ? [told] : []), el("div.two", scroller("page.cell.title", ...plain, table()), sum()));
+}

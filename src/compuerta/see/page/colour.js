@@ -1,0 +1,43 @@
+// Colours with a fixed meaning: cividis for gates in [0, 1], blue, white and orange for signed values.
+
+import { data } from "./base.js";
+
+const NONE = [128, 128, 128];
+
+function between(stops, share) {
+  const at = share * (stops.length - 1);
+  const k = Math.min(stops.length - 2, Math.floor(at));
+  const rest = at - k;
+  return stops[k].map((low, n) => Math.round(low + rest * (stops[k + 1][n] - low)));
+}
+
+/** 256 colours of each scale, made once of the stops that come with the page (compuerta.see.scale). */
+let GATES, SIGNS;
+export function colours({ gates, signed }) {
+  [GATES, SIGNS] = [gates, signed].map((stops) => Array.from({ length: 256 }, (_, k) => between(stops, k / 255)));
+}
+
+/** The least and greatest value of the scale of a quantity: 0 and 1 of a gate, else symmetric about 0. */
+export const scaleOf = (q) => (data.limits[q] ? [-data.limits[q], data.limits[q]] : [0, 1]);
+
+export function rgb(q, value) {
+  if (Number.isNaN(value)) return NONE;
+  const [low, high] = scaleOf(q);
+  const share = Math.min(1, Math.max(0, (value - low) / (high - low)));
+  return (low < 0 ? SIGNS : GATES)[Math.round(255 * share)];
+}
+
+/** Blue, white or orange for a share in [−1, 1]; a shade of cividis for one in [0, 1]. */
+export const tint = (share) => SIGNS[Math.round(127.5 + 127.5 * share)] ?? NONE;
+export const shade = (share) => GATES[Math.round(255 * share)] ?? NONE;
+
+export const css = ([r, g, b]) => `rgb(${r},${g},${b})`;
+
+/** Black or white, whichever is read better on the colour (by relative luminance). */
+export const ink = ([r, g, b]) => (0.2126 * r ** 2.2 + 0.7152 * g ** 2.2 + 0.0722 * b ** 2.2 > 0.179 * 255 ** 2.2 ? "#000" : "#fff");
+
+/** The colours of a scale from its least to its greatest, for a legend. */
+export const ramp = (q) => {
+  const stops = scaleOf(q)[0] < 0 ? SIGNS : GATES;
+  return `linear-gradient(90deg,${[0, 32, 64, 96, 128, 160, 192, 224, 255].map((k) => css(stops[k])).join()})`;
+};

@@ -1,0 +1,144 @@
+// Where one is: step, layer, unit, quantity; play, pin, keys, language, the address's hash, what is taken along.
+
+import { S, any, button, choice, data, el, field, fill, language, placeName, quantityName, run, say, set, unitName, view } from "./base.js";
+import { saveCsv, savePng, saveSvg } from "./export.js";
+import { sentence } from "./ribbon.js";
+
+const SPEEDS = [2, 5, 10, 30, 60];
+let playing = null, speed = 10, since = 0;
+
+export function play(on = playing === null) {
+  cancelAnimationFrame(playing);
+  playing = null;
+  if (!on) return set({ playing: false });
+  if (S.t >= run().T - 1) set({ t: 0 });
+  since = performance.now();
+  const tick = (now) => {
+    playing = requestAnimationFrame(tick);
+    const steps = Math.floor(((now - since) * speed) / 1000);
+    if (steps < 1) return;
+    since += (steps * 1000) / speed;
+    set({ t: S.t + steps });
+    if (S.t >= run().T - 1) play(false);
+  };
+  playing = requestAnimationFrame(tick);
+  set({ playing: true });
+}
+
+export const pin = () => set({ pin: S.pin === S.t ? null : S.t });
+
+/** What each key does; the same list is the help. */
+const KEYS = [
+  ["ArrowRight", "→", "next", () => set({ t: S.t + 1 })], ["ArrowLeft", "←", "previous", () => set({ t: S.t - 1 })],
+  ["ArrowDown", "↓", "unit_next", () => set({ u: S.u + 1 })], ["ArrowUp", "↑", "unit_previous", () => set({ u: S.u - 1 })],
+  ["PageDown", "PgDn", "ten_on", () => set({ t: S.t + 10 })], ["PageUp", "PgUp", "ten_back", () => set({ t: S.t - 10 })],
+  ["Home", "Home", "first", () => set({ t: 0 })], ["End", "End", "last", () => set({ t: run().T - 1 })],
+  ["Enter", "Enter", "dissect", (root) => go(root, "cell")], [" ", "Space", "play", () => play()],
+  ["p", "p", "pin", pin], ["l", "l", "layer", () => set({ p: (S.p + 1) % data.places.length })],
+  ["?", "?", "help", (root) => root.querySelector("dialog").showModal()],
+];
+
+function go(root, id) {
+  const head = root.querySelector(`#${id}-h`);
+  head.focus();
+  head.scrollIntoView({ block: "start", behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth" });
+}
+
+/** Keys act in every view, but never where one writes, chooses or presses. */
+export function keys(root) {
+  root.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || root.querySelector("dialog").open) return;
+    const tag = event.composedPath()[0].localName;
+    if (["input", "select", "textarea", "summary"].includes(tag) || (["button", "a"].includes(tag) && [" ", "Enter"].includes(event.key))) return;
+    if (event.shiftKey && event.key.startsWith("Arrow") && ["ArrowLeft", "ArrowRight"].includes(event.key)) {
+      const by = event.key === "ArrowRight" ? 1 : -1, from = S.mark ?? [S.t, S.t], fixed = S.t === from[0] ? from[1] : from[0];
+      const to = Math.min(run().T - 1, Math.max(0, S.t + by));
+      set({ brush: true, mark: [Math.min(fixed, to), Math.max(fixed, to)], t: to });
+      return event.preventDefault();
+    }
+    const known = KEYS.find(([key]) => key === event.key);
+    if (known) known[3](root);
+    else if (data.quantities[event.key]) set({ q: event.key });
+    else return;
+    event.preventDefault();
+  });
+}
+
+export function help() {
+  const node = el("dialog", { "aria-labelledby": `${data.id}-help` }, el("h2", { id: `${data.id}-help` }, say("page.help")),
+    el("dl", ...KEYS.flatMap(([, key, what]) => [el("dt", el("kbd", key)), el("dd", say(`page.key.${what}`))]),
+      el("dt", el("kbd", Object.keys(data.quantities).join(" "))), el("dd", say("page.key.quantity")),
+      el("dt", el("kbd", "⇧ ←→")), el("dd", say("page.key.mark"))),
+    el("form", { method: "dialog" }, el("button", { autofocus: true }, say("page.close"))));
+  return node;
+}
+
+export function header(root, mount) {
+  const tongue = el("button.lang", { type: "button", lang: language() === "en" ? "es" : "en", onclick: () => mount(language() === "en" ? "es" : "en") }, language() === "en" ? "Español" : "English");
+  return el("header", el("div", el("h1", data.title), el("p.quiet", about())),
+    el("div.row-of", button("page.help.open", () => root.querySelector("dialog").showModal(), { "aria-haspopup": "dialog" }), tongue));
+}
+
+const about = () => say(data.vocabulary ? "page.about.text" : "page.about.series", { cell: data.cell, hidden: data.hidden, layers: data.layers, V: data.vocabulary?.length ?? "", T: data.runs.base.T });
+
+export function controls(root) {
+  const range = el("input", { type: "range", min: 1, step: 1, "aria-label": say("page.step"), oninput: () => set({ t: range.value - 1 }) });
+  const start = button("page.play", () => play(), { class: "play" }), hold = button("page.pin", pin);
+  const unit = el("input", { type: "number", min: 1, onchange: () => { const at = data.units.indexOf(unit.value - 1); if (at >= 0) set({ u: at }); unit.value = unitName(); } });
+  const layer = choice("page.layer.choose", data.places.map((_, p) => [p, placeName(p)]), S.p, (v) => set({ p: +v }));
+  const quantity = choice("page.quantity", Object.keys(data.quantities).map((q) => [q, `${data.quantities[q].symbol} · ${quantityName(q)}`]), S.q, (v) => set({ q: v }));
+  const rate = choice("page.speed", SPEEDS.map((s) => [s, say("page.speed.n", { n: s })]), speed, (v) => (speed = +v));
+  const now = el("p.now-line", { "aria-live": "polite" });
+  const shown = el("div.shown");
+  const wide = el("div.row-of", start, range, hold);
+  let heard = null;
+  view((changed) => {
+    range.max = run().T;
+    range.value = S.t + 1;
+    range.setAttribute("aria-valuetext", sentence());
+    unit.value = unitName();
+    unit.max = Math.max(...data.units) + 1;
+    layer.lastChild.value = S.p;
+    quantity.lastChild.value = S.q;
+    start.textContent = say(S.playing ? "page.pause" : "page.play");
+    hold.textContent = say(S.pin === S.t ? "page.unpin" : "page.pin");
+    hold.setAttribute("aria-pressed", S.pin !== null);
+    // Said when one comes to rest: a reader of the screen is not to hear every step of a run.
+    clearTimeout(heard);
+    heard = setTimeout(() => (now.textContent = sentence()), S.playing ? 1500 : 120);
+    if (any(changed, "shown", "rev", "clamps")) {
+      shown.hidden = S.shown === "base";
+      if (!shown.hidden) fill(shown, el("strong", say(`page.shown.${S.shown}`)), " ", button("page.shown.back", () => set({ shown: "base", rev: S.rev + 1 })));
+    }
+  });
+  const more = el("details.more", el("summary", say("page.take")), el("div.row-of", button("page.csv", saveCsv),
+    button("page.png", () => savePng(root)), data.plain ? button("page.svg", () => saveSvg(root)) : null));
+  return el("nav.controls", { "aria-label": say("page.controls") }, wide,
+    el("div.row-of", quantity, field("page.unit", unit), data.places.length > 1 ? layer : null, rate, more), now, shown);
+}
+
+// ---- the place in the address --------------------------------------------------------------------------------------
+
+const NAMES = ["t", "p", "u", "q", "order", "pin"];
+
+export function readHash() {
+  const found = Object.fromEntries(new URLSearchParams(location.hash.slice(1)));
+  const change = {};
+  for (const key of NAMES) if (key in found) change[key] = ["q", "order"].includes(key) ? found[key] : Math.max(0, parseInt(found[key], 10) || 0);
+  if (change.pin >= data.runs.base.T) delete change.pin;
+  if (!["index", "saturation", "memory", "cluster"].includes(change.order)) delete change.order;
+  set(change);
+  return found.lang;
+}
+
+export function writeHash() {
+  let waiting = null;
+  view(() => {
+    clearTimeout(waiting);
+    waiting = setTimeout(() => {
+      const now = new URLSearchParams(NAMES.filter((key) => S[key] !== null).map((key) => [key, S[key]]));
+      now.set("lang", language());
+      history.replaceState(null, "", `#${now}`);
+    }, 250);
+  });
+}

@@ -1,0 +1,62 @@
+// Taking it along: numbers as CSV, heat maps as PNG, the drawing as SVG.
+
+import { S, data, el, label, placeName, run, unitName } from "./base.js";
+
+function save(name, blob) {
+  const url = URL.createObjectURL(blob);
+  const link = el("a", { href: url, download: name });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(url), 1000);
+}
+
+/** A cell of a table: numbers as they are; text that a spreadsheet could take for a formula gets an apostrophe. */
+export function csvCell(value) {
+  if (typeof value === "number") return String(value);
+  const text = /^[=+\-@\t\r]/.test(value) ? `'${value}` : value;
+  return /[",\n\r']/.test(text) ? `"${text.replace(/"/g, '""')}"` : text;
+}
+
+/** Every quantity of the current unit at every step. */
+export function csv() {
+  const r = run(), keys = Object.keys(data.quantities);
+  const rows = [["step", r.ids ? "token" : "value", ...keys]];
+  for (let t = 0; t < r.T; t++) {
+    rows.push([t + 1, r.ids ? data.vocabulary[r.ids[t]] : r.series[t], ...keys.map((q) => r.values[q][S.p][t * data.H + S.u])]);
+  }
+  return rows.map((row) => row.map(csvCell).join(",")).join("\r\n") + "\r\n";
+}
+
+const name = (end) => `compuerta-${S.q}-${placeName(S.p).replace(/\W+/g, "")}-${unitName()}.${end}`;
+
+export const saveCsv = () => save(name("csv"), new Blob(["\ufeff", csv()], { type: "text/csv" }));
+
+/** The heat map of the current layer with its name, its pixels enlarged and never mixed. */
+export function savePng(root) {
+  const canvas = root.querySelectorAll(".heat canvas")[1 + S.p];
+  const zoom = Math.max(1, Math.ceil(1200 / canvas.width)), tall = Math.max(1, Math.round(400 / canvas.height));
+  const out = el("canvas", { width: canvas.width * zoom, height: canvas.height * tall + 36 });
+  const context = out.getContext("2d");
+  context.fillStyle = "#fff";
+  context.fillRect(0, 0, out.width, out.height);
+  context.fillStyle = "#111";
+  context.font = "18px system-ui, sans-serif";
+  context.fillText(`${data.quantities[S.q].symbol} · ${placeName(S.p)} · ${data.title}`, 8, 24);
+  context.imageSmoothingEnabled = false;
+  context.drawImage(canvas, 0, 36, out.width, out.height - 36);
+  out.toBlob((blob) => save(name("png"), blob));
+}
+
+const KEPT = ["fill", "stroke", "stroke-width", "stroke-dasharray", "font-family", "font-size", "font-weight", "opacity"];
+
+/** The drawing of the step, its style written into it so that it looks the same elsewhere. */
+export function saveSvg(root) {
+  const drawn = root.querySelector(".cell-drawing"), copy = drawn.cloneNode(true);
+  copy.setAttribute("xmlns", "http://www.w3.org/2000/svg");
+  const from = [drawn, ...drawn.querySelectorAll("*")];
+  [copy, ...copy.querySelectorAll("*")].forEach((node, k) => {
+    const style = getComputedStyle(from[k]);
+    for (const key of KEPT) node.setAttribute(key, style.getPropertyValue(key));
+    node.removeAttribute("style");
+  });
+  save(`compuerta-${label(S.t)}-${S.t + 1}.svg`, new Blob([new XMLSerializer().serializeToString(copy)], { type: "image/svg+xml" }));
+}

@@ -1,0 +1,148 @@
+// Every unit at every step: a heat map of one quantity for each layer, and all quantities of one unit above them.
+
+import { S, any, card, choice, data, el, fill, placeName, run, say, set, unitName, view } from "./base.js";
+import { rgb, scaleOf } from "./colour.js";
+import { legend, overTime, short, valueAt } from "./ribbon.js";
+
+const ORDERS = ["index", "saturation", "memory", "cluster"];
+
+/** The places of the units from top to bottom, by one of the orders. */
+export function orderOf(order, p, r = run()) {
+  const H = data.H, units = Array.from({ length: H }, (_, u) => u);
+  const gate = r.values.f ? "f" : r.values.z ? "z" : null;
+  if (order === "index" || (order !== "cluster" && !gate)) return units;
+  if (order === "cluster") return chain(r.values[r.values.c ? "c" : "h"][p], r.T, H);
+  const score = units.map((u) => {
+    let sum = 0;
+    for (let t = 0; t < r.T; t++) {
+      const v = r.values[gate][p][t * H + u];
+      sum += order === "memory" ? Math.log(Math.max(v, 1e-12)) : v < 0.1 || v > 0.9;
+    }
+    return sum;
+  });
+  return units.sort((a, b) => score[b] - score[a] || a - b);
+}
+
+/** Units in a chain where each is followed by the one that correlates with it most (in size) of those left. */
+function chain(values, T, H) {
+  const every = Math.max(1, Math.floor(T / 64)), n = Math.floor(T / every);
+  const rows = Array.from({ length: H }, (_, u) => {
+    const row = Float64Array.from({ length: n }, (_, k) => values[k * every * H + u]);
+    const centre = row.reduce((a, b) => a + b, 0) / n;
+    const size = Math.hypot(...row.map((v) => v - centre)) || 1;
+    return row.map((v) => (v - centre) / size);
+  });
+  const left = new Set(rows.keys());
+  const out = [0];
+  left.delete(0);
+  while (left.size) {
+    const last = rows[out.at(-1)];
+    let pick = -1, most = -1;
+    for (const u of left) {
+      let dot = 0;
+      for (let k = 0; k < n; k++) dot += last[k] * rows[u][k];
+      if (!(Math.abs(dot) <= most)) [pick, most] = [u, Math.abs(dot)];
+    }
+    out.push(pick);
+    left.delete(pick);
+  }
+  return out;
+}
+
+/** Paint rows × steps of colours, one pixel each; the style sheet makes the pixels large. */
+export function paint(canvas, rows, T, colour) {
+  canvas.width = T;
+  canvas.height = rows;
+  const context = canvas.getContext("2d"), image = context.createImageData(T, rows), px = image.data;
+  for (let row = 0, at = 0; row < rows; row++) for (let t = 0; t < T; t++, at += 4) {
+    const [r, g, b] = colour(row, t);
+    px[at] = r;
+    px[at + 1] = g;
+    px[at + 2] = b;
+    px[at + 3] = 255;
+  }
+  context.putImageData(image, 0, 0);
+}
+
+/** A canvas with a cross on the current step and row; `pick(share of height)` hears a click. */
+export function grid(pick, more = {}) {
+  const canvas = el("canvas"), column = el("div.column"), pin = el("div.column.pin"), row = el("div.row");
+  const node = el("div.grid", { ...more }, canvas, pin, column, row);
+  const at = (event) => {
+    const box = canvas.getBoundingClientRect();
+    set({ t: Math.floor(((event.clientX - box.left) / box.width) * run().T) });
+    pick?.((event.clientY - box.top) / box.height);
+  };
+  node.addEventListener("pointerdown", at);
+  node.addEventListener("pointermove", (event) => event.buttons && at(event));
+  const cross = (share) => {
+    const T = run().T;
+    for (const [mark, t] of [[column, S.t], [pin, S.pin]]) {
+      mark.hidden = t === null;
+      mark.style.left = `${(100 * (t ?? 0)) / T}%`;
+      mark.style.width = `${100 / T}%`;
+    }
+    row.hidden = share === undefined;
+    if (share !== undefined) [row.style.top, row.style.height] = [`${100 * share[0]}%`, `${100 * share[1]}%`];
+  };
+  return { node, canvas, cross };
+}
+
+/** All quantities of the current unit, one strip each. */
+function strips() {
+  const keys = Object.keys(data.quantities);
+  const names = el("div.names", ...keys.map((q) => el("span", data.quantities[q].symbol)));
+  const { node, canvas, cross } = grid((share) => set({ q: keys[Math.min(keys.length - 1, Math.floor(share * keys.length))] }));
+  node.style.height = `${keys.length * 1.4}rem`;
+  view((changed) => {
+    if (any(changed, "shown", "rev", "u", "p")) paint(canvas, keys.length, run().T, (row, t) => rgb(keys[row], valueAt(keys[row], t)));
+    cross([keys.indexOf(S.q) / keys.length, 1 / keys.length]);
+  });
+  return el("div.strips", names, node);
+}
+
+function layer(p) {
+  let order = [], row = [];
+  const { node, canvas, cross } = grid((share) => set({ p, u: order[Math.min(data.H - 1, Math.floor(share * data.H))] }));
+  const name = el("h3");
+  node.style.height = `${Math.max(40, Math.min(260, data.H * 12))}px`;
+  view((changed) => {
+    const r = run();
+    if (any(changed, "shown", "rev", "order")) {
+      order = orderOf(S.order, p, r);
+      row = [];
+      order.forEach((u, k) => (row[u] = k));
+    }
+    if (any(changed, "shown", "rev", "order", "q")) {
+      const values = r.values[S.q][p];
+      paint(canvas, data.H, r.T, (k, t) => rgb(S.q, values[t * data.H + order[k]]));
+    }
+    name.textContent = say("page.heat.layer", { layer: placeName(p), name: data.quantities[S.q].symbol, n: data.H });
+    cross(S.p === p ? [row[S.u] / data.H, 1 / data.H] : undefined);
+  });
+  return el("div", name, node);
+}
+
+export function heat() {
+  const whole = overTime(el("div.heat"), say("page.heat.title"));
+  const title = el("h3"), limit = el("p.quiet");
+  const wide = el("div.wide", title, strips(), ...data.places.map((_, p) => layer(p)));
+  whole.append(wide);
+  view((changed) => {
+    if (any(changed, "u", "p", "q", "rev", "shown")) {
+      title.textContent = say("page.heat.unit", { unit: unitName(), layer: placeName(S.p) });
+      const [low, high] = scaleOf(S.q);
+      limit.textContent = data.quantities[S.q].range && high <= 1
+        ? say("page.heat.fixed", { low: short(low), high: short(high) })
+        : say("page.heat.limit", { symbol: data.quantities[S.q].symbol, limit: short(high) });
+    }
+    if (any(changed, "shown", "rev")) wide.style.minWidth = run().T > 900 ? `${run().T}px` : "";
+    if (run().T <= 900) return; // it fits, and asking for sizes would cost a layout in every frame
+    const wanted = (S.t / run().T) * wide.scrollWidth;
+    if (wide.scrollWidth > whole.clientWidth && (wanted < whole.scrollLeft || wanted > whole.scrollLeft + whole.clientWidth)) {
+      whole.scrollLeft = wanted - whole.clientWidth / 2;
+    }
+  });
+  const order = choice("page.order", ORDERS.map((o) => [o, say(`page.order.${o}`)]), S.order, (value) => set({ order: value }));
+  return card("heat", el("div.row-of", order, legend()), whole, limit);
+}

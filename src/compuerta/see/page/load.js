@@ -1,0 +1,18 @@
+// The first script of a page: it inflates the others, lets them run (the policy knows their hash) and hands over.
+
+/** Bytes of deflated base64. */
+export async function inflate(text) {
+  const raw = atob(text);
+  const bytes = new Uint8Array(raw.length);
+  for (let k = 0; k < raw.length; k++) bytes[k] = raw.charCodeAt(k);
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
+  return new Uint8Array(await new Response(stream).arrayBuffer());
+}
+
+export async function start(id) {
+  const file = JSON.parse(document.getElementById(`${id}-data`).textContent);
+  const script = document.createElement("script");
+  script.textContent = new TextDecoder().decode(await inflate(file.code));
+  document.head.append(script);
+  compuerta.mount(id, file, await inflate(file.blob));
+}

@@ -1,0 +1,103 @@
+// From the file to the page: unpack, let the model run where it must, put the views together.
+
+import { S, data, el, fill, flush, forget, refresh, set, speak } from "./base.js";
+import { cell } from "./cell.js";
+import { controls, header, help, keys, play, readHash, writeHash } from "./controls.js";
+import { colours } from "./colour.js";
+import { compare } from "./compare.js";
+import { unpack } from "./data.js";
+import { find } from "./find.js";
+import { flow } from "./flow.js";
+import { heat } from "./heat.js";
+import { ledgerView } from "./ledger.js";
+import { live } from "./live.js";
+import { forward, load, probabilitiesOf } from "./model.js";
+import { ribbon } from "./ribbon.js";
+import { saturationView } from "./saturation.js";
+
+/** A run as the views want it, of what the file stores about it. */
+function storedRun(meta, arrays, model) {
+  const name = (part) => arrays[`${meta.name}.${part}`];
+  const ids = name("ids"), inputs = ids ?? (name("inputs") && rows(name("inputs"), meta.T));
+  const r = { T: meta.T, ids, inputs, series: name("series"), forecast: name("forecast"), label: meta.label, meta, model };
+  if (meta.frames) {
+    const at = {};
+    meta.frames.forEach((t, k) => (at[t] = k));
+    Object.assign(r, forward(model, inputs, [], { at, values: name("frames") }), { at });
+  } else {
+    const size = meta.T * data.H;
+    r.values = Object.fromEntries(Object.keys(data.quantities).map((q) =>
+      [q, data.places.map((_, p) => name(q).subarray(p * size, (p + 1) * size))]));
+    if (model?.table) r.probabilities = probabilitiesOf(model, r.values.h.at(-1), meta.T);
+  }
+  r.frames = name("frames");
+  const flow = ["c", "h", "reach"].filter((q) => name(`d${q}`)).map((q) => [q, name(`d${q}`)]);
+  if (flow.length) r.flow = Object.fromEntries(flow);
+  return r;
+}
+
+const rows = (flat, T) => Array.from({ length: T }, (_, t) => flat.subarray((t * flat.length) / T, ((t + 1) * flat.length) / T));
+
+/** The limits of the signed quantities: what finite values need, and no less than 1 for a tanh. */
+function limits() {
+  for (const [q, { range }] of Object.entries(data.quantities)) {
+    if (range?.[0] === 0) continue;
+    let most = range ? 1 : 0;
+    for (const r of Object.values(data.runs)) for (const values of r.values[q]) for (let k = 0; k < values.length; k++) {
+      const v = Math.abs(values[k]);
+      if (v > most && v < Infinity) most = v;
+    }
+    data.limits[q] = most || 1;
+  }
+}
+
+/** Show a page (or one output of a notebook) in the element `id`; what it shows stands in the element `id`-data. */
+function mount(id, file, bytes) {
+  const host = document.getElementById(id);
+  const arrays = unpack(bytes, file.index);
+  Object.assign(data, file.about, { id, limits: {}, runs: {} });
+  data.model = load(file.model, arrays, "");
+  for (const meta of file.runs) data.runs[meta.name] = storedRun(meta, arrays, meta.name === "other" ? load(file.other, arrays, "other.") : data.model);
+  limits();
+  colours(data.stops);
+  const { unit, place, key } = file.about.start;
+  Object.assign(S, { rev: 0, u: unit, p: place, q: data.quantities[key] ? key : data.quantities.c ? "c" : "h" });
+  speak(file.texts, file.lang);
+  const root = host.attachShadow({ mode: "open" });
+  const sheet = new CSSStyleSheet();
+  sheet.replaceSync(file.css);
+  root.adoptedStyleSheets = [sheet];
+  const whole = el("div.compuerta");
+  fill(root, whole);
+  host.previousElementSibling?.remove();
+  const own = Boolean(file.page); // alone in its document, whose address and language are then its own
+  const build = (lang) => {
+    if (lang) {
+      play(false);
+      speak(file.texts, lang);
+    }
+    forget();
+    if (own) document.documentElement.lang = lang ?? file.lang;
+    whole.lang = lang ?? file.lang;
+    fill(whole, header(whole, (other) => {
+      build(other);
+      whole.querySelector(".lang").focus();
+    }), controls(whole), el("main", ribbon(), cell(), heat(), ledgerView(), find(), live(), saturationView(), flow(), compare()), help());
+    if (own) writeHash();
+    refresh();
+    flush();
+  };
+  if (own) {
+    const lang = readHash();
+    build(lang in file.texts ? lang : undefined);
+    addEventListener("hashchange", readHash);
+  } else build();
+  keys(whole);
+  if (own) document.addEventListener("keydown", (event) => {
+    if (event.target === document.body) whole.dispatchEvent(new KeyboardEvent("keydown", { key: event.key, shiftKey: event.shiftKey, cancelable: true })) || event.preventDefault();
+  });
+  host.compuerta = { S, data, set }; // for who drives the page from outside: a lesson, a test
+  requestAnimationFrame(() => (host.dataset.ready = Math.round(performance.now())));
+}
+
+globalThis.compuerta = { ...globalThis.compuerta, mount };

@@ -1,0 +1,113 @@
+// What is read off a run: who wrote a memory, which gates are stuck, which unit follows what.
+
+import { data } from "./base.js";
+import { random } from "./model.js";
+
+/** The order in which a place read the steps up to and with t, the earliest first. */
+export function past(r, p, t) {
+  const back = data.places[p][1];
+  return Array.from({ length: back ? r.T - t : t + 1 }, (_, k) => (back ? r.T - 1 - k : k));
+}
+
+/** What is kept of a state, what is written, for a unit at a step: f and i·g, or z and (1 − z)·n. NaN without such gates. */
+function parts(r, p, u, t) {
+  const v = (q) => r.values[q]?.[p][t * data.H + u];
+  if (r.values.z) return [v("z"), (1 - v("z")) * v("n")];
+  const all = r.values.c ? 1 : v("f") + v("i"); // a MinLSTM shares itself out
+  return [v("f") / all, (v("i") * v("g")) / all];
+}
+
+/** The exact ledger c_t = (∏ f) c_0 + Σ_k (∏_{j>k} f_j) i_k g_k along the direct path, from c_0 = 0. */
+export function ledger(r, p, u, t) {
+  const steps = past(r, p, t), shares = new Float64Array(steps.length);
+  let kept = 1, total = 0;
+  for (let k = steps.length - 1; k >= 0; k--) {
+    const [f, wrote] = parts(r, p, u, steps[k]);
+    total += shares[k] = kept * wrote;
+    kept *= f;
+  }
+  return { steps, shares, total };
+}
+
+/** Steps after which half of what a unit held is left: ln ½ over the mean of ln f of the whole run. */
+export function halfLife(r, p, u) {
+  let sum = 0;
+  for (let t = 0; t < r.T; t++) sum += Math.log(parts(r, p, u, t)[0]);
+  return sum < 0 ? (Math.log(0.5) * r.T) / sum : Number.isNaN(sum) ? NaN : Infinity;
+}
+
+const LOW = Math.fround(0.1), HIGH = Math.fround(0.9);
+
+/** How many steps a gate of a unit stood below 0.1 and above 0.9: [low, high]. */
+export function saturation(r, q, p, u) {
+  let low = 0, high = 0;
+  for (let t = 0; t < r.T; t++) {
+    const v = r.values[q][p][t * data.H + u];
+    if (v < LOW) low++;
+    else if (v > HIGH) high++;
+  }
+  return [low, high];
+}
+
+/** The rank of each value among all, from 1; equal values share the mean of theirs. */
+function ranks(values) {
+  const order = Array.from(values.keys()).sort((a, b) => values[a] - values[b]), out = new Float64Array(values.length);
+  for (let k = 0, end; k < order.length; k = end) {
+    for (end = k + 1; end < order.length && values[order[end]] === values[order[k]]; ) end++;
+    for (let j = k; j < end; j++) out[order[j]] = (k + end + 1) / 2;
+  }
+  return out;
+}
+
+/** How far the area under the ROC curve lies above a half, from the ranks of the values (Mann and Whitney). */
+export function above(rank, labels) {
+  let ones = 0, sum = 0;
+  labels.forEach((label, k) => label && (ones++, (sum += rank[k])));
+  const zeros = rank.length - ones;
+  return ones && zeros ? (sum - (ones * (ones + 1)) / 2) / (ones * zeros) - 0.5 : NaN;
+}
+
+/** Pearson's correlation; 0 where one of the two stands still. */
+export function correlation(a, b) {
+  const ma = average(a), mb = average(b);
+  let ab = 0, aa = 0, bb = 0;
+  for (let k = 0; k < a.length; k++) {
+    ab += (a[k] - ma) * (b[k] - mb);
+    aa += (a[k] - ma) ** 2;
+    bb += (b[k] - mb) ** 2;
+  }
+  return aa && bb ? ab / Math.sqrt(aa * bb) : 0;
+}
+
+export const average = (values) => values.reduce((x, y) => x + y, 0) / values.length;
+
+/** Steps at the beginning that count for nothing: the state is still that of no text. */
+export const WARM = 20;
+const SHIFTS = 20;
+
+/**
+ * Units ranked by how well their c or h follows `labels` (T,) on the first half; their score on the second half, unseen
+ * by the ranking; and the best that the same search finds in labels shifted round the text, which is what chance finds.
+ */
+export function search(r, labels, count = 6) {
+  const H = data.H, T = r.T, cut = (WARM + T) >> 1, binary = typeof labels[0] === "boolean", all = [];
+  const column = (q, p, u, from, to) => {
+    const values = Float64Array.from({ length: to - from }, (_, k) => r.values[q][p][(from + k) * H + u]);
+    return binary ? ranks(values) : values;
+  };
+  for (let p = 0; p < data.places.length; p++) for (const q of ["c", "h"]) for (let u = 0; r.values[q] && u < H; u++) {
+    all.push({ q, p, u, early: column(q, p, u, WARM, cut), late: column(q, p, u, cut, T) });
+  }
+  const score = binary ? above : correlation, told = (v) => (binary ? v + 0.5 : v);
+  const best = (marks, most) => {
+    const a = marks.slice(WARM, cut), b = marks.slice(cut);
+    return all.map((one) => [one, score(one.early, a)]).filter(([, v]) => Number.isFinite(v)).sort((x, y) => Math.abs(y[1]) - Math.abs(x[1])).slice(0, most)
+      .map(([one, v]) => ({ q: one.q, p: one.p, u: one.u, sign: v < 0 ? -1 : 1, held: told((v < 0 ? -1 : 1) * score(one.late, b)) }));
+  };
+  const next = random(0), chance = [];
+  for (let k = 0; k < SHIFTS; k++) {
+    const turn = WARM + Math.floor(next() * (T - 2 * WARM));
+    chance.push(best(labels.map((_, t) => labels[(t - turn + T) % T]), 1)[0]?.held ?? NaN);
+  }
+  return { binary, found: best(labels, count), chance: chance.reduce((a, v) => (v > a ? v : a), told(0)) };
+}

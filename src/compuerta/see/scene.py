@@ -1,0 +1,312 @@
+"""What a page shows: one sequence as a model reads it, every quantity at every step, and the weights if it can run.
+
+Shapes: T steps, H units shown, P places (layer and direction), F inputs, V characters or outputs.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import gates
+from ..activations import softmax
+from ..errors import SettingError
+from ..layers import GRU, LSTM, Dense, Dropout, Embedding, Last, Recurrent, Trace
+from ..recurrence.numpy_variant import VariantTape
+from ..recurrence.opened import OpenTape
+from ..tasks import Forecaster, LanguageModel
+from .readings import connectivity, gradient_flow
+from .scale import CIVIDIS, DIVERGING
+
+Array = NDArray[Any]
+#: Decades that the map of the gradient tells apart, in 254 steps; what is below counts as the lowest.
+DECADES = (-12.0, 4.0)
+#: Steps up to which that map is made: it has their square.
+_MOST_MAPPED = 600
+#: Quantities in the order of a page; others that a cell has follow.
+_ORDER = ("f", "i", "g", "c", "o", "r", "z", "n", "h")
+
+
+@dataclass(eq=False)
+class Scene:
+    """One run, ready for a page. Make it with :func:`scene_of`.
+
+    Attributes:
+        title: a line to stand above all.
+        cell: "lstm", "gru" or "minlstm". plain: whether it is the standard cell of its kind.
+        places: (layer, direction) of each place, in order.
+        units: which units are shown, counted from 0.
+        values: each quantity as (P, T, H), in the order of the catalogue.
+        reading: what was read: "ids" (T,), or "series" (T,) and "inputs" (T, F); "forecast" where there is one.
+        vocabulary: the characters that ids stand for, or None for a series.
+        weights: arrays of the model by the names that the page knows, empty if it cannot run it.
+        model: sizes for the page's own run of it, or None.
+        label: what this run is called beside another.
+        flow: norms of the gradient with respect to c and h, "dc" and "dh" (P, T), and "dreach" (T, T), see
+            :func:`~compuerta.see.readings.connectivity`, of the memory of the last layer.
+        flow_of: what that is the gradient of: "loss", "forecast" or "output".
+        output: how a forecast comes of the model's output, or None.
+        labels: a name for each step of a series, such as its date.
+        start: the "unit", "place" and "key" that the page opens with; if None, the unit that moves most.
+    """
+
+    title: str
+    cell: str
+    plain: bool
+    places: list[tuple[int, int]]
+    units: list[int]
+    hidden: int
+    values: dict[str, Array]
+    reading: dict[str, Array]
+    vocabulary: list[str] | None = None
+    weights: dict[str, Array] = field(default_factory=dict)
+    model: dict[str, Any] | None = None
+    label: str = ""
+    flow: dict[str, Array] = field(default_factory=dict)
+    flow_of: str = ""
+    output: dict[str, Any] | None = None
+    start: dict[str, Any] | None = None
+    labels: list[str] | None = None
+
+    @property
+    def steps(self) -> int:
+        """T."""
+        return int(next(iter(self.values.values())).shape[1])
+
+    def same_reading(self, other: Scene) -> bool:
+        """Whether another scene is of the same text or series, and of cells that can be laid side by side."""
+        return (
+            self.vocabulary == other.vocabulary
+            and (self.cell, self.places, self.units) == (other.cell, other.places, other.units)
+            and self.reading.keys() == other.reading.keys()
+            and all(np.array_equal(a, other.reading[k]) for k, a in self.reading.items() if k in ("ids", "series"))
+        )
+
+    def state_before(self, t: int) -> Array:
+        """Return the state before step t, (places, parts, H), parts h and c or h: zeros before the first."""
+        parts = ("h", "c") if "c" in self.values else ("h",)
+        if t == 0:
+            return np.zeros((len(self.places), len(parts), len(self.units)), np.float32)
+        return np.stack([np.stack([self.values[q][p, t - 1] for q in parts]) for p in range(len(self.places))])
+
+    def about(self) -> dict[str, Any]:
+        """Return what the page is told about it, for JSON."""
+        known = {"lstm": gates.LSTM, "gru": gates.GRU, "minlstm": gates.MIN_LSTM}[self.cell]
+        quantities = {
+            key: {
+                "symbol": known[key].symbol.replace("_t", "") if key in known else key,
+                "equation": known[key].equation if key in known else "",
+                "range": list(known[key].range) if key in known and math.isfinite(known[key].range[0]) else None,
+            }
+            for key in self.values
+        }
+        name = {"lstm": "LSTM", "gru": "GRU", "minlstm": "MinLSTM"}[self.cell]
+        return {
+            "title": self.title,
+            "cell": name,
+            "plain": self.plain and self.cell != "minlstm",
+            "hidden": self.hidden,
+            "H": len(self.units),
+            "layers": max(k for k, _ in self.places) + 1,
+            "directions": max(d for _, d in self.places) + 1,
+            "places": [list(place) for place in self.places],
+            "units": self.units,
+            "quantities": quantities,
+            "vocabulary": self.vocabulary,
+            "flowOf": self.flow_of,
+            "reach": list(DECADES),
+            "output": self.output,
+            "labels": self.labels,
+            "stops": {"gates": CIVIDIS, "signed": DIVERGING},
+            "start": self.start or {"unit": self._liveliest(), "place": 0},
+        }
+
+    def _liveliest(self) -> int:
+        """Return the unit of the first place whose state moves most, to open with something to see."""
+        state = self.values["c" if "c" in self.values else "h"][0].astype(np.float64)
+        spread = np.where(np.isfinite(state), state, 0.0).std(axis=0)
+        return int(np.argmax(spread))
+
+
+def scene_of(
+    source: Trace | LanguageModel | Forecaster | Scene,
+    text: str | None = None,
+    *,
+    row: int = 0,
+    title: str | None = None,
+    label: str = "",
+) -> Scene:
+    """Return what a page shows of a trace, of a language model's reading of ``text``, or of a forecaster.
+
+    Args:
+        source: a trace; or a fitted model. A page of fewer units or steps is that of ``trace.select(...)``.
+        text: what a language model is to read.
+        row: which row of a trace's batch.
+        title: a line to stand above all. label: what this run is called beside another.
+
+    Raises:
+        SettingError: there is nothing to show, or the layers are of different kinds or widths.
+        NotFittedError, DataError: the model cannot read.
+    """
+    if isinstance(source, Scene):
+        return source
+    if isinstance(source, LanguageModel):
+        return of_trace(source.trace(text or ""), title=title, label=label)
+    if isinstance(source, Forecaster):
+        return of_forecaster(source, title=title, label=label)
+    return of_trace(source, row=row, title=title, label=label)
+
+
+def of_forecaster(model: Forecaster, *, title: str | None = None, label: str = "") -> Scene:
+    """Return how the first network of a forecaster reads the last window of its series, and its forecast.
+
+    The series and the forecast are in the units of the series; the inputs are what the network sees of it.
+    """
+    model._check_fitted("members_")
+    view, network = model.members_[0]
+    past, origin = model._forward(model.series_.values), np.array([len(model.series_.values) - 1])
+    inputs = view.inputs(past, origin).astype(np.float32)
+    lstm, dense = network.core.layers[0], network.core.layers[-1]
+    assert isinstance(lstm, Recurrent)
+    _, trace = lstm.trace(inputs)
+    known = model.trace()
+    trace.values_in, trace.labels = known.values_in, known.labels
+    dy = np.zeros_like(trace["h", lstm.num_layers - 1])
+    dy[0, -1] = dense.parameters["w"].sum(axis=0)
+    scene = of_trace(trace, title=title or model.series_.name, label=label, dy=dy)
+    scene.flow_of = "forecast"
+    said = network(inputs)[:, 0]
+    scene.reading["forecast"] = model._back(view.forecasts(past, origin, said)[0]).astype(np.float64)
+    if scene.model is not None:
+        skip = network.skip(inputs[:, :, :2].reshape(1, 1, -1))[0, 0]
+        scene.output = {
+            "skip": skip.tolist(),
+            "base": view.bases(past, origin)[0].tolist(),
+            "scale": view.scale,
+            "log": bool(model.log_),
+        }
+        scene.weights |= {"w": dense.parameters["w"], "wb": dense.parameters["b"]}
+        scene.model |= {"outputs": len(skip)}
+    return scene
+
+
+def of_trace(
+    trace: Trace, *, row: int = 0, title: str | None = None, label: str = "", dy: Array | None = None
+) -> Scene:
+    """Return one row of a trace, with the weights of what was traced where the page can run it.
+
+    ``dy`` is the gradient that flows back from the outputs; if None, that of the surprise at the next character of a
+    text, else of the sum of the last outputs.
+    """
+    keys = [q for q in (*_ORDER, *trace.names) if q in trace.names]
+    keys = list(dict.fromkeys(keys))
+    places = [(k, d) for k in range(trace.layers) for d in range(trace.directions_of(k))]
+    if not places or not 0 <= row < trace.shape[0]:
+        raise SettingError("error.page.nothing", shape=trace.shape, row=row)
+    stop = trace.shape[1] if trace.lengths is None else int(trace.lengths[row])
+    units = [int(u) for u in trace.units[0]]
+    alike = all(trace.names_of(k) == trace.names_of(0) for k in range(trace.layers))
+    alike = alike and all(list(trace.units[k]) == units for k in range(trace.layers))
+    if not alike or len({trace[(q, *place)].shape[2] for q in keys for place in places}) > 1:
+        raise SettingError("error.page.uneven")
+    if not stop or not units:
+        raise SettingError("error.page.nothing", shape=(*trace.shape, len(units)), row=row)
+    values = {q: np.stack([trace[(q, *place)][row, :stop] for place in places]) for q in keys}
+    cell = "lstm" if "o" in keys else "gru" if "r" in keys else "minlstm" if "c" not in keys else "lstm"
+    text = trace.text is not None and row == 0
+    scene = Scene(
+        title=title or (_first_line(trace.text) if text else "") or "compuerta", cell=cell,
+        plain=cell != "minlstm", places=places, units=units, hidden=len(units), values=values, reading={}, label=label,
+    )  # fmt: skip
+    if text and trace.vocabulary is not None and trace.text is not None:
+        scene.vocabulary = list(trace.vocabulary)
+        known = {character: k for k, character in enumerate(trace.vocabulary)}
+        scene.reading["ids"] = np.array([known[character] for character in trace.text[:stop]], np.int32)
+    else:
+        scene.reading["series"] = np.zeros(stop) if trace.values_in is None else np.asarray(trace.values_in)[:stop]
+        scene.labels = None if trace.labels is None or row else trace.labels[:stop]
+    _add_model(scene, trace, row, stop)
+    _add_flow(scene, trace, row, stop, dy)
+    return scene
+
+
+def _first_line(text: str | None) -> str:
+    lines = (text or "").strip().splitlines()
+    return lines[0][:60] if lines else ""
+
+
+def _add_model(scene: Scene, trace: Trace, row: int, stop: int) -> None:
+    """Add the weights and the inputs, where what was traced is an embedding or none, plain layers and a linear one."""
+    nodes = [node for node in getattr(trace._source, "nodes", []) if not isinstance(node.layer, Dropout | Last)]
+    first = nodes.pop(0) if nodes and isinstance(nodes[0].layer, Embedding) else None
+    if not nodes or not isinstance(nodes[0].layer, Recurrent):
+        scene.plain = scene.plain and not nodes
+        return
+    stack, layer, after = nodes[0], nodes[0].layer, [node.layer for node in nodes[1:]]
+    scene.hidden = layer.hidden_size
+    scene.plain = layer.variant.plain if isinstance(layer, LSTM) else isinstance(layer, GRU)
+    if "series" in scene.reading and not layer.tokens and first is None:
+        inputs = stack.x[row, :stop].astype(np.float32)
+        scene.reading["inputs"] = inputs
+        if trace.values_in is None:
+            scene.reading["series"] = inputs[:, 0].astype(np.float64)
+    whole = len(after) < 2 and all(isinstance(each, Dense) for each in after)
+    fresh = np.count_nonzero(np.concatenate([np.ravel(part) for part in stack.initial(0, 0)])) == 0
+    tapes = [tape for tapes in stack.tape.tapes for tape in tapes]
+    clamped = any(isinstance(tape, OpenTape | VariantTape) and tape.held for tape in tapes)
+    text = "ids" in scene.reading
+    if not (scene.plain and whole and layer.directions == 1 and fresh and not clamped):
+        return
+    known = (first is None) == layer.tokens if text else "inputs" in scene.reading
+    if not known:
+        return
+    scene.model = {"cell": scene.cell, "layers": layer.num_layers, "hidden": layer.hidden_size,
+                   "inputs": layer.input_size}  # fmt: skip
+    for k in range(layer.num_layers):
+        scene.weights |= {
+            f"{short}{k}": layer.parameters[name]
+            for short, name in zip(("wx", "wh", "b", "bhn"), layer.names(k), strict=False)
+        }
+    if text:
+        scene.weights["embedding"] = (
+            np.eye(layer.input_size, dtype=np.float32) if first is None else first.layer.parameters["w"]
+        )
+    if after:
+        scene.weights |= {"w": after[0].parameters["w"], "wb": after[0].parameters["b"]}
+        scene.model["outputs"] = after[0].output_size
+
+
+def _add_flow(scene: Scene, trace: Trace, row: int, stop: int, dy: Array | None) -> None:
+    """Add the norms of the gradient, where the trace still knows what was run."""
+    if not hasattr(trace._source, "gradients") or trace.y is None:
+        return
+    y = trace.y
+    scene.flow_of = "output"
+    if dy is None and scene.vocabulary is not None and y.shape[-1] == len(scene.vocabulary) and stop > 1:
+        scene.flow_of, dy = "loss", np.zeros_like(y)
+        ids = scene.reading["ids"]
+        dy[row, : stop - 1] = softmax(y[row, : stop - 1])
+        dy[row, np.arange(stop - 1), ids[1:stop]] -= 1
+        dy /= stop - 1
+    elif dy is None:
+        dy = np.zeros_like(y)
+        dy[row, min(stop, y.shape[1]) - 1] = 1
+    flows = [gradient_flow(trace, dy, k, direction=d, row=row) for k, d in scene.places]
+    for q in flows[0]:
+        scene.flow["d" + q] = np.stack([each[q][:stop] for each in flows]).astype(np.float32)
+    if scene.flow_of == "loss" and trace.shape[0] == 1 and stop <= _MOST_MAPPED:
+        memory = "c" if "c" in scene.values else "h"
+        scene.flow["dreach"] = in_decades(connectivity(trace, dy, trace.layers - 1, key=memory))
+
+
+def in_decades(size: Array) -> Array:
+    """Return sizes as bytes: 0 for none, else 1 to 255 over :data:`DECADES` of the logarithm."""
+    low, high = DECADES
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = (np.log10(size) - low) / (high - low)
+    kept: Array = np.where(size > 0, 1 + np.rint(254 * np.clip(np.nan_to_num(share), 0, 1)), 0).astype(np.uint8)
+    return kept

@@ -1,0 +1,592 @@
+"""The page: what is in the file, and, in Debian's Chromium with the network off, what a person sees and does."""
+
+import html as markup
+import json
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import compuerta
+from compuerta import GRU, LSTM, Dense, LanguageModel, Sequential
+from compuerta.data import seasonal_series
+from compuerta.errors import SettingError
+from compuerta.see import html, readings, search
+from compuerta.see.scene import DECADES, in_decades, scene_of
+from compuerta.texts import LANGUAGES, catalogue
+
+FOLDER = Path(html.__file__).parent / "page"
+SOURCES = {path.stem: path.read_text(encoding="utf-8") for path in FOLDER.glob("*.js")}
+TEXT = 'la luna, "la luz", «la lana». La ola\nLola va a la ola. ' * 8
+HOSTILE = (
+    "a</script><script>alert(1)</script> \"onload=alert(2)' </title><img src=x onerror=alert(3)>&lt;"
+    "\x00\x07\x1b[31m=1+1\u2028\n"
+)
+
+
+@pytest.fixture(scope="module")
+def model():
+    return LanguageModel(
+        hidden_size=12, num_layers=2, embedding_size=6, batch_size=4, steps=16, updates=120, learning_rate=0.02
+    ).fit(TEXT)
+
+
+@pytest.fixture(scope="module")
+def trace(model):
+    return model.trace(TEXT[:200])
+
+
+# ---- the sources ----------------------------------------------------------------------------------------------------
+
+
+def test_every_module_is_joined_after_those_that_it_uses():
+    assert {*html.MODULES, "load"} == SOURCES.keys()
+    for k, name in enumerate(html.MODULES):
+        used = re.findall(r'^import .* from "\./(\w+)\.js";', SOURCES[name], re.M)
+        assert set(used) <= set(html.MODULES[:k]), name
+        for names, other in re.findall(r'^import \{([^}]*)\} from "\./(\w+)\.js";', SOURCES[name], re.M):
+            for one in names.split(","):
+                assert re.search(rf"^export (async )?(const|function) {one.strip()}\b", SOURCES[other], re.M), one
+
+
+def test_no_name_stands_twice_in_the_joined_script():
+    script, _ = html.code()
+    assert not re.search(r"^(import|export) ", script, re.M)
+    names = re.findall(r"^(?:export )?(?:async )?(?:const|let|function) (\w+)", "\n".join(SOURCES.values()), re.M)
+    assert len(names) == len(set(names))
+
+
+def said_in_the_page():
+    """The keys that the page's script asks for, with ``*`` for what it fills in."""
+    keys = set()
+    for source in SOURCES.values():
+        keys |= set(re.findall(r'"((?:page|gate|reading)\.[\w.]+)"', source))
+        keys |= {re.sub(r"\$\{[^}]*\}", "*", key) for key in re.findall(r"`((?:page|gate|reading)\.[^`]+)`", source)}
+        keys |= {f"page.{name}.{part}" for name in re.findall(r'card\("(\w+)"', source) for part in ("title", "lede")}
+    return keys
+
+
+def test_every_word_of_the_page_is_in_the_catalogue_and_every_word_of_the_catalogue_is_said():
+    known = {key for key in catalogue("en") if key.startswith("page.")}
+    patterns = [re.compile(re.escape(key).replace(r"\*", r".+") + "$") for key in said_in_the_page()]
+    for pattern in patterns:
+        assert any(pattern.match(key) for key in catalogue("en")), pattern.pattern
+    told = {"page.without_scripts", "page.series.title", "page.series.lede", "page.ribbon.title", "page.ribbon.lede"}
+    fixed = ("page.find.", "page.key.", "page.table.", "page.order.", "page.shown.", "page.story.")  # made of lists
+    left = {key for key in known - told if not any(p.match(key) for p in patterns) and not key.startswith(fixed)}
+    assert left == set()
+
+
+# ---- the file -------------------------------------------------------------------------------------------------------
+
+
+class Parts(HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.tags, self.scripts, self.inside = [], [], False
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        self.inside = tag == "script"
+        if self.inside:
+            self.scripts.append("")
+
+    def handle_endtag(self, tag):
+        self.inside = False
+
+    def handle_data(self, data):
+        if self.inside:
+            self.scripts[-1] += data
+
+
+def parsed(page):
+    parts = Parts()
+    parts.feed(page)
+    return parts
+
+
+def test_text_from_a_person_is_data(rng):
+    model = LanguageModel(hidden_size=4, embedding_size=3, batch_size=2, steps=8, updates=2).fit(HOSTILE * 4)
+    page = html.page(model, HOSTILE, title=HOSTILE, labels=(HOSTILE, ""))
+    parts = parsed(page)
+    own = "html head meta meta meta title style body p div script script"
+    assert [tag for tag, _ in parts.tags] == own.split()
+    content = json.loads(parts.scripts[0])
+    assert content["about"]["title"] == HOSTILE
+    assert "".join(content["about"]["vocabulary"]) == model.vocabulary_.characters
+    assert "<" not in parts.scripts[0]
+    assert f"<title>{markup.escape(HOSTILE)}</title>" in page
+
+
+def test_the_policy_lets_the_pages_own_script_run_and_nothing_else(trace):
+    import base64
+    import hashlib
+
+    parts = parsed(html.page(trace))
+    policy = next(a["content"] for tag, a in parts.tags if tag == "meta" and "http-equiv" in a)
+    assert policy.startswith("default-src 'none'; ")
+    assert not re.search(r"unsafe|http|\*|data:|blob:", policy)
+    digests = [
+        base64.b64encode(hashlib.sha256(s.encode()).digest()).decode() for s in (parts.scripts[1], html.code()[0])
+    ]
+    assert f"script-src 'sha256-{digests[0]}' 'sha256-{digests[1]}'; " in policy
+
+
+def test_the_code_that_travels_is_small(trace):
+    loader = parsed(html.page(trace)).scripts[1]
+    assert len(loader) + len(html.packed_code()) + len(html.code()[1]) <= 60 * 1024
+
+
+def test_a_page_is_the_same_each_time_and_an_output_has_a_name_of_its_own(trace):
+    assert html.page(trace, lang="es") == html.page(trace, lang="es")
+    names = {re.search(r'id="(compuerta-\w+)"', trace._repr_html_())[1] for _ in range(3)}
+    assert len(names) == 3
+
+
+def test_a_trace_too_large_is_refused_and_the_file_stays(tmp_path, monkeypatch):
+    monkeypatch.setattr(html, "MOST_VALUES", 1000)
+    file = tmp_path / "a.html"
+    file.write_text("before")
+    _, trace = LSTM(2, 8, rng=0).trace(np.ones((40, 2)))
+    with pytest.raises(
+        SettingError, match=r"40 steps × 8 units × 1 layers holds 1920 values, .* at most 1000; .*select"
+    ):
+        trace.to_html(file)
+    assert file.read_text() == "before"
+    assert "1920" in trace._repr_html_()
+    trace.select(units=[0, 3, 5]).to_html(file)
+    assert file.read_text().startswith("<!DOCTYPE html>")
+
+
+def test_what_cannot_stand_in_one_page_is_refused(model):
+    _, uneven = Sequential(GRU(2, 3, rng=0), LSTM(3, 4, rng=1)).trace(np.ones((5, 2)))
+    with pytest.raises(SettingError, match="different kinds or widths"):
+        html.page(uneven)
+    _, nothing = LSTM(2, 3, rng=0).trace(np.ones((0, 2)))
+    with pytest.raises(SettingError, match="nothing to show"):
+        html.page(nothing)
+    with pytest.raises(SettingError, match="must read the same"):
+        html.page(model, "la luna", other=model.trace("la lana"))
+
+
+def test_sizes_are_told_to_a_fraction_of_a_decade(rng):
+    size = 10 ** rng.uniform(*DECADES, 1000)
+    step = (DECADES[1] - DECADES[0]) / 254
+    back = DECADES[0] + (in_decades(size).astype(float) - 1) * step
+    assert np.abs(back - np.log10(size)).max() <= step / 2 + 1e-9
+    assert in_decades(np.array([0.0, np.nan, np.inf, 1e-300])).tolist() == [0, 0, 255, 1]
+
+
+def test_a_scene_knows_when_the_page_can_run_the_model(model, trace, rng):
+    x = rng.normal(size=(1, 6, 2))
+    assert scene_of(trace).model["layers"] == 2
+    assert scene_of(trace.select(units=[1])).model is None
+    assert scene_of(model.trace("la luna", clamp={("f", 0, 1): 0.0})).model is None
+    assert scene_of(LSTM(2, 3, rng=0).trace(x, state=(np.ones((1, 1, 3)), np.ones((1, 1, 3))))[1]).model is None
+    for layer in (
+        LSTM(2, 3, bidirectional=True, rng=0),
+        LSTM(2, 3, peepholes=True, rng=0),
+        compuerta.MinLSTM(2, 3, rng=0),
+    ):
+        assert scene_of(layer.trace(x)[1]).model is None
+    for layer in (
+        LSTM(2, 3, rng=0),
+        GRU(2, 3, 2, rng=0),
+        Sequential(GRU(2, 3, reset_after=False, rng=0), Dense(3, 1, rng=0)),
+    ):
+        assert scene_of(layer.trace(x)[1]).model["hidden"] == 3
+
+
+# ---- in the browser -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def browser():
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    playwright = pytest.importorskip("playwright.sync_api")
+    if chromium is None:
+        pytest.skip("there is no chromium")
+    with playwright.sync_playwright() as p:
+        running = p.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield running
+        running.close()
+
+
+class Tab:
+    """A page of the browser with the network off, which fails where the page errs or asks for anything but its file."""
+
+    def __init__(self, browser, tmp_path, content, **options):
+        self.path = tmp_path / "page.html"
+        self.path.write_text(content, encoding="utf-8")
+        self.context = browser.new_context(offline=True, **({"viewport": {"width": 1280, "height": 900}} | options))
+        self.tab = self.context.new_page()
+        self.errors, self.requests = [], []
+        self.tab.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.tab.on(
+            "console", lambda message: message.type in ("error", "warning") and self.errors.append(message.text)
+        )
+        self.tab.on("request", lambda request: self.requests.append(request.url))
+
+    def open(self, mark=""):
+        self.tab.goto(self.path.as_uri() + mark)
+        self.tab.wait_for_selector("[id^=compuerta-][data-ready]", state="attached")
+        return self
+
+    def __getattr__(self, name):
+        return getattr(self.tab, name)
+
+    def until(self, expression):
+        """Wait for what ``inside`` evaluates; the page's policy forbids Playwright's own way to do so."""
+        for _ in range(200):
+            if self.inside(expression):
+                return
+            self.tab.wait_for_timeout(25)
+        raise AssertionError(f"{expression} did not come")
+
+    def text(self, selector):
+        return self.tab.locator(selector).first.text_content()
+
+    def inside(self, expression):
+        """Evaluate with S, data, set of the page, and r the run that is shown."""
+        return self.tab.evaluate(
+            "(async () => { const { S, data, set } = document.querySelector('[data-ready]').compuerta;"
+            f" const r = data.runs[S.shown]; return {expression}; }})()"
+        )
+
+    def go(self, **change):
+        self.inside(f"set({json.dumps(change)})")
+        self.tab.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
+    def values(self, key, place):
+        shape = (self.inside("r.T"), -1)
+        return np.array(self.inside(f"Array.from(r.values['{key}'][{place}])")).reshape(shape)
+
+    def close(self):
+        self.context.close()
+        assert self.errors == []
+        assert {url.split(":")[0] for url in self.requests} <= {"file", "blob"}
+
+
+@pytest.fixture
+def opened(browser, tmp_path):
+    tabs = []
+
+    def opening(content, mark="", **options):
+        tabs.append(Tab(browser, tmp_path, content, **options))
+        return tabs[-1].open(mark)
+
+    yield opening
+    for tab in tabs:
+        tab.close()
+
+
+def shown(value):
+    """A number as the page writes it."""
+    return f"{value:.3f}".replace("-", "−")
+
+
+def number(text):
+    return float(text.replace("−", "-").replace("▲", "").replace("▼", "").replace("+", "").strip())
+
+
+def test_every_number_of_the_step_is_that_of_the_trace(opened, trace):
+    tab = opened(html.page(trace, lang="en"), "#t=57&p=1&u=4")
+    for key in "figcoh":
+        assert tab.text(f'.step [data-q="{key}"]') == shown(float(trace[key, 1][0, 57, 4]))
+        for place in range(2):
+            np.testing.assert_array_equal(tab.values(key, place), trace[key, place][0])
+    assert tab.text(".step caption").startswith("Step 58")
+
+
+def test_readings_on_the_page_are_those_of_python(opened, trace):
+    tab = opened(html.page(trace, lang="es"), "#t=57&p=1&u=4")
+    told = readings.ledger(trace, step=57, layer=1)
+    assert f"C = {shown(told.value[4])}" in tab.text("#ledger .story")
+    assert f"suman {shown(told.shares[:, 4].sum())}" in tab.text("#ledger .story")
+    for row in tab.locator("#ledger tbody tr").all():
+        step, _, share, _ = row.locator("td").all_text_contents()
+        assert number(share) == pytest.approx(told.shares[int(step) - 1, 4], abs=6e-4)
+    assert f"{readings.half_life(trace, 1)[4]:.1f} pasos" in tab.text("#ledger .story")
+    verdicts = [v.told("es") for v in readings.verdicts(readings.saturation(trace, 1))]
+    assert tab.locator("#saturation .verdicts button").all_text_contents() == verdicts[:6]
+    logits = trace.y[0].astype(float)
+    dy = np.exp(logits - logits.max(axis=1, keepdims=True))
+    dy /= dy.sum(axis=1, keepdims=True)
+    dy[np.arange(199), scene_of(trace).reading["ids"][1:]] -= 1
+    dy[199] = 0
+    flow = readings.gradient_flow(trace, dy[None].astype(np.float32) / 199, 1)
+    for key in "ch":
+        np.testing.assert_allclose(tab.inside(f"Array.from(r.flow.{key})")[200:], flow[key], rtol=1e-4, atol=1e-9)
+    reach = readings.connectivity(trace, dy[None].astype(np.float32) / 199, 1, key="c")
+    assert tab.inside("Array.from(r.flow.reach)") == in_decades(reach).ravel().tolist()
+
+
+@pytest.mark.parametrize("what", ["words", "quotes", "lines"])
+def test_the_search_finds_what_python_finds(opened, trace, what):
+    tab = opened(html.page(trace, lang="en"))
+    tab.locator("#find select").select_option(what)
+    tab.locator("#find button.main").click()
+    found = search.find_units(trace, search.labels_of(trace.text, what))
+    first = tab.locator("#find tbody tr").first
+    assert number(first.locator("td").first.text_content()) == pytest.approx(found.best[0].score, abs=6e-4)
+    unit, layer = re.search(r"of (\d+), layer (\d+)", first.locator("th").text_content()).groups()
+    assert (int(unit) - 1, int(layer) - 1) == (found.best[0].unit, found.best[0].layer)
+
+
+def test_what_is_marked_or_matched_can_be_looked_for(opened, trace):
+    tab = opened(html.page(trace, lang="en"))
+    tab.locator("#find select").select_option("brush")
+    cells = tab.locator("#ribbon .cell")
+    for a, b in ((30, 36), (150, 157)):  # drag over two stretches, one in each half
+        cells.nth(a).scroll_into_view_if_needed()
+        cells.nth(a).hover()
+        tab.mouse.down()
+        for k in range(a, b + 1):
+            cells.nth(k).hover()
+        tab.mouse.up()
+    assert tab.inside("S.marks.flatMap((on, t) => on ? [t] : [])") == [*range(30, 37), *range(150, 158)]
+    tab.locator("#find button.main").click()
+    labels = np.isin(np.arange(200), tab.inside("S.marks.flatMap((on, t) => on ? [t] : [])"))
+    best = search.find_units(trace, labels).best[0]
+    assert number(tab.text("#find tbody td")) == pytest.approx(best.score, abs=6e-4)
+    tab.locator("#find select").select_option("regex")
+    tab.locator("#find input").fill("l[au]")
+    tab.locator("#find button.main").click()
+    best = search.find_units(trace, search.labels_of(trace.text, "l[au]")).best[0]
+    assert number(tab.text("#find tbody td")) == pytest.approx(best.score, abs=6e-4)
+    tab.locator("#find input").fill("(")
+    assert "cannot be read" in tab.text("#find [role=status]")
+
+
+def test_holding_a_unit_costs_what_it_costs_in_python(opened, model, trace):
+    tab = opened(html.page(trace, lang="en"), "#q=h&p=1&u=4")
+    tab.locator("#live input[type=number]").first.fill("0.5")
+    tab.locator("#live .field button").first.click()
+    clamp = {("h", 1, 4): 0.5}
+    bits = []
+    for each in (trace, model.trace(trace.text, clamp=clamp)):
+        logits = each.y[0, :-1].astype(float)
+        p = np.exp(logits - logits.max(axis=1, keepdims=True))
+        p /= p.sum(axis=1, keepdims=True)
+        ids = model.vocabulary_.encode(trace.text)[1:]
+        bits.append(-np.log2(p[np.arange(len(ids)), ids]).mean())
+    tab.until("S.shown === 'live'")
+    told = re.findall(r"\d\.\d{3}", tab.text("#live > p:not(.lede):not(.quiet)"))
+    assert [float(v) for v in told[:2]] == pytest.approx(bits, abs=6e-4)
+    np.testing.assert_allclose(
+        tab.values("c", 1), model.trace(trace.text, clamp=clamp)["c", 1][0], rtol=1e-5, atol=2e-5
+    )
+
+
+@pytest.mark.parametrize("make", [
+    lambda: LSTM(3, 9, 2, rng=0), lambda: GRU(3, 9, 2, rng=0), lambda: GRU(3, 9, reset_after=False, rng=0),
+], ids=["lstm", "gru", "gru-before"])  # fmt: skip
+def test_one_step_at_a_time_the_page_computes_the_same(opened, make, rng, monkeypatch):
+    layer = make()
+    for name in layer.parameters:
+        layer.parameters[name] = rng.normal(size=layer.parameters.shapes[name])  # biases too
+    _, trace = layer.trace(rng.normal(size=(120, 3)))
+    tab = opened(html.page(trace, lang="en"))
+    tab.until("data.parity !== undefined")
+    assert 0 < tab.inside("data.parity") < 1e-6
+    assert "agrees with the trace" in tab.text("#live")
+    q = "f" if "f" in trace.names else "n"  # the sum behind a gate is what its activation saw
+    tab.go(t=70, u=5, q=q)
+    np.testing.assert_allclose(number(tab.text(".terms tr.sum td.n")), trace["z_" + q, 0][0, 70, 5], atol=6e-4)
+
+
+def test_a_trace_stored_in_part_is_computed_again_from_stored_states(opened, model, trace, monkeypatch):
+    monkeypatch.setattr(html, "_STORED", 0)
+    tab = opened(html.page(trace, lang="en"))
+    for key in "figcoh":
+        np.testing.assert_allclose(tab.values(key, 1), trace[key, 1][0], rtol=1e-5, atol=2e-5)
+    tab.until("data.parity !== undefined")
+    assert 0 < tab.inside("data.parity") < 1e-6
+
+
+def test_everything_is_done_by_keyboard(opened, trace):
+    tab = opened(html.page(trace, lang="en"))
+    press, here = tab.keyboard.press, lambda: tab.inside("({ ...S })")
+    press("ArrowRight"), press("ArrowRight"), press("ArrowLeft")
+    assert here()["t"] == 1
+    press("End")
+    assert here()["t"] == 199
+    press("PageUp")
+    assert here()["t"] == 189
+    press("Home")
+    assert here()["t"] == 0
+    unit = here()["u"]
+    press("ArrowDown"), press("o"), press("l"), press("p"), press("ArrowRight")
+    assert (here()["u"], here()["q"], here()["p"], here()["pin"]) == ((unit + 1) % 12, "o", 1, 0)
+    press("Shift+ArrowRight"), press("Shift+ArrowRight")
+    assert here()["mark"] == [1, 3]
+    press("Enter")
+    assert tab.evaluate("document.querySelector('[data-ready]').shadowRoot.activeElement.id") == "cell-h"
+    press("?")
+    assert tab.locator("dialog").is_visible()
+    press("Escape")
+    assert not tab.locator("dialog").is_visible()
+    press(" ")
+    tab.until("S.t > 5")
+    press(" ")
+    assert not here()["playing"]
+    tab.locator("#live textarea").focus()
+    tab.keyboard.type("la f")
+    assert (here()["t"], here()["q"]) == (2, "o")  # the letters went into the text; f is none that the model knows
+    assert "".join(tab.inside("Array.from(r.ids, (v) => data.vocabulary[v])")) == "la "
+    assert "f" in tab.text("#live [role=status]")
+    seen = set()
+    tab.locator(".ribbon").first.focus()
+    for _ in range(60):
+        press("Tab")
+        who = tab.evaluate(
+            "(() => { const a = document.querySelector('[data-ready]').shadowRoot.activeElement;"
+            " return a && (a.closest('section')?.id ?? 'top') + '/' + (a.className || a.tagName); })()"
+        )
+        seen.add(who or "")
+    assert "heat/heat" in seen
+    assert not any(who.endswith("/cell") for who in seen)
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_both_languages(opened, trace, lang):
+    tab = opened(html.page(trace, lang=lang), "#t=7")
+    other = {"en": "es", "es": "en"}[lang]
+    for now in (lang, other):
+        assert tab.evaluate("document.documentElement.lang") == now
+        words = tab.text(".compuerta")
+        assert catalogue(now)["page.ledger.title"] in words
+        assert not re.search(r"\b(page|gate|reading)\.[a-z]+\b|\{\w+\}", words)
+        assert tab.inside("S.t") == 7
+        tab.locator("button.lang").click()
+    tab.until("location.hash.includes('t=7')")
+
+
+def test_the_place_is_in_the_address(opened, trace):
+    tab = opened(html.page(trace, lang="en"), "#t=9999&u=3&q=nothing&order=memory&pin=4&lang=es")
+    assert tab.inside("[S.t, S.u, S.q, S.order, S.pin]") == [199, 3, "c", "memory", 4]
+    assert tab.evaluate("document.documentElement.lang") == "es"
+    tab.go(t=12)
+    tab.until("location.hash.includes('t=12')")
+
+
+def test_nan_and_infinity_are_shown_as_such(opened, rng):
+    layer = LSTM(2, 4, rng=0)
+    x = rng.normal(size=(1, 9, 2))
+    _, trace = layer.trace(x)
+    scene = scene_of(trace)
+    scene.values["c"] = scene.values["c"].copy()
+    scene.values["c"][0, 3, 1], scene.values["c"][0, 4, 1] = np.nan, -np.inf
+    tab = opened(html.page(scene, lang="en"), "#t=3&u=1&q=c")
+    assert tab.text('.step [data-q="c"]') == "NaN"
+    tab.go(t=4)
+    assert tab.text('.step [data-q="c"]') == "−∞"
+    assert 0 < tab.inside("data.limits.c") < 10
+
+
+def test_hostile_text_stays_text(opened):
+    model = LanguageModel(hidden_size=4, embedding_size=3, batch_size=2, steps=8, updates=2).fit(HOSTILE * 4)
+    tab = opened(html.page(model, HOSTILE, title=HOSTILE, labels=(HOSTILE, ""), other=model, lang="en"))
+    assert tab.locator("h1").text_content().startswith("a</script><script>alert(1)</script>")
+    assert tab.evaluate("document.querySelector('[data-ready]').shadowRoot.querySelectorAll('script, img').length") == 0
+    tab.go(t=HOSTILE.index("\x07"))
+    assert "␇" in tab.text(".step caption")
+    csv = tab.evaluate("document.querySelector('[data-ready]').compuerta.data.vocabulary.includes('=')")
+    assert csv
+    tab.locator(".more summary").click()
+    with tab.expect_download() as download:
+        tab.locator(".more button").first.click()
+    lines = Path(download.value.path()).read_text(encoding="utf-8-sig").splitlines()
+    assert any(line.split(",")[1].startswith("\"'=") for line in lines if line.count(",") == 7)
+
+
+def test_pictures_are_taken_along(opened, trace):
+    tab = opened(html.page(trace, lang="en"))
+    tab.locator(".more summary").click()
+    for k, start in ((1, b"\x89PNG"), (2, b"<svg")):
+        with tab.expect_download() as download:
+            tab.locator(".more button").nth(k).click()
+        assert Path(download.value.path()).read_bytes().startswith(start)
+
+
+def test_a_series_and_its_forecast(opened):
+    series = seasonal_series(96, period=12, rng=0)
+    model = compuerta.Forecaster(horizon=6, hidden_size=8, members=1, max_epochs=4, origins=0).fit(series)
+    tab = opened(html.page(model, lang="es"), "#t=3&q=f&u=2")
+    assert tab.locator("#series .chart").is_visible()
+    assert tab.locator("#find").count() == 0
+    stored = tab.inside("Array.from(r.forecast)")
+    tab.locator("#live input[type=number]").first.fill("1")
+    tab.locator("#live .field button").first.click()
+    forced = tab.inside("Array.from(data.runs.live.forecast)")
+    assert np.abs(np.subtract(stored, forced)).max() > 1e-6
+    tab.locator("#live .row-of button", has_text="✕").click()
+    np.testing.assert_allclose(tab.inside("Array.from(r.forecast)"), stored)
+
+
+@pytest.mark.parametrize("layer", [
+    LSTM(2, 5, bidirectional=True, rng=0), LSTM(2, 5, coupled=True, peepholes=True, rng=0),
+    LSTM(2, 5, output_gate=False, rng=0), compuerta.MinLSTM(2, 5, rng=0), GRU(2, 5, 2, bidirectional=True, rng=0),
+], ids=["both ways", "coupled", "no output gate", "minlstm", "gru"])  # fmt: skip
+def test_every_cell_has_a_page(opened, layer, rng):
+    _, trace = layer.trace(rng.normal(size=(30, 2)))
+    tab = opened(html.page(trace, lang="en"), "#t=12&u=2")
+    tab.keyboard.press("l")
+    tab.keyboard.press("End")
+    key = trace.names[-1]
+    np.testing.assert_array_equal(tab.values(key, 0), trace[key, 0][0])
+
+
+def test_two_outputs_in_one_document(browser, tmp_path, model):
+    content = model.trace("la luna")._repr_html_() + model.trace("la lana")._repr_html_()
+    tab = Tab(browser, tmp_path, f"<!DOCTYPE html><meta charset=utf-8><title>n</title><body>{content}")
+    tab.open()
+    tab.until("document.querySelectorAll('[data-ready]').length === 2")
+    titles = [one.text_content() for one in tab.locator("h1").all()]
+    assert titles == ["la luna", "la lana"]
+    tab.locator(".ribbon").first.focus()
+    tab.keyboard.press("ArrowRight")
+    steps = tab.evaluate("[...document.querySelectorAll('[data-ready]')].map((host) => host.compuerta.S.t)")
+    assert steps == [1, 0]
+    assert tab.evaluate("location.hash") == ""
+    tab.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 360])
+def test_axe_finds_nothing(browser, tmp_path, model, scheme, width):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    content = html.page(model, TEXT[:200], other=model, lang="es")
+    tab = Tab(
+        browser, tmp_path, content, color_scheme=scheme, viewport={"width": width, "height": 800}, bypass_csp=True
+    )
+    tab.open("#t=40&q=f&pin=3")
+    tab.locator("#find button.main").click()
+    tab.locator("#live textarea").fill("la luna")
+    tab.locator("#live .row-of button").first.click()
+    found = axe.Axe().run(tab.tab)
+    assert found.response["violations"] == [], [
+        (v["id"], [n["html"][:200] for n in v["nodes"]]) for v in found.response["violations"]
+    ]
+    wide = tab.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    assert wide <= 0, f"{wide} pixels stick out"
+    tab.close()
+
+
+def test_the_command_writes_a_page(model, tmp_path):
+    from click.testing import CliRunner
+
+    from compuerta.cli import build
+
+    file, page = tmp_path / "m.safetensors", tmp_path / "gates.html"
+    compuerta.save(model, file)
+    asked = ["look", str(file), "--text", "la luna, la ola", "--unit", "3", "--layer", "2", "--gate", "f"]
+    done = CliRunner().invoke(build("es"), [*asked, "-o", str(page)])
+    assert done.exit_code == 0, done.output
+    content = json.loads(parsed(page.read_text(encoding="utf-8")).scripts[0])
+    assert content["lang"] == "es"
+    assert content["model"]["layers"] == 2  # the page can run it
+    assert content["about"]["start"] == {"unit": 2, "place": 1, "key": "f"}
