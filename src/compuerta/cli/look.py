@@ -207,9 +207,8 @@ def _memory(t: Texts, trace: Trace, what: What) -> list[str]:
         return [*lines, t("cli.look.not_finite")]
     most = [k for k in np.argsort(-np.abs(shares), kind="stable")[:TOLD] if shares[k]]
     labels = trace.labels or [str(k + 1) for k in range(len(shares))]
-    written = ", ".join(
-        f"{cell(labels[k])[0] if trace.text is not None else labels[k]} ({k + 1}) {shares[k]:+.3f}" for k in most
-    )
+    names = [label if trace.text is None else "␣" if label == " " else cell(label)[0] for label in labels]
+    written = ", ".join(f"{names[k]} ({k + 1}) {shares[k]:+.3f}" for k in most)
     rest = f"{total - shares[most].sum():+.3f}"
     return [*lines, t("cli.look.ledger", value=f"{total:+.3f}", written=written, rest=rest)]
 
@@ -292,9 +291,13 @@ def _tensors(t: Texts, model: Any, trace: Trace, what: What, path: Path) -> None
 def _page(t: Texts, model: Any, trace: Trace, what: What, path: Path) -> None:
     from ..see.html import page
     from ..see.scene import scene_of
-    from ..tasks import Forecaster
+    from ..tasks import LanguageModel
+    from .models import line_start
 
-    scene = scene_of(model if isinstance(model, Forecaster) else trace)
+    # The whole reading, with the line break that the trace leaves out: so the page can run the model from the start.
+    scene = (
+        scene_of(model, line_start(model) + str(trace.text)) if isinstance(model, LanguageModel) else scene_of(model)
+    )
     scene.start = {"unit": what.unit, "place": scene.places.index((what.layer, 0)), "key": what.key}
     page(scene, path=path, lang=t.lang)
 

@@ -101,13 +101,18 @@ def picture(path: Path | None) -> Picture | None:
     return Picture(path)
 
 
+def line_start(model: Any) -> str:
+    """Return what a language model reads before a text: a line break, where it knows one."""
+    return "\n" if "\n" in model.vocabulary_ else ""
+
+
 def model_trace(model: Any, text: str) -> Any:
     """Return the trace of a language model along ``text``.
 
     A line break goes before the text where the model knows one, as at a line's beginning; it is left out of the trace.
     """
     model.vocabulary_.encode(text)  # alone, so that an error names the place in the text as it was given
-    before = "\n" if "\n" in model.vocabulary_ else ""
+    before = line_start(model)
     return model.trace(before + text).select(steps=slice(len(before), None))
 
 

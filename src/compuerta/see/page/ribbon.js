@@ -58,7 +58,7 @@ export function strip() {
     while (node.childElementCount < steps.length) node.append(el("span.cell"));
     steps.forEach((t, k) => {
       const cell = node.children[k], tone = colour(k);
-      cell.textContent = label(t, r);
+      cell.textContent = (!r.ids && data.labels?.[t]) || label(t, r);
       cell.dataset.t = t;
       cell.classList.toggle("now", t === S.t);
       Object.assign(cell.style, { background: css(tone), color: ink(tone) });
