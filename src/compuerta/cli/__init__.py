@@ -67,6 +67,7 @@ COMMANDS = MappingProxyType(
         "forecast": "forecast",
         "evaluate": "evaluate",
         "look": "look",
+        "lesson": "lesson",
         "convert": "convert",
         "info": "info",
         "bench": "bench",

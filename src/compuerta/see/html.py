@@ -40,7 +40,7 @@ _EVERY = 50
 #: The modules in the order in which each uses only those before it.
 MODULES = (
     "base", "data", "colour", "model", "readings", "ribbon", "heat", "cell", "ledger", "saturation", "live", "find",
-    "flow", "compare", "export", "controls", "main",
+    "flow", "compare", "train", "lesson", "export", "controls", "main",
 )  # fmt: skip
 _POLICY = (
     "default-src 'none'; script-src 'sha256-{loader}' 'sha256-{script}'; style-src 'sha256-{style}'; "
@@ -167,9 +167,9 @@ def _content(scene: Scene, other: Scene | None) -> dict[str, Any]:
         prefix = "" if name == "base" else f"{name}."
         arrays |= {prefix + key: value for key, value in each.weights.items()}
     index, blob = _packed(arrays)
+    families = ("page.", "gate.", "reading.") + (("lesson.",) if scene.lesson else ())
     texts = {
-        lang: {key: text for key, text in catalogue(lang).items() if key.startswith(("page.", "gate.", "reading."))}
-        for lang in LANGUAGES
+        lang: {key: text for key, text in catalogue(lang).items() if key.startswith(families)} for lang in LANGUAGES
     }
     return {
         "about": scene.about(),

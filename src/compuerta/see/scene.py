@@ -51,6 +51,7 @@ class Scene:
         flow_of: what that is the gradient of: "loss", "forecast" or "output".
         output: how a forecast comes of the model's output, or None.
         labels: a name for each step of a series, such as its date.
+        lesson: the steps of a lesson that leads through the page, or None.
         start: the "unit", "place" and "key" that the page opens with; if None, the unit that moves most.
     """
 
@@ -71,6 +72,7 @@ class Scene:
     output: dict[str, Any] | None = None
     start: dict[str, Any] | None = None
     labels: list[str] | None = None
+    lesson: list[dict[str, Any]] | None = None
 
     @property
     def steps(self) -> int:
@@ -121,6 +123,7 @@ class Scene:
             "reach": list(DECADES),
             "output": self.output,
             "labels": self.labels,
+            "lesson": self.lesson,
             "stops": {"gates": CIVIDIS, "signed": DIVERGING},
             "start": self.start or {"unit": self._liveliest(), "place": 0},
         }

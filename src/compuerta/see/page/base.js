@@ -68,8 +68,11 @@ export function glyph(char) {
 
 // ---- the state that all views show ---------------------------------------------------------------------------------
 
-/** t step, p place (layer and direction), u unit, q quantity; shown: which run; pin: a step kept for comparison. */
-export const S = { t: 0, p: 0, u: 0, q: "c", order: "index", shown: "base", pin: null, mark: null, clamps: [] };
+/**
+ * t step, p place (layer and direction), u unit, q quantity; shown: which run; pin: a step kept for comparison. Of a
+ * lesson: its step, from 1; which parts of the drawing are lit; which numbers are asked for and not to be seen yet.
+ */
+export const S = { t: 0, p: 0, u: 0, q: "c", order: "index", shown: "base", pin: null, mark: null, clamps: [], lesson: null, lit: "", asked: "" };
 export const data = { runs: {} };
 export const run = () => data.runs[S.shown] ?? data.runs.base;
 

@@ -8,7 +8,7 @@ import { valueAt } from "./ribbon.js";
 // Where things stand in the drawings: the memory runs along the top like a belt, what is read comes in from below.
 const LSTM = {
   boxes: { f: [150, 196], i: [262, 196], g: [360, 196], o: [490, 196] },
-  ops: [["×", 150, 60], ["+", 312, 60], ["×", 312, 126], ["×", 590, 126], ["tanh", 590, 84]],
+  ops: [["×", 150, 60, "f"], ["+", 312, 60, "c1"], ["×", 312, 126, "ig"], ["×", 590, 126, "h"], ["tanh", 590, 84, "h"]],
   wires: [["c0", "M20 60H134"], ["c1", "M166 60H296"], ["c", "M328 60H690"], ["f", "M150 172V76"], ["i", "M262 172V126H296"],
     ["g", "M360 172V126H328"], ["ig", "M312 110V76"], ["c", "M590 60V70"], ["c", "M590 98V110"], ["o", "M490 172V126H574"],
     ["h", "M590 142V286H690"], ["in", "M20 286H490"], ["in", "M110 330V286"], ["in", "M150 286V220"], ["in", "M262 286V220"],
@@ -29,16 +29,16 @@ function drawing() {
   const node = el("svg:svg.cell-drawing", { viewBox: "0 0 760 344", role: "img", "aria-labelledby": `${data.id}-cell-now` },
     el("svg:title", { id: `${data.id}-cell-now` }),
     el("svg:rect.hull", { x: 84, y: 24, width: 560, height: 286, rx: 18 }),
-    ...plan.wires.map(([kind, d]) => el("svg:path", { d, class: `wire ${kind}` })),
+    ...plan.wires.map(([kind, d]) => el("svg:path", { d, class: `wire ${kind}`, "data-part": kind })),
     el("svg:path.tip", { d: `M${lstm ? "690 60" : "690 60"}l-8 -5v10z${lstm ? "M690 286l-8 -5v10z" : ""}` }),
-    ...plan.ops.map(([text, x, y]) => el("svg:g.op", text.length > 2
+    ...plan.ops.map(([text, x, y, part]) => el("svg:g.op", { "data-part": part }, text.length > 2
       ? el("svg:ellipse", { cx: x, cy: y, rx: 26, ry: 14 }) : el("svg:circle", { cx: x, cy: y, r: 16 }),
     el("svg:text", { x, y: y + 5, "text-anchor": "middle" }, text))),
     ...Object.entries(plan.boxes).map(([q, [x, y]]) => {
       const box = el("svg:rect", { x: x - 38, y: y - 24, width: 76, height: 48, rx: 8 });
       const name = el("svg:text", { x, y: y - 5, "text-anchor": "middle" }, q), n = el("svg:text.n", { x, y: y + 14, "text-anchor": "middle" });
       boxes[q] = [box, name, n];
-      return el("svg:g.gate", { onclick: () => set({ q }) }, box, name, n);
+      return el("svg:g.gate", { "data-part": q, onclick: () => set({ q }) }, box, name, n);
     }),
     el("svg:text.sym", { x: 14, y: 40 }, lstm ? "c′" : "h′"), say2("before", 14, 80, "start"),
     el("svg:text.sym", { x: 700, y: 50 }, lstm ? "c" : "h"), say2("after", 700, 80, "start"),
@@ -46,14 +46,21 @@ function drawing() {
     ...(lstm ? [el("svg:text.sym", { x: 700, y: 276 }, "h"), say2("h1", 700, 306, "start"), say2("kept", 228, 50), say2("wrote", 322, 98, "start"), say2("tanh", 624, 90, "start")]
       : [say2("kept", 450, 50), say2("wrote", 598, 98, "start")]),
     el("svg:text.sym", { x: 110, y: 342, "text-anchor": "middle" }, "x"), say2("x", 128, 340, "start"));
-  view(() => {
-    const r = run(), H = data.H, main = lstm ? "c" : "h", value = (q) => valueAt(q), put = (id, text) => (texts[id].textContent = text);
+  const parts = Array.from(node.querySelectorAll("[data-part]"));
+  view((changed) => {
+    const r = run(), main = lstm ? "c" : "h", value = (q) => valueAt(q), asked = new Set(S.asked.split(" "));
+    const put = (id, text) => (texts[id].textContent = asked.has(id) ? "?" : text);
+    if (any(changed, "lit")) {
+      const lit = S.lit.split(" ");
+      node.classList.toggle("some", Boolean(S.lit));
+      for (const part of parts) part.classList.toggle("lit", lit.includes(part.dataset.part));
+    }
     const before = stateBefore(r, main, S.p, S.t)[S.u];
     for (const [q, [box, name, n]] of Object.entries(boxes)) {
       const colour = rgb(q, value(q));
-      box.style.fill = css(colour);
-      name.style.fill = n.style.fill = ink(colour);
-      n.textContent = num(value(q));
+      box.style.fill = asked.has(q) ? "" : css(colour);
+      name.style.fill = n.style.fill = asked.has(q) ? "" : ink(colour);
+      n.textContent = asked.has(q) ? "?" : num(value(q));
       box.parentNode.classList.toggle("chosen", q === S.q);
     }
     put("before", num(before));
@@ -69,7 +76,7 @@ function drawing() {
       put("kept", num(value("z") * before));
       put("wrote", num((1 - value("z")) * value("n")));
     }
-    node.firstChild.textContent = story();
+    node.firstChild.textContent = S.asked ? say("lesson.asked") : story();
   });
   return node;
 }

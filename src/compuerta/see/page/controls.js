@@ -2,6 +2,7 @@
 
 import { S, any, button, choice, data, el, field, fill, language, placeName, quantityName, run, say, set, unitName, view } from "./base.js";
 import { saveCsv, savePng, saveSvg } from "./export.js";
+import { LESSON_KEYS, turnTo } from "./lesson.js";
 import { sentence } from "./ribbon.js";
 
 const SPEEDS = [2, 5, 10, 30, 60];
@@ -38,6 +39,8 @@ const KEYS = [
   ["?", "?", "help", (root) => root.querySelector("dialog").showModal()],
 ];
 
+const known = () => (data.lesson ? [...LESSON_KEYS, ...KEYS] : KEYS);
+
 function go(root, id) {
   const head = root.querySelector(`#${id}-h`);
   head.focus();
@@ -56,8 +59,8 @@ export function keys(root) {
       set({ brush: true, mark: [Math.min(fixed, to), Math.max(fixed, to)], t: to });
       return event.preventDefault();
     }
-    const known = KEYS.find(([key]) => key === event.key);
-    if (known) known[3](root);
+    const found = known().find(([key]) => key === event.key);
+    if (found) found[3](root);
     else if (data.quantities[event.key]) set({ q: event.key });
     else return;
     event.preventDefault();
@@ -66,7 +69,7 @@ export function keys(root) {
 
 export function help() {
   const node = el("dialog", { "aria-labelledby": `${data.id}-help` }, el("h2", { id: `${data.id}-help` }, say("page.help")),
-    el("dl", ...KEYS.flatMap(([, key, what]) => [el("dt", el("kbd", key)), el("dd", say(`page.key.${what}`))]),
+    el("dl", ...known().flatMap(([, key, what]) => [el("dt", el("kbd", key)), el("dd", say(`page.key.${what}`))]),
       el("dt", el("kbd", Object.keys(data.quantities).join(" "))), el("dd", say("page.key.quantity")),
       el("dt", el("kbd", "⇧ ←→")), el("dd", say("page.key.mark"))),
     el("form", { method: "dialog" }, el("button", { autofocus: true }, say("page.close"))));
@@ -75,7 +78,7 @@ export function help() {
 
 export function header(root, mount) {
   const tongue = el("button.lang", { type: "button", lang: language() === "en" ? "es" : "en", onclick: () => mount(language() === "en" ? "es" : "en") }, language() === "en" ? "Español" : "English");
-  return el("header", el("div", el("h1", data.title), el("p.quiet", about())),
+  return el("header", el("div", el("h1", data.lesson ? say("lesson.title") : data.title), el("p.quiet", data.lesson ? say("lesson.about", { hidden: data.hidden }) : about())),
     el("div.row-of", button("page.help.open", () => root.querySelector("dialog").showModal(), { "aria-haspopup": "dialog" }), tongue));
 }
 
@@ -119,7 +122,7 @@ export function controls(root) {
 
 // ---- the place in the address --------------------------------------------------------------------------------------
 
-const NAMES = ["t", "p", "u", "q", "order", "pin"];
+const NAMES = ["t", "p", "u", "q", "order", "pin", "lesson"];
 
 export function readHash() {
   const found = Object.fromEntries(new URLSearchParams(location.hash.slice(1)));
@@ -127,7 +130,9 @@ export function readHash() {
   for (const key of NAMES) if (key in found) change[key] = ["q", "order"].includes(key) ? found[key] : Math.max(0, parseInt(found[key], 10) || 0);
   if (change.pin >= data.runs.base.T) delete change.pin;
   if (!["index", "saturation", "memory", "cluster"].includes(change.order)) delete change.order;
-  set(change);
+  const { lesson, ...rest } = change;
+  if (data.lesson && (lesson ?? S.lesson ?? 1) !== S.lesson) turnTo(lesson ?? 1);
+  else set(rest);
   return found.lang;
 }
 

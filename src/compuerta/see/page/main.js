@@ -1,6 +1,6 @@
 // From the file to the page: unpack, let the model run where it must, put the views together.
 
-import { S, data, el, fill, flush, forget, refresh, set, speak } from "./base.js";
+import { S, data, el, fill, flush, forget, refresh, say, set, speak } from "./base.js";
 import { cell } from "./cell.js";
 import { controls, header, help, keys, play, readHash, writeHash } from "./controls.js";
 import { colours } from "./colour.js";
@@ -10,6 +10,7 @@ import { find } from "./find.js";
 import { flow } from "./flow.js";
 import { heat } from "./heat.js";
 import { ledgerView } from "./ledger.js";
+import { lesson, turnTo } from "./lesson.js";
 import { live } from "./live.js";
 import { forward, load, probabilitiesOf } from "./model.js";
 import { ribbon } from "./ribbon.js";
@@ -82,7 +83,10 @@ function mount(id, file, bytes) {
     fill(whole, header(whole, (other) => {
       build(other);
       whole.querySelector(".lang").focus();
-    }), controls(whole), el("main", ribbon(), cell(), heat(), ledgerView(), find(), live(), saturationView(), flow(), compare()), help());
+    }), ...(data.lesson ? [lesson(whole, controls(whole))]
+      : [controls(whole), el("main", ribbon(), cell(), heat(), ledgerView(), find(), live(), saturationView(), flow(), compare())]), help());
+    if (data.lesson) turnTo(S.lesson ?? 1);
+    if (own && data.lesson) document.title = say("lesson.title");
     if (own) writeHash();
     refresh();
     flush();

@@ -22,7 +22,7 @@ export const valueAt = (q, t = S.t, u = S.u, p = S.p, r = run()) => r.values[q][
 
 /** The current step in one short sentence. */
 export const sentence = () =>
-  say("page.now", { t: S.t + 1, T: run().T, token: label(S.t), unit: unitName(), layer: placeName(S.p), name: quantityName(S.q), value: num(valueAt(S.q)) });
+  say("page.now", { t: S.t + 1, T: run().T, token: label(S.t), unit: unitName(), layer: placeName(S.p), name: quantityName(S.q), value: S.asked ? "?" : num(valueAt(S.q)) });
 
 /** A limit of a scale, without zeros that say nothing. */
 export const short = (value) => num(value, 2).replace(/\.?0+$/, "");

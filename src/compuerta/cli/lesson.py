@@ -1,0 +1,23 @@
+"""``compuerta lesson``: the lesson "An LSTM in eleven steps", as one page that opens from disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from .base import FILE, Texts, command, option
+from .output import clean, log
+
+
+def make(t: Texts) -> click.Command:
+    """Return the command ``lesson``."""
+
+    @command(t, "lesson", option("-o", "--output", type=FILE, default=Path("lesson.html")))
+    def lesson(output: Path) -> None:
+        from ..see.lesson import lesson as make_page
+
+        make_page(output, lang=t.lang)
+        log(t("cli.lesson.wrote", file=clean(str(output))))
+
+    return lesson

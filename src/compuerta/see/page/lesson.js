@@ -1,0 +1,82 @@
+// The lesson: in each step a text, a question that one answers before anything is revealed, and the views it needs.
+
+import { S, any, button, data, el, fill, glyph, num, say, set, view } from "./base.js";
+import { cell } from "./cell.js";
+import { compare } from "./compare.js";
+import { flow } from "./flow.js";
+import { ledgerView } from "./ledger.js";
+import { ribbon } from "./ribbon.js";
+import { training } from "./train.js";
+
+const LETTERS = ["a", "b", "c"];
+/** What was answered in each step, as long as the page is open. */
+const answers = {};
+let gate = null;
+
+const written = (value) => typeof value === "string" ? Array.from(value, glyph).join("") : Number.isInteger(value) ? String(value) : num(value);
+const stepNow = () => data.lesson[S.lesson - 1];
+const phrase = (part) => say(`lesson.${stepNow().name}.${part}`, Object.fromEntries(Object.entries(stepNow().values).map(([name, value]) => [name, written(value)])));
+
+/** Go to a step of the lesson: to its place in the text, with what it asks for out of sight until it is answered. */
+export function turnTo(n) {
+  const lesson = Math.min(data.lesson.length, Math.max(1, n)), { t, u, q, lit, asked } = data.lesson[lesson - 1];
+  set({ lesson, t, u, q, lit, p: 0, shown: "base", asked: answers[lesson] ? "" : `the ${asked}`.trim() });
+}
+
+function answer(root, letter) {
+  if (answers[S.lesson]) return;
+  answers[S.lesson] = letter;
+  set({ asked: "", rev: S.rev + 1 });
+}
+
+function turn(root, by) {
+  turnTo(S.lesson + by);
+  const head = root.querySelector("#lesson-h");
+  head.focus({ preventScroll: true });
+  head.scrollIntoView({ block: "center" });
+}
+
+/** The keys of a lesson, as the list of keys wants them. */
+export const LESSON_KEYS = [
+  ["n", "n", "lesson_next", (root) => turn(root, 1)], ["b", "b", "lesson_back", (root) => turn(root, -1)],
+  ...LETTERS.map((letter, k) => [`${k + 1}`, `${k + 1}`, `lesson_${letter}`, (root) => answer(root, letter)]),
+  ["t", "t", "lesson_train", () => S.lesson === data.lesson.length && gate.step()],
+];
+
+export function lesson(root, controls) {
+  gate = training(data.lesson.at(-1).values.n);
+  const cards = { ribbon: ribbon(), cell: cell(), ledger: ledgerView(), flow: flow(), train: gate.node, compare: compare() };
+  const head = el("h2", { id: "lesson-h", tabindex: -1 }), text = el("p.story"), ask = el("h3", { id: "lesson-ask" }), told = el("div.told", { role: "status" });
+  const options = LETTERS.map((letter, k) => el("button.option", { type: "button", onclick: () => answer(root, letter) }, el("kbd", { "aria-hidden": "true" }, k + 1), el("span")));
+  const back = button("lesson.back", () => turn(root, -1)), next = button("lesson.next", () => turn(root, 1), { class: "main" });
+  const dots = el("ol.dots", data.lesson.map((_, k) => el("li", el("button", { type: "button", onclick: () => turn(root, k + 1 - S.lesson) }, k + 1))));
+  view((changed) => {
+    if (!any(changed, "lesson", "asked")) return;
+    const step = stepNow(), given = answers[S.lesson], { answer: right } = step;
+    head.textContent = `${S.lesson}. ${phrase("title")}`;
+    text.textContent = phrase("text");
+    ask.textContent = phrase("ask");
+    options.forEach((option, k) => {
+      const letter = LETTERS[k];
+      option.lastChild.textContent = phrase(letter) + (given && letter === right ? " ✓" : given === letter ? " ✗" : "");
+      option.classList.toggle("right", Boolean(given) && letter === right);
+      option.setAttribute("aria-pressed", given === letter);
+      if (given) option.setAttribute("aria-disabled", true);
+      else option.removeAttribute("aria-disabled");
+    });
+    fill(told, given && el("p", el("strong", given === right ? say("lesson.right") : say("lesson.wrong")), " ", given === right ? null : `${phrase("wrong")} `, phrase("told")));
+    back.disabled = S.lesson === 1;
+    next.disabled = S.lesson === data.lesson.length;
+    Array.from(dots.children, ({ firstChild: dot }, k) => {
+      dot.setAttribute("aria-label", say("lesson.step", { k: k + 1, n: data.lesson.length }));
+      k + 1 === S.lesson ? dot.setAttribute("aria-current", "step") : dot.removeAttribute("aria-current");
+      dot.classList.toggle("done", Boolean(answers[k + 1]));
+    });
+    root.classList.toggle("asking", Boolean(S.asked));
+    for (const [id, node] of Object.entries(cards)) if (node) node.hidden = !step.views.includes(id) && !(given && step.after.includes(id));
+  });
+  return el("main.lesson",
+    el("section.card", { id: "lesson", "aria-labelledby": "lesson-h" }, el("nav", { "aria-label": say("lesson.steps") }, dots), head, text, ask,
+      el("div.answers", { role: "group", "aria-labelledby": "lesson-ask" }, options), told, el("div.row-of", back, next)),
+    el("div.stage", controls, ...Object.values(cards).filter(Boolean)));
+}

@@ -1,0 +1,47 @@
+// One gate that learns to remember: f = σ(b), a 1 written at the start, and b pushed down the slope of the loss.
+
+import { button, choice, data, el, fill, num, say } from "./base.js";
+
+const RATE = 2, WIDE = 320, TALL = 120, STARTS = [-2, 0, 2];
+
+/** What is left after n steps, the loss (1 − fⁿ)², and its slope in b: −2 (1 − fⁿ) n fⁿ (1 − f). */
+export function gateOf(b, n) {
+  const f = 1 / (1 + Math.exp(-b)), left = f ** n;
+  return { f, left, loss: (1 - left) ** 2, slope: -2 * (1 - left) * n * left * (1 - f) };
+}
+
+/** The card, and what its key does. */
+export function training(n) {
+  const bars = el("svg:g.bars"), line = el("svg:path.line"), dot = el("svg:circle.me", { r: 4 }), told = el("p", { role: "status" });
+  const plot = (name, ...marks) => el("figure", el("figcaption", say(`lesson.train.${name}`)), el("svg:svg", { viewBox: `-4 -6 ${WIDE + 8} ${TALL + 12}`, "aria-hidden": "true" },
+    el("svg:path.axis", { d: `M0 0V${TALL}H${WIDE}` }), ...marks));
+  let b = 0, losses = [];
+  const show = () => {
+    const { f, left, loss, slope } = gateOf(b, n), wide = WIDE / (n + 1);
+    fill(bars, Array.from({ length: n + 1 }, (_, k) => el("svg:rect", { x: k * wide + 1, width: wide - 2, y: TALL * (1 - f ** k), height: TALL * f ** k })));
+    const x = (k) => (WIDE * k) / Math.max(20, losses.length - 1), y = (v) => TALL * (1 - v);
+    line.setAttribute("d", losses.map((v, k) => `${k ? "L" : "M"}${x(k)} ${y(v)}`).join(""));
+    dot.setAttribute("cx", x(losses.length - 1));
+    dot.setAttribute("cy", y(loss));
+    told.textContent = say("lesson.train.now", { k: losses.length - 1, b: num(b), f: num(f), n, left: num(left), loss: num(loss), slope: num(slope) });
+  };
+  const start = (from) => {
+    b = from;
+    losses = [gateOf(b, n).loss];
+    show();
+  };
+  const step = (times = 1) => {
+    for (let k = 0; k < times; k++) {
+      b -= RATE * gateOf(b, n).slope;
+      losses.push(gateOf(b, n).loss);
+    }
+    show();
+  };
+  const node = el("section.card", { id: "train", "aria-labelledby": "train-h" }, el("h2", { id: "train-h", tabindex: -1 }, say("lesson.train.title")),
+    el("p.lede", say("lesson.train.lede", { n })),
+    el("div.row-of", choice("lesson.train.start", STARTS.map((v) => [v, `b = ${num(v, 0)}`]), STARTS[2], (v) => start(+v)),
+      button("lesson.train.step", () => step(), { class: "main" }), button("lesson.train.ten", () => step(10))),
+    told, el("div.plots", plot("memory", bars), plot("loss", line, dot)));
+  start(STARTS[2]);
+  return { node, step };
+}
