@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "layers": {"activations", "checks", "errors", "files", "gates", "initializers", "recurrence", "texts"},
     "training": {"checks", "errors", "files", "layers", "recurrence", "texts"},
     "tasks": {"activations", "checks", "data", "errors", "files", "layers", "training"},
-    "see": {"activations", "checks", "errors", "files", "gates", "layers", "tasks", "textbook", "texts"},
+    "see": {"activations", "checks", "errors", "files", "gates", "layers", "recurrence", "tasks", "textbook", "texts"},
     "interop": {"errors", "files", "layers", "tasks", "texts"},
     "cli": {"", "data", "errors", "files", "interop", "layers", "recurrence", "see", "tasks", "texts", "training"},
     "__main__": {"cli"},

@@ -194,7 +194,9 @@ FAULTS = {
     "c clipped where it is shown and not where it is kept": fault(
         VARIANT, "c = new if v.zoneout[0] == 0", "c = f * c_prev + i * g if v.zoneout[0] == 0", VARIANT_EQUATIONS
     ),
-    "what f takes from a coupled i": fault(VARIANT, "di - df if v.coupled else di", "di", VARIANT_STEP),
+    "what f takes from a coupled i": fault(
+        VARIANT, 'total["i"] - held.through("f", total["f"])', 'total["i"]', VARIANT_STEP
+    ),
     "a peephole's way back to c": fault(VARIANT, "dc_before += w.peep[k] * dz[k]", "dc_before += 0", VARIANT_STEP),
     "a clip that the gradient passes": fault(VARIANT, "return d if inside is None else d * inside", "return d",
                                              VARIANT_STEP),
@@ -289,9 +291,6 @@ FAULTS = {
     ),
     "infinity has a say in a scale": fault(
         "see/scale.py", "finite = values[np.isfinite(values)]", "finite = values", "test_plots.py::test_the_scales"
-    ),
-    "a step's loss walked back without the weights": fault(
-        "see/reach.py", "@ w_h", "@ w_h * 0", "test_page.py::test_reach_is_the_connectivity_of_the_memory"
     ),
     "text from a person as markup": fault(
         "see/html.py", 'for character in "<>&', 'for character in "&', "test_page.py::test_text_from_a_person_is_data"

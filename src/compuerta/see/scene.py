@@ -16,8 +16,10 @@ from .. import gates
 from ..activations import softmax
 from ..errors import SettingError
 from ..layers import GRU, LSTM, Dense, Dropout, Embedding, Last, Recurrent, Trace
+from ..recurrence.numpy_variant import VariantTape
+from ..recurrence.opened import OpenTape
 from ..tasks import Forecaster, LanguageModel
-from .reach import reach
+from .readings import connectivity, gradient_flow
 from .scale import CIVIDIS, DIVERGING
 
 Array = NDArray[Any]
@@ -45,7 +47,7 @@ class Scene:
         model: sizes for the page's own run of it, or None.
         label: what this run is called beside another.
         flow: norms of the gradient with respect to c and h, "dc" and "dh" (P, T), and "dreach" (T, T), see
-            :func:`~compuerta.see.reach.reach`.
+            :func:`~compuerta.see.readings.connectivity`, of the memory of the last layer.
         flow_of: what that is the gradient of: "loss", "forecast" or "output".
         output: how a forecast comes of the model's output, or None.
         labels: a name for each step of a series, such as its date.
@@ -254,7 +256,8 @@ def _add_model(scene: Scene, trace: Trace, row: int, stop: int) -> None:
             scene.reading["series"] = inputs[:, 0].astype(np.float64)
     whole = len(after) < 2 and all(isinstance(each, Dense) for each in after)
     fresh = np.count_nonzero(np.concatenate([np.ravel(part) for part in stack.initial(0, 0)])) == 0
-    clamped = any(getattr(tape, "held", False) for tapes in stack.tape.tapes for tape in tapes)
+    tapes = [tape for tapes in stack.tape.tapes for tape in tapes]
+    clamped = any(isinstance(tape, OpenTape | VariantTape) and tape.held for tape in tapes)
     text = "ids" in scene.reading
     if not (scene.plain and whole and layer.directions == 1 and fresh and not clamped):
         return
@@ -292,18 +295,12 @@ def _add_flow(scene: Scene, trace: Trace, row: int, stop: int, dy: Array | None)
     elif dy is None:
         dy = np.zeros_like(y)
         dy[row, min(stop, y.shape[1]) - 1] = 1
-    gradients = trace.gradients(dy)
-    for q in ("c", "h"):
-        if q in scene.values:
-            each = [np.linalg.norm(gradients[(q, *place)][row, :stop].astype(np.float64), axis=1)
-                    for place in scene.places]  # fmt: skip
-            scene.flow["d" + q] = np.stack(each).astype(np.float32)
-    mapped = scene.flow_of == "loss" and scene.cell == "lstm" and "w" in scene.weights and stop <= _MOST_MAPPED
-    if scene.model is not None and mapped:
-        top = scene.model["layers"] - 1
-        dh = dy[row, :stop] @ scene.weights["w"]
-        size = reach({q: v[top] for q, v in scene.values.items()}, scene.weights[f"wh{top}"], dh)
-        scene.flow["dreach"] = in_decades(size)
+    flows = [gradient_flow(trace, dy, k, direction=d, row=row) for k, d in scene.places]
+    for q in flows[0]:
+        scene.flow["d" + q] = np.stack([each[q][:stop] for each in flows]).astype(np.float32)
+    if scene.flow_of == "loss" and trace.shape[0] == 1 and stop <= _MOST_MAPPED:
+        memory = "c" if "c" in scene.values else "h"
+        scene.flow["dreach"] = in_decades(connectivity(trace, dy, trace.layers - 1, key=memory))
 
 
 def in_decades(size: Array) -> Array:
