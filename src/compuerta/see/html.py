@@ -169,8 +169,7 @@ def _content(scene: Scene, other: Scene | None) -> dict[str, Any]:
     index, blob = _packed(arrays)
     families = ("page.", "gate.", "reading.") + (("lesson.",) if scene.lesson else ())
     texts = {
-        lang: {key: text for key, text in catalogue(lang).items() if key.startswith(families)}
-        for lang in LANGUAGES
+        lang: {key: text for key, text in catalogue(lang).items() if key.startswith(families)} for lang in LANGUAGES
     }
     return {
         "about": scene.about(),
