@@ -29,7 +29,7 @@ _ALL = "f i g o kept wrote after tanh h1"
 
 
 def model(name: str = "trained") -> LanguageModel:
-    """Return the model of the lesson, "trained" or "untrained" (after its first update).
+    """Return the model of the lesson, "trained" or "untrained" (as it began).
 
     >>> model().hidden_size
     6
