@@ -29,10 +29,10 @@ def brackets(count: int, rng: np.random.Generator) -> str:
     return "".join(made)
 
 
-def model(updates: int) -> LanguageModel:
+def model(updates: int, learning_rate: float) -> LanguageModel:
     text = brackets(BRACKETS, np.random.default_rng(SEED))
     return LanguageModel(
-        hidden_size=6, embedding_size=8, batch_size=16, steps=40, updates=updates, learning_rate=0.01,
+        hidden_size=6, embedding_size=8, batch_size=16, steps=40, updates=updates, learning_rate=learning_rate,
         schedule="cosine", seed=SEED,
     ).fit(text)  # fmt: skip
 
@@ -40,7 +40,8 @@ def model(updates: int) -> LanguageModel:
 if __name__ == "__main__":
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(lesson.__file__).parent
     fresh = brackets(300, np.random.default_rng(0))
-    for name, updates in (("trained", 1000), ("untrained", 1)):
-        made = model(updates)
+    # The untrained one takes one step, as a model must, but one too short to change a weight.
+    for name, updates, rate in (("trained", 1000, 0.01), ("untrained", 1, 1e-30)):
+        made = model(updates, rate)
         compuerta.save(made, folder / f"{name}.safetensors")
         print(f"{name}: {made.score(fresh):.3f} bits per character on brackets it has not seen")

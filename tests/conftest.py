@@ -1,6 +1,7 @@
-"""What several test files share: a seeded generator, engines, the complex step, and no silent skip where CI runs."""
+"""What several test files share: a generator, engines, the complex step, a browser, and no silent skip in CI."""
 
 import os
+import shutil
 
 import hypothesis
 import numpy as np
@@ -19,7 +20,7 @@ hypothesis.settings.register_profile(
     suppress_health_check=[hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.function_scoped_fixture],
 )
 hypothesis.settings.load_profile("compuerta")
-pytest.register_assert_rewrite("native_engine")
+pytest.register_assert_rewrite("native_engine", "in_browser")
 
 
 @pytest.fixture
@@ -75,6 +76,35 @@ def variant(request, library):
 
     recurrence.use_engine(request.param)
     return request.param
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Chromium, without which what needs it is skipped; CI has it."""
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    playwright = pytest.importorskip("playwright.sync_api")
+    if chromium is None:
+        pytest.skip("there is no chromium")
+    with playwright.sync_playwright() as p:
+        running = p.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def opened(browser, tmp_path):
+    """Open a page, ``opened(content, mark="#t=3", **options)``; what erred in it fails the test at its end."""
+    from in_browser import Tab
+
+    tabs = []
+
+    def opening(content, mark="", **options):
+        tabs.append(Tab(browser, tmp_path, content, **options))
+        return tabs[-1].open(mark)
+
+    yield opening
+    for tab in tabs:
+        tab.close()
 
 
 def _complex_step(loss, arrays):

@@ -80,8 +80,8 @@ EXPLAINING = {
     for piece in re.findall(r"[^\W_]+", text)
 }  # fmt: skip
 #: Families of keys that a reader finds in the source only by their beginning, and whose members are checked below.
-#: (Those of the page are said by its own script: tests/test_page.py.)
-DYNAMIC = ("cli.kind.", "cli.range.", "cli.system.", "cli.metavar.", "page.")
+#: (Those of the page and its lesson are said by its own script: tests/test_page.py, test_lesson.py.)
+DYNAMIC = ("cli.kind.", "cli.range.", "cli.system.", "cli.metavar.", "lesson.", "page.")
 
 
 def command_keys():

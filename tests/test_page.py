@@ -3,7 +3,6 @@
 import html as markup
 import json
 import re
-import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from compuerta.errors import SettingError
 from compuerta.see import html, readings, search
 from compuerta.see.scene import DECADES, in_decades, scene_of
 from compuerta.texts import LANGUAGES, catalogue
+from in_browser import Tab, number, shown
 
 FOLDER = Path(html.__file__).parent / "page"
 SOURCES = {path.stem: path.read_text(encoding="utf-8") for path in FOLDER.glob("*.js")}
@@ -201,95 +201,6 @@ def test_a_scene_knows_when_the_page_can_run_the_model(model, trace, rng):
 
 
 # ---- in the browser -------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def browser():
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    playwright = pytest.importorskip("playwright.sync_api")
-    if chromium is None:
-        pytest.skip("there is no chromium")
-    with playwright.sync_playwright() as p:
-        running = p.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        yield running
-        running.close()
-
-
-class Tab:
-    """A page of the browser with the network off, which fails where the page errs or asks for anything but its file."""
-
-    def __init__(self, browser, tmp_path, content, **options):
-        self.path = tmp_path / "page.html"
-        self.path.write_text(content, encoding="utf-8")
-        self.context = browser.new_context(offline=True, **({"viewport": {"width": 1280, "height": 900}} | options))
-        self.tab = self.context.new_page()
-        self.errors, self.requests = [], []
-        self.tab.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.tab.on(
-            "console", lambda message: message.type in ("error", "warning") and self.errors.append(message.text)
-        )
-        self.tab.on("request", lambda request: self.requests.append(request.url))
-
-    def open(self, mark=""):
-        self.tab.goto(self.path.as_uri() + mark)
-        self.tab.wait_for_selector("[id^=compuerta-][data-ready]", state="attached")
-        return self
-
-    def __getattr__(self, name):
-        return getattr(self.tab, name)
-
-    def until(self, expression):
-        """Wait for what ``inside`` evaluates; the page's policy forbids Playwright's own way to do so."""
-        for _ in range(200):
-            if self.inside(expression):
-                return
-            self.tab.wait_for_timeout(25)
-        raise AssertionError(f"{expression} did not come")
-
-    def text(self, selector):
-        return self.tab.locator(selector).first.text_content()
-
-    def inside(self, expression):
-        """Evaluate with S, data, set of the page, and r the run that is shown."""
-        return self.tab.evaluate(
-            "(async () => { const { S, data, set } = document.querySelector('[data-ready]').compuerta;"
-            f" const r = data.runs[S.shown]; return {expression}; }})()"
-        )
-
-    def go(self, **change):
-        self.inside(f"set({json.dumps(change)})")
-        self.tab.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
-
-    def values(self, key, place):
-        shape = (self.inside("r.T"), -1)
-        return np.array(self.inside(f"Array.from(r.values['{key}'][{place}])")).reshape(shape)
-
-    def close(self):
-        self.context.close()
-        assert self.errors == []
-        assert {url.split(":")[0] for url in self.requests} <= {"file", "blob"}
-
-
-@pytest.fixture
-def opened(browser, tmp_path):
-    tabs = []
-
-    def opening(content, mark="", **options):
-        tabs.append(Tab(browser, tmp_path, content, **options))
-        return tabs[-1].open(mark)
-
-    yield opening
-    for tab in tabs:
-        tab.close()
-
-
-def shown(value):
-    """A number as the page writes it."""
-    return f"{value:.3f}".replace("-", "−")
-
-
-def number(text):
-    return float(text.replace("−", "-").replace("▲", "").replace("▼", "").replace("+", "").strip())
 
 
 def test_every_number_of_the_step_is_that_of_the_trace(opened, trace):

@@ -29,7 +29,7 @@ _ALL = "f i g o kept wrote after tanh h1"
 
 
 def model(name: str = "trained") -> LanguageModel:
-    """Return the model of the lesson, "trained" or "untrained" (after its first update).
+    """Return the model of the lesson, "trained" or "untrained" (as it began).
 
     >>> model().hidden_size
     6
@@ -62,7 +62,7 @@ def lesson(path: str | os.PathLike[str] | None = None, *, lang: str | None = Non
 def steps(trace: Trace, characters: str) -> list[dict[str, Any]]:
     """Return the eleven steps: name, place in the text, what is drawn and asked, the right answer, and its numbers.
 
-    ``views`` are shown from the beginning, ``after`` once the question is answered. ``answer`` follows from the numbers.
+    ``views`` are shown at once, ``after`` when the question is answered. ``answer`` follows from the numbers.
     """
     f, i, g, o, c, h = (trace[q, 0][0, :, UNIT].astype(np.float64) for q in "figoch")
     opened, closed = TEXT.rindex("("), TEXT.rindex(")")
@@ -87,11 +87,11 @@ def steps(trace: Trace, characters: str) -> list[dict[str, Any]]:
               ["ribbon"], [], char=TEXT[last], n=n, round=round_, square=square_),
         _step("conveyor", opened + 1, "c", "c0 c1 c", "", nearest(c[last], 0.0, c[opened + 1], -c[opened + 1]),
               ["ribbon", "cell"], [], first=c[opened + 1], later=c[last], n=last - opened - 1, step=last + 1),
-        _step("forget", opened + 6, "f", "c0 f", _ALL, nearest(f[opened + 6], 0.0, 0.5, 1.0),
-              ["cell"], ["ribbon"], char=TEXT[opened + 6], before=c[opened + 5], f=f[opened + 6],
-              kept=f[opened + 6] * c[opened + 5], closing=f[closed]),
-        _step("input", opened + 6, "i", "i", _ALL, int(np.argmax([i[opened], i[inside].mean()])),
-              ["cell"], ["ribbon"], char=TEXT[opened + 6], opening=i[opened], mean=float(i[inside].mean())),
+        _step("forget", opened + 5, "f", "c0 f", _ALL, nearest(f[opened + 5], 0.0, 0.5, 1.0),
+              ["cell"], ["ribbon"], char=TEXT[opened + 5], before=c[opened + 4], f=f[opened + 5],
+              kept=f[opened + 5] * c[opened + 4], closing=f[closed]),
+        _step("input", opened + 5, "i", "i", _ALL, int(np.argmax([i[opened], i[inside].mean()])),
+              ["cell"], ["ribbon"], char=TEXT[opened + 5], opening=i[opened], mean=float(i[inside].mean())),
         _step("candidate", opened, "g", "g", "", nearest(g[square], -g[opened], g[opened], 0.0),
               ["cell"], ["ribbon"], round=g[opened], square=g[square]),
         _step("memory", square, "c", "c0 c1 c f i g ig", "kept wrote after tanh h1", nearest(c[square], *sums),

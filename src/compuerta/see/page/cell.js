@@ -49,7 +49,8 @@ function drawing() {
   const parts = Array.from(node.querySelectorAll("[data-part]"));
   view((changed) => {
     const r = run(), main = lstm ? "c" : "h", value = (q) => valueAt(q), asked = new Set(S.asked.split(" "));
-    const put = (id, text) => (texts[id].textContent = asked.has(id) ? "?" : text);
+    const away = S.asked && data.lesson[S.lesson - 1].t !== S.t; // elsewhere in the text the answer may stand
+    const put = (id, text) => (texts[id].textContent = away || asked.has(id) ? "?" : text);
     if (any(changed, "lit")) {
       const lit = S.lit.split(" ");
       node.classList.toggle("some", Boolean(S.lit));
@@ -58,9 +59,10 @@ function drawing() {
     const before = stateBefore(r, main, S.p, S.t)[S.u];
     for (const [q, [box, name, n]] of Object.entries(boxes)) {
       const colour = rgb(q, value(q));
-      box.style.fill = asked.has(q) ? "" : css(colour);
-      name.style.fill = n.style.fill = asked.has(q) ? "" : ink(colour);
-      n.textContent = asked.has(q) ? "?" : num(value(q));
+      const hidden = away || asked.has(q);
+      box.style.fill = hidden ? "" : css(colour);
+      name.style.fill = n.style.fill = hidden ? "" : ink(colour);
+      n.textContent = hidden ? "?" : num(value(q));
       box.parentNode.classList.toggle("chosen", q === S.q);
     }
     put("before", num(before));

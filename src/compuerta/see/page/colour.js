@@ -17,6 +17,22 @@ export function colours({ gates, signed }) {
   [GATES, SIGNS] = [gates, signed].map((stops) => Array.from({ length: 256 }, (_, k) => between(stops, k / 255)));
 }
 
+/**
+ * Set the limits of the signed quantities: what finite values need, and no less than 1 for a tanh. With `unit`, what
+ * that unit needs: a lesson shows one at a time.
+ */
+export function limits(unit = null) {
+  for (const [q, { range }] of Object.entries(data.quantities)) {
+    if (range?.[0] === 0) continue;
+    let most = range ? 1 : 0;
+    for (const r of Object.values(data.runs)) for (const values of r.values[q]) for (let k = unit ?? 0; k < values.length; k += unit === null ? 1 : data.H) {
+      const v = Math.abs(values[k]);
+      if (v > most && v < Infinity) most = v;
+    }
+    data.limits[q] = most || 1;
+  }
+}
+
 /** The least and greatest value of the scale of a quantity: 0 and 1 of a gate, else symmetric about 0. */
 export const scaleOf = (q) => (data.limits[q] ? [-data.limits[q], data.limits[q]] : [0, 1]);
 

@@ -11,7 +11,7 @@ const AROUND = 60;
 export function compare() {
   const both = ["other", "base"].map((name) => [name, data.runs[name]]);
   if (!both[0][1]) return null;
-  const called = ([name, r]) => r.label || say(`${data.lesson ? "lesson" : "page"}.compare.${name}`);
+  const called = ([name, r]) => r.label || say(data.lesson ? `lesson.compare.${name}` : `page.compare.${name}`);
   const told = el("p"), rows = both.map(([name, r]) => {
     const line = strip(), score = el("span.quiet"), { node, canvas, cross } = grid((share) => set({ u: Math.min(data.H - 1, Math.floor(share * data.H)) }));
     node.style.height = `${Math.max(40, Math.min(180, data.H * 8))}px`;

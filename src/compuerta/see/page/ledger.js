@@ -16,7 +16,7 @@ export function ledgerView() {
     const state = data.quantities.c ? "c" : "h", all = shares.reduce((a, v) => a + Math.abs(v), 0);
     const most = shares.reduce((a, v) => Math.max(a, Math.abs(v)), 1e-12);
     told.textContent = say("page.ledger.sum", { unit: unitName(), symbol: data.quantities[state].symbol, value: num(valueAt(state)), total: num(total), n: shares.length })
-      + " " + say("page.ledger.half", { n: num(halfLife(r, S.p, S.u), 1) });
+      + (data.lesson ? "" : " " + say("page.ledger.half", { n: num(halfLife(r, S.p, S.u), 1) }));
     line.show(steps.slice(-SHOWN), (k) => tint(shares[Math.max(0, steps.length - SHOWN) + k] / most));
     const top = Array.from(shares.keys()).sort((a, b) => Math.abs(shares[b]) - Math.abs(shares[a])).slice(0, 6);
     fill(body, top.map((k) => el("tr", el("td.n", steps[k] + 1), el("td", el("code", label(steps[k]))), el("td.n", signed(shares[k])), el("td.n", percent(Math.abs(shares[k]) / all)))));

@@ -2,6 +2,7 @@
 
 import { S, any, button, data, el, fill, glyph, num, say, set, view } from "./base.js";
 import { cell } from "./cell.js";
+import { limits } from "./colour.js";
 import { compare } from "./compare.js";
 import { flow } from "./flow.js";
 import { ledgerView } from "./ledger.js";
@@ -44,6 +45,7 @@ export const LESSON_KEYS = [
 ];
 
 export function lesson(root, controls) {
+  view((changed) => any(changed, "u") && limits(S.u)); // before the views that colour by it
   gate = training(data.lesson.at(-1).values.n);
   const cards = { ribbon: ribbon(), cell: cell(), ledger: ledgerView(), flow: flow(), train: gate.node, compare: compare() };
   const head = el("h2", { id: "lesson-h", tabindex: -1 }), text = el("p.story"), ask = el("h3", { id: "lesson-ask" }), told = el("div.told", { role: "status" });
@@ -73,6 +75,7 @@ export function lesson(root, controls) {
       dot.classList.toggle("done", Boolean(answers[k + 1]));
     });
     root.classList.toggle("asking", Boolean(S.asked));
+    root.classList.toggle("inside", S.lesson > 1); // what comes next is the matter of the first step alone
     for (const [id, node] of Object.entries(cards)) if (node) node.hidden = !step.views.includes(id) && !(given && step.after.includes(id));
   });
   return el("main.lesson",

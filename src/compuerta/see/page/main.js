@@ -3,7 +3,7 @@
 import { S, data, el, fill, flush, forget, refresh, say, set, speak } from "./base.js";
 import { cell } from "./cell.js";
 import { controls, header, help, keys, play, readHash, writeHash } from "./controls.js";
-import { colours } from "./colour.js";
+import { colours, limits } from "./colour.js";
 import { compare } from "./compare.js";
 import { unpack } from "./data.js";
 import { find } from "./find.js";
@@ -38,19 +38,6 @@ function storedRun(meta, arrays, model) {
 }
 
 const rows = (flat, T) => Array.from({ length: T }, (_, t) => flat.subarray((t * flat.length) / T, ((t + 1) * flat.length) / T));
-
-/** The limits of the signed quantities: what finite values need, and no less than 1 for a tanh. */
-function limits() {
-  for (const [q, { range }] of Object.entries(data.quantities)) {
-    if (range?.[0] === 0) continue;
-    let most = range ? 1 : 0;
-    for (const r of Object.values(data.runs)) for (const values of r.values[q]) for (let k = 0; k < values.length; k++) {
-      const v = Math.abs(values[k]);
-      if (v > most && v < Infinity) most = v;
-    }
-    data.limits[q] = most || 1;
-  }
-}
 
 /** Show a page (or one output of a notebook) in the element `id`; what it shows stands in the element `id`-data. */
 function mount(id, file, bytes) {

@@ -31,7 +31,7 @@ export const short = (value) => num(value, 2).replace(/\.?0+$/, "");
 export function legend() {
   const bar = el("span.ramp"), low = el("span"), high = el("span"), name = el("span.quiet");
   view((changed) => {
-    if (!any(changed, "q", "rev")) return;
+    if (!any(changed, "q", "u", "rev")) return;
     const [a, b] = scaleOf(S.q);
     name.textContent = `${data.quantities[S.q].symbol} · ${quantityName(S.q)}`;
     low.textContent = short(a);

@@ -13,7 +13,7 @@ export function gateOf(b, n) {
 /** The card, and what its key does. */
 export function training(n) {
   const bars = el("svg:g.bars"), line = el("svg:path.line"), dot = el("svg:circle.me", { r: 4 }), told = el("p", { role: "status" });
-  const plot = (name, ...marks) => el("figure", el("figcaption", say(`lesson.train.${name}`)), el("svg:svg", { viewBox: `-4 -6 ${WIDE + 8} ${TALL + 12}`, "aria-hidden": "true" },
+  const plot = (name, ...marks) => el("figure", el("figcaption", say(`lesson.gate.${name}`)), el("svg:svg", { viewBox: `-4 -6 ${WIDE + 8} ${TALL + 12}`, "aria-hidden": "true" },
     el("svg:path.axis", { d: `M0 0V${TALL}H${WIDE}` }), ...marks));
   let b = 0, losses = [];
   const show = () => {
@@ -23,7 +23,7 @@ export function training(n) {
     line.setAttribute("d", losses.map((v, k) => `${k ? "L" : "M"}${x(k)} ${y(v)}`).join(""));
     dot.setAttribute("cx", x(losses.length - 1));
     dot.setAttribute("cy", y(loss));
-    told.textContent = say("lesson.train.now", { k: losses.length - 1, b: num(b), f: num(f), n, left: num(left), loss: num(loss), slope: num(slope) });
+    told.textContent = say("lesson.gate.now", { k: losses.length - 1, b: num(b), f: num(f), n, left: num(left), loss: num(loss), slope: num(slope) });
   };
   const start = (from) => {
     b = from;
@@ -37,10 +37,10 @@ export function training(n) {
     }
     show();
   };
-  const node = el("section.card", { id: "train", "aria-labelledby": "train-h" }, el("h2", { id: "train-h", tabindex: -1 }, say("lesson.train.title")),
-    el("p.lede", say("lesson.train.lede", { n })),
-    el("div.row-of", choice("lesson.train.start", STARTS.map((v) => [v, `b = ${num(v, 0)}`]), STARTS[2], (v) => start(+v)),
-      button("lesson.train.step", () => step(), { class: "main" }), button("lesson.train.ten", () => step(10))),
+  const node = el("section.card", { id: "train", "aria-labelledby": "train-h" }, el("h2", { id: "train-h", tabindex: -1 }, say("lesson.gate.title")),
+    el("p.lede", say("lesson.gate.lede", { n })),
+    el("div.row-of", choice("lesson.gate.start", STARTS.map((v) => [v, `b = ${num(v, 0)}`]), STARTS[2], (v) => start(+v)),
+      button("lesson.gate.step", () => step(), { class: "main" }), button("lesson.gate.ten", () => step(10))),
     told, el("div.plots", plot("memory", bars), plot("loss", line, dot)));
   start(STARTS[2]);
   return { node, step };
