@@ -279,6 +279,24 @@ def test_a_tensor_that_does_not(refused, arguments):
     assert "does not lie inside its storage" in said or "its pickle is damaged" in said
 
 
+#: A tuple of itself twice, sixty times over, in place 0 of the memo; then a number as long as they come, in place 1.
+TOWER = b"\x80\x02K\x01q\x00" + b"h\x00\x86q\x000" * 60 + b"\x8a\xff" + b"\x7f" * 255 + b"q\x010"
+STORAGE = b"(X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x000X\x03\x00\x00\x00cpuK\x0ctQ"
+REBUILT = b"ctorch._utils\n_rebuild_tensor_v2\n("
+
+
+@pytest.mark.parametrize("program", [
+    b"h\x00h\x00\x93.", b"X\x05\x00\x00\x00torchh\x00\x93.", STORAGE.replace(b"X\x01\x00\x00\x000", b"h\x00") + b".",
+    STORAGE.replace(b"K\x0c", b"h\x00") + b".", REBUILT + STORAGE + b"h\x00))\x89}tR.",
+    REBUILT + STORAGE + b"K\x00h\x00)\x89}tR.", REBUILT + STORAGE + b"K\x00)h\x00\x89}tR.",
+    REBUILT + STORAGE + b"K\x00(" + b"h\x01" * 30_000 + b"t)\x89}tR.", b"}h\x00K\x01s.", b"h\x00.", b"}h\x00b.",
+], ids=lambda program: program[-12:].hex())  # fmt: skip
+def test_a_tuple_of_itself_is_never_spelled_out(refused, program):
+    """Its words and its hash would take as long as its 2⁶⁰ leaves; so would a product of very many long numbers."""
+    said = refused("m.pt", pt(TOWER + program, [("0", b"\0" * 48)]))
+    assert "its pickle" in said or "does not lie inside its storage" in said or "no single state_dict" in said
+
+
 def test_one_storage_for_very_many_tensors(refused):
     one = tensor("0", 2**20, 0, (1024, 1024), (1024, 1))
     body = one[one.index(b"ctorch._utils") : -2]

@@ -30,6 +30,7 @@ _TENSOR = ("torch._utils", "_rebuild_tensor_v2")
 _ALLOWED = {_DICT, _TENSOR, *(("torch", name) for name in _STORAGES)}
 #: Bytes of the pickle, of which each may make an object of 64; a thousand tensors take about 150,000.
 _LONGEST_PROGRAM = 2**19
+_MOST_AXES = 8
 
 
 def recognise(path: str, head: bytes) -> bool:
@@ -82,7 +83,11 @@ _MARK = object()
 
 
 class _Machine:
-    """The stack, the memo, and what the few opcodes do to them."""
+    """The stack, the memo, and what the few opcodes do to them.
+
+    A tuple may hold one object twice, and that one another twice: some hundred bytes of program, and no end of words or
+    of hashing. So what is on the stack is told, hashed or compared only after its type is known to be a plain one.
+    """
 
     def __init__(self, path: str, storages: Mapping[str, bytes], order: Literal["<", ">"], most: int) -> None:
         self.path, self.storages, self.order, self.left = path, storages, order, most
@@ -113,7 +118,9 @@ class _Machine:
                 self.stack.append(self.named(module, attribute))
             elif name == "STACK_GLOBAL":
                 attribute, module = self.stack.pop(), self.stack.pop()
-                self.stack.append(self.named(str(module), str(attribute)))
+                if not isinstance(module, str) or not isinstance(attribute, str):
+                    raise TypeError(name)
+                self.stack.append(self.named(module, attribute))
             elif hasattr(self, "do_" + name):
                 getattr(self, "do_" + name)()
             else:
@@ -207,7 +214,7 @@ class _Machine:
 
     def do_BINPERSID(self) -> None:
         word, kind, key, _, count = self.stack.pop()
-        if word != "storage" or not isinstance(kind, _Global) or kind.key[1] not in _STORAGES:
+        if word != "storage" or type(key) is not str or not isinstance(kind, _Global) or kind.key[1] not in _STORAGES:
             self.refuse("persistent id")
         data = self.storages[key]
         dtype = _STORAGES[kind.key[1]]
@@ -231,8 +238,14 @@ class _Machine:
             self.refuse(".".join(function.key))
 
     def _tensor(self, storage: Any, offset: Any, sizes: Any, strides: Any) -> Array:
+        if not isinstance(storage, _Storage) or not type(sizes) is type(strides) is tuple:
+            raise TypeError("tensor")
+        if len(sizes) > _MOST_AXES:
+            self._misfit(f"{len(sizes)} > {_MOST_AXES}")
         numbers = (offset, *sizes, *strides)
-        if not isinstance(storage, _Storage) or any(type(n) is not int or n < 0 for n in numbers):
+        if any(type(n) is not int for n in numbers):
+            raise TypeError("tensor")
+        if min(numbers) < 0:
             self._misfit(f"offset {offset}, sizes {sizes}, strides {strides}")
         values = storage.values
         span = math.prod(sizes) and 1 + sum((n - 1) * step for n, step in zip(sizes, strides, strict=True))
@@ -241,7 +254,7 @@ class _Machine:
             if step < apart:
                 span = len(values) + 1
             apart = step * n
-        if len(sizes) > 8 or offset + span > len(values):
+        if offset + span > len(values):
             self._misfit(f"offset {offset}, sizes {sizes}, strides {strides}")
         self.left -= math.prod(sizes) * max(4, values.itemsize)
         if self.left < 0:
