@@ -247,6 +247,7 @@ class Recurrent(Layer):
             x = y
         return x, self._public(final), StackTape(tapes, masks, cell, table, learnt) if record else None
 
+    @np.errstate(all="ignore")  # what overflows is infinite, and says so itself
     def _back(self, tape: StackTape, dy: Array, dstate: Any, out: Array) -> tuple[Array | None, Any]:
         """Walk the stack back. Where the inputs were rows of a table, its gradient comes in place of theirs."""
         cell, table = tape.cell, tape.table  # the engine may be another by now
