@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compuerta import GRU, LSTM, Dense, Dropout, Embedding, Last, MinLSTM, Sequential, textbook
+from compuerta import GRU, LSTM, Dense, Dropout, Embedding, Last, MinLSTM, Sequential, recurrence, textbook
 from compuerta.errors import SettingError, ShapeError
 from compuerta.layers import LAYERS, Activation, Parameters
 
@@ -569,6 +569,33 @@ def test_activation(rng, kind):
     assert layer(np.zeros((2, 0, 5))).shape == (2, 0, 5)
     with pytest.raises(SettingError, match="kind must be one of log_softmax"):
         Activation("swish")
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("engine", recurrence.engines())
+@pytest.mark.parametrize(
+    "options", [{"num_layers": 2, "dropout": 0.5}, {"bidirectional": True}, {"learn_state": True}], ids=str
+)
+def test_gradients_of_a_stack_that_overflow_warn_of_nothing(as_before, engine, options):
+    recurrence.use_engine(engine)
+    layer = LSTM(4, 8, rng=0, **options)
+    for name in layer.parameters:
+        if name.startswith("w_x"):
+            layer.parameters[name] = np.copysign(3e38, layer.parameters[name])
+    y, state, tape = layer.forward(np.zeros((3, 5, 4)), record=True, rng=1)
+    for value in (1, 3e38, np.inf):
+        found = layer.backward(tape, np.full_like(y, value), tuple(np.full_like(part, value) for part in state))
+        assert not np.isfinite(found.flat).all() or not np.isfinite(found.x).all()
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("value", [3e38, np.inf, np.nan])
+@pytest.mark.parametrize("kind", Activation.KINDS)
+def test_gradients_of_an_activation_that_overflow_warn_of_nothing(kind, value):
+    layer = Activation(kind)
+    for x in (1.0, 200.0, -200.0):
+        y, _, tape = layer.forward(np.full((2, 3, 4), x, np.float32), record=True)
+        assert layer.backward(tape, np.full_like(y, value)).x.shape == y.shape
 
 
 @pytest.mark.parametrize("p", [0.2, 0.75])

@@ -1,9 +1,11 @@
 """The trainer: it learns, repeats itself to the bit, stops where it should, says where it broke, and can be resumed."""
 
+import copy
 import functools
 import json
 import math
 import os
+import pickle
 import signal
 import stat
 import threading
@@ -144,6 +146,87 @@ def test_dropout_draws_from_the_trainers_generator_only():
     fresh = np.random.default_rng(0).bit_generator.state
     assert without.rng.bit_generator.state == fresh
     assert with_dropout.rng.bit_generator.state != fresh
+
+
+# ---- the output layer and its loss at once --------------------------------------------------------------------------
+
+
+def apart(predictions, targets):
+    """The loss of which the trainer does not know that it can be computed together with the output layer."""
+    return cross_entropy(predictions, targets)
+
+
+def learnt(trainer, updates=8):
+    trainer.fit(TextStreams(ids(), 4, 10), updates)
+    return trainer
+
+
+def alike(first, second):
+    np.testing.assert_allclose(first.losses, second.losses, rtol=1e-10)
+    np.testing.assert_allclose(first.model.parameters.flat, second.model.parameters.flat, rtol=1e-7, atol=1e-10)
+
+
+def cross_trainer(loss=cross_entropy, model=None):
+    model = text_model(0.3, dtype="float64") if model is None else model
+    return Trainer(model, loss, SGD(), learning_rate=0.5, rng=0)
+
+
+def test_the_output_layer_and_its_loss_at_once_are_both_one_after_the_other():
+    alike(learnt(cross_trainer()), learnt(cross_trainer(apart)))
+
+
+@pytest.mark.parametrize("clone", [copy.deepcopy, lambda t: pickle.loads(pickle.dumps(t))], ids=["deepcopy", "pickle"])
+@pytest.mark.parametrize("begun", [0, 3])
+def test_a_copied_trainer_trains_its_own_model(clone, begun):
+    first = learnt(cross_trainer(), begun)
+    second = clone(first)
+    before = first.model.parameters.flat.copy()
+    first_source, second_source = (TextStreams(ids(), 4, 10) for _ in range(2))
+    second.fit(second_source, begun + 5)
+    np.testing.assert_array_equal(first.model.parameters.flat, before)
+    first.fit(first_source, begun + 5)
+    same(second, first)
+
+
+def test_a_trainer_follows_its_model_and_its_loss():
+    trainer = learnt(cross_trainer(model=text_model(dtype="float64")), 2)
+    trainer.loss = lambda predictions, targets: (1.0, np.zeros_like(predictions))
+    assert learnt(trainer, 4).losses[2:] == [1.0, 1.0]
+    trainer.loss, trainer.model = cross_entropy, text_model(seed=9, dtype="float64")
+    batch = TextStreams(ids(), 4, 10).next(np.random.default_rng(0))
+    expected, _ = cross_entropy(trainer.model(batch.x)[0], batch.y)
+    assert learnt(trainer, 5).losses[-1] == pytest.approx(expected, rel=1e-12)
+
+
+class Sharp(Dense):
+    """An output layer with a way of its own."""
+
+    def _run(self, x, state, lengths, record, rng):
+        y, state, tape = super()._run(x, state, lengths, record, rng)
+        return 3 * y, state, tape
+
+    def _back(self, tape, dy, dstate, out):
+        return super()._back(tape, 3 * dy, dstate, out)
+
+
+class SharpModel(Sequential):
+    def _run(self, *arguments, **more):
+        y, *rest = super()._run(*arguments, **more)
+        return 3 * y, *rest
+
+    def _back(self, tape, dy, dstate, out):
+        return super()._back(tape, 3 * dy, dstate, out)
+
+
+@pytest.mark.parametrize("kinds", [(Sequential, Sharp), (SharpModel, Dense)], ids=["layer", "model"])
+def test_a_layer_or_model_of_ones_own_is_trained_as_it_computes(kinds):
+    def model():
+        whole, last = kinds
+        rng = np.random.default_rng(0)
+        return whole(Embedding(7, 5, dtype="float64", rng=rng), LSTM(5, 6, dtype="float64", rng=rng),
+                     last(6, 7, dtype="float64", rng=rng))  # fmt: skip
+
+    alike(learnt(cross_trainer(model=model())), learnt(cross_trainer(apart, model())))
 
 
 # ---- truncated backpropagation through time -------------------------------------------------------------------------

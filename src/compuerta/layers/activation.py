@@ -72,6 +72,7 @@ class Activation(Layer):
                 y -= np.log(np.exp(y).sum(axis=-1, keepdims=True))
         return y, None, y if record else None
 
+    @np.errstate(all="ignore")  # what overflows is infinite, and says so itself
     def _back(self, tape: Any, dy: Array, dstate: Any, out: Array) -> tuple[Array, Any]:
         y = tape
         if self.kind == "relu":

@@ -163,18 +163,13 @@ class LSTM(Recurrent):
     def _noisy(self, cell: recurrence.Cell, rng: np.random.Generator) -> recurrence.Cell:
         return cell.noisy(rng) if isinstance(cell, recurrence.VariantCell) else cell
 
-    def names(self, index: int = 0, *, reverse: bool = False) -> tuple[str, ...]:
-        """Return ``(w_x, w_h, b)`` and what the switches add: the names of one layer and direction's parameters."""
-        end = f"_l{index}" + ("_reverse" if reverse else "")
-        return tuple(name + end for name in self.variant.shapes(1, 1))
-
-    def _shapes(self, inputs: int) -> tuple[tuple[int, ...], ...]:
-        return tuple(self.variant.shapes(inputs, self.hidden_size, self.output_size).values())
+    def _shapes(self, inputs: int) -> dict[str, tuple[int, ...]]:
+        return self.variant.shapes(inputs, self.hidden_size, self.output_size)
 
     def _initialize(self, names: tuple[str, ...], rng: np.random.Generator) -> None:
         """Peepholes and gates' weights on gates start at 0, as the plain cell; gains at 1."""
         super()._initialize(names, rng)
-        hidden, own = self.hidden_size, dict(zip(self.variant.shapes(1, 1), names, strict=True))
+        hidden, own = self.hidden_size, dict(zip(self._names, names, strict=True))
         b = {block: np.zeros(hidden, self.dtype) for block in gates.LSTM_ORDER}
         b["f"] += self.forget_bias
         if self.chrono is not None:

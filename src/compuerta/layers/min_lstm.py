@@ -66,13 +66,8 @@ class MinLSTM(Recurrent):
     def _opened(self) -> recurrence.OpenCell:
         return recurrence.OPEN_MIN_LSTM
 
-    def names(self, index: int = 0, *, reverse: bool = False) -> tuple[str, ...]:
-        """Return ``(w_x, b)``, the names of the parameters of one layer and direction."""
-        end = f"_l{index}" + ("_reverse" if reverse else "")
-        return "w_x" + end, "b" + end
-
-    def _shapes(self, inputs: int) -> tuple[tuple[int, ...], ...]:
-        return (3 * self.hidden_size, inputs), (3 * self.hidden_size,)
+    def _shapes(self, inputs: int) -> dict[str, tuple[int, ...]]:
+        return {"w_x": (3 * self.hidden_size, inputs), "b": (3 * self.hidden_size,)}
 
     def _initialize(self, names: tuple[str, ...], rng: np.random.Generator) -> None:
         w_x, b = names

@@ -86,14 +86,13 @@ class Recurrent(Layer):
         widest = max(self.input_size, self.width_out)
         most = (self.num_layers, self.directions, len(self.blocks) * self.hidden_size, widest + self.hidden_size)
         checks.fits(self.name, most, self.dtype.itemsize)
-        if self.num_layers > 1:
-            np.empty(
-                most, self.dtype
-            )  # untouched memory costs nothing; too much of it is a MemoryError before any work
+        if self.num_layers > 1:  # untouched memory costs nothing; too much of it is a MemoryError before any work
+            np.empty(most, self.dtype)
+        self._names = tuple(self._shapes(self.input_size))
         shapes: dict[str, tuple[int, ...]] = {}
         for k, d in self._places():
             inputs = self.input_size if k == 0 else self.width_out
-            shapes.update(zip(self.names(k, reverse=d == 1), self._shapes(inputs), strict=True))
+            shapes.update(zip(self.names(k, reverse=d == 1), self._shapes(inputs).values(), strict=True))
             shapes.update(zip(self.state_names(k, reverse=d == 1), ((w,) for w in self.widths), strict=False))
         self.parameters = Parameters(shapes, self.dtype, self.name)
         if not isinstance(rng, Blank):
@@ -113,12 +112,9 @@ class Recurrent(Layer):
         """Return the same cell one step at a time, which keeps every number and can be held."""
 
     @abstractmethod
-    def names(self, index: int = 0, *, reverse: bool = False) -> tuple[str, ...]:
-        """Return the names of the parameters of one layer and direction."""
-
-    @abstractmethod
-    def _shapes(self, inputs: int) -> tuple[tuple[int, ...], ...]:
-        """Return their shapes, in the same order."""
+    def _shapes(self, inputs: int) -> dict[str, tuple[int, ...]]:
+        """Return the parameters that the cell packs, in its order: their names, without the end that tells layer and
+        direction, and their shapes where F is ``inputs``."""
 
     def _noisy(self, cell: recurrence.Cell, rng: np.random.Generator) -> recurrence.Cell:
         """Return the cell as it runs in training, with what it leaves to chance drawn from ``rng``."""
@@ -133,6 +129,16 @@ class Recurrent(Layer):
         self.parameters[names[0]] = np.concatenate(x)
         self.parameters[names[1]] = np.concatenate(h)
 
+    def names(self, index: int = 0, *, reverse: bool = False) -> tuple[str, ...]:
+        """Return the names of the parameters of one layer and direction, the initial state's left out."""
+        end = _end(index, reverse)
+        return tuple(name + end for name in self._names)
+
+    def state_names(self, index: int = 0, *, reverse: bool = False) -> tuple[str, ...]:
+        """Return the names of the parameters that one layer and direction starts from, none without ``learn_state``."""
+        end = _end(index, reverse)
+        return tuple(f"{part}0{end}" for part in self.parts) if self.learn_state else ()
+
     # ---- running ---------------------------------------------------------------------------------------------------
 
     def _places(self) -> list[tuple[int, int]]:
@@ -145,11 +151,6 @@ class Recurrent(Layer):
         if batch.size > _LARGE:  # as a view may be that repeats one number
             checks.fits(self.name, (*batch.shape[:2], len(self.blocks) * self.hidden_size), self.dtype.itemsize)
         return batch, single
-
-    def state_names(self, index: int = 0, *, reverse: bool = False) -> tuple[str, ...]:
-        """Return the names of the parameters that one layer and direction starts from, none without ``learn_state``."""
-        end = f"_l{index}" + ("_reverse" if reverse else "")
-        return tuple(f"{part}0{end}" for part in self.parts) if self.learn_state else ()
 
     def _blank_state(self, n: int) -> State:
         """Return a state of zeros."""
@@ -184,7 +185,8 @@ class Recurrent(Layer):
 
         With ``table`` (V, F) those of the first layer take token ids in place of its rows: W_x tableᵀ.
         """
-        version, way = self.parameters.version, (table is not None, cell is self._opened())
+        opened = isinstance(cell, recurrence.VariantCell | recurrence.OpenCell)
+        version, way = self.parameters.version, (table is not None, opened)
         kept = self._packed.get(way)
         if kept is None or kept[0] != version or kept[1] is not cell:
             packed = []
@@ -245,6 +247,7 @@ class Recurrent(Layer):
             x = y
         return x, self._public(final), StackTape(tapes, masks, cell, table, learnt) if record else None
 
+    @np.errstate(all="ignore")  # what overflows is infinite, and says so itself
     def _back(self, tape: StackTape, dy: Array, dstate: Any, out: Array) -> tuple[Array | None, Any]:
         """Walk the stack back. Where the inputs were rows of a table, its gradient comes in place of theirs."""
         cell, table = tape.cell, tape.table  # the engine may be another by now
@@ -332,6 +335,11 @@ class Recurrent(Layer):
 _LARGE = 1 << 40
 
 
+def _end(index: int, reverse: bool) -> str:
+    """Return how the names of the parameters of one layer and direction end."""
+    return f"_l{index}_reverse" if reverse else f"_l{index}"
+
+
 def _like(state: State) -> State:
     """Return an uninitialised state of the same shapes."""
     return np.empty_like(state) if isinstance(state, np.ndarray) else [np.empty_like(part) for part in state]
@@ -398,17 +406,10 @@ class GRU(Recurrent):
     def _opened(self) -> recurrence.OpenCell:
         return recurrence.OPEN_GRU
 
-    def names(self, index: int = 0, *, reverse: bool = False) -> tuple[str, ...]:
-        """Return ``(w_x, w_h, b)`` and, if ``reset_after``, ``b_hn``."""
-        end = f"_l{index}" + ("_reverse" if reverse else "")
-        return ("w_x" + end, "w_h" + end, "b" + end, *(("b_hn" + end,) if self.reset_after else ()))
-
-    def _shapes(self, inputs: int) -> tuple[tuple[int, ...], ...]:
+    def _shapes(self, inputs: int) -> dict[str, tuple[int, ...]]:
         hidden = self.hidden_size
-        return (
-            (3 * hidden, inputs), (3 * hidden, hidden), (3 * hidden,),
-            *(((hidden,),) if self.reset_after else ()),
-        )  # fmt: skip
+        shapes = {"w_x": (3 * hidden, inputs), "w_h": (3 * hidden, hidden), "b": (3 * hidden,)}
+        return shapes | ({"b_hn": (hidden,)} if self.reset_after else {})
 
     def config(self) -> dict[str, Any]:
         """Return the arguments that make a layer of the same shape."""

@@ -80,7 +80,6 @@ class Trainer:
         self.callbacks = list(callbacks)
         self.gradient = np.empty(model.parameters.size, model.parameters.dtype)
         self._before = np.empty_like(self.gradient)
-        self._body, self._head = _parts(model, loss)
         #: Updates done, and the loss of each.
         self.update = 0
         self.losses: list[float] = []
@@ -137,9 +136,10 @@ class Trainer:
                     callback.start(self, total, limit)
                 if validate is not None and self.update == 0:
                     self._validate(validate)
+                body, head = _parts(self.model, self.loss)  # not kept: copied with the model it would be another
                 while not self._stop and (total is None or self.update < total) and self.seconds < limit:
                     self.whole = False
-                    self._step(source.next(self.rng), total)
+                    self._step(source.next(self.rng), total, body, head)
                     self.whole = True
                     self.seconds = before + time.perf_counter() - started
                     if validate is not None and self.update % every == 0:
@@ -166,11 +166,11 @@ class Trainer:
         """The learning rate of the last update."""
         return self._rate if self.update else self.learning_rate
 
-    def _step(self, batch: Batch, total: int | None) -> None:
+    def _step(self, batch: Batch, total: int | None, body: Layer, head: Dense | None) -> None:
         """One update: forward, loss, backward, clip, step."""
         model = self.model
         state = self._state if batch.carry else None
-        value, final = self._learn(batch, state)
+        value, final = self._learn(batch, state, body, head)
         if not math.isfinite(value):
             self._diverged(batch, state, value, None)
         self.gradient_norm = clip_by_global_norm(self.gradient, self.clip)
@@ -188,9 +188,8 @@ class Trainer:
         self.update += 1
         self.losses.append(value)
 
-    def _learn(self, batch: Batch, state: Any) -> tuple[float, Any]:
+    def _learn(self, batch: Batch, state: Any, body: Layer, head: Dense | None) -> tuple[float, Any]:
         """Write the gradient of the loss; return the loss and the final state."""
-        body, head = self._body, self._head
         y, final, tape = body.forward(batch.x, state, batch.lengths, record=True, rng=self.rng)
         assert tape is not None
         cut = body.parameters.size
@@ -281,10 +280,13 @@ class Trainer:
 
 
 def _parts(model: Layer, loss: Loss) -> tuple[Layer, Dense | None]:
-    """Return the layers to run, and the last one where it is computed together with the loss."""
-    if loss is cross_entropy and isinstance(model, Sequential) and len(model.layers) > 1:
+    """Return the layers to run, and the last one where it is computed together with the loss.
+
+    A subclass may compute something else, so it runs by its own methods.
+    """
+    if loss is cross_entropy and type(model) is Sequential and len(model.layers) > 1:
         last = model.layers[-1]
-        if isinstance(last, Dense):
+        if type(last) is Dense:
             return model.below(), last
     return model, None
 
