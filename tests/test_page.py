@@ -80,6 +80,12 @@ def test_every_word_of_the_page_is_in_the_catalogue_and_every_word_of_the_catalo
     assert left == set()
 
 
+def test_the_spanish_of_the_page_and_the_lesson_says_usted():
+    familiar = re.compile(r"\b(tú|tus?|te|ti|haz|pulsa|elige|arrastra|mantén|m[ií]ra(lo)?|confía|traza (ambos|una))\b", re.I)
+    told = {k: v for k, v in catalogue("es").items() if k.startswith(("page.", "lesson.", "cli.look.", "error.page."))}
+    assert {key for key, text in told.items() if familiar.search(text)} == set()
+
+
 # ---- the file -------------------------------------------------------------------------------------------------------
 
 
