@@ -81,7 +81,9 @@ def test_every_word_of_the_page_is_in_the_catalogue_and_every_word_of_the_catalo
 
 
 def test_the_spanish_of_the_page_and_the_lesson_says_usted():
-    familiar = re.compile(r"\b(tú|tus?|te|ti|haz|pulsa|elige|arrastra|mantén|m[ií]ra(lo)?|confía|traza (ambos|una))\b", re.I)
+    familiar = re.compile(
+        r"\b(tú|tus?|te|ti|haz|pulsa|elige|arrastra|mantén|m[ií]ra(lo)?|confía|traza (ambos|una))\b", re.I
+    )
     told = {k: v for k, v in catalogue("es").items() if k.startswith(("page.", "lesson.", "cli.look.", "error.page."))}
     assert {key for key, text in told.items() if familiar.search(text)} == set()
 
@@ -251,6 +253,23 @@ def test_the_search_finds_what_python_finds(opened, trace, what):
     assert number(first.locator("td").first.text_content()) == pytest.approx(found.best[0].score, abs=6e-4)
     unit, layer = re.search(r"of (\d+), layer (\d+)", first.locator("th").text_content()).groups()
     assert (int(unit) - 1, int(layer) - 1) == (found.best[0].unit, found.best[0].layer)
+    assert number(first.locator("td").nth(1).text_content()) == pytest.approx(found.chance, abs=6e-4)
+
+
+@pytest.mark.parametrize("order", ["saturation", "memory"])
+def test_units_stand_in_the_order_of_the_readings(opened, trace, order):
+    tab = opened(html.page(trace, lang="en"), f"#p=1&order={order}")
+    found = readings.saturation(trace, 1)
+    first = readings.half_life(trace, 1) if order == "memory" else found.below["f"] + found.above["f"]
+    expected = list(np.argsort(-first, kind="stable"))
+    assert expected != sorted(expected)
+    tops = []
+    for u in range(12):
+        tab.go(u=u)
+        tops.append(
+            float(tab.locator(".heat .grid").nth(2).locator(".row").evaluate("(row) => row.style.top").rstrip("%"))
+        )
+    assert list(np.argsort(tops)) == expected
 
 
 def test_what_is_marked_or_matched_can_be_looked_for(opened, trace):
