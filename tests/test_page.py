@@ -53,7 +53,7 @@ def test_every_module_is_joined_after_those_that_it_uses():
 
 
 def test_no_name_stands_twice_in_the_joined_script():
-    script, _ = html.code()
+    script, _ = html.code(lesson=True)
     assert not re.search(r"^(import|export) ", script, re.M)
     names = re.findall(r"^(?:export )?(?:async )?(?:const|let|function) (\w+)", "\n".join(SOURCES.values()), re.M)
     assert len(names) == len(set(names))
@@ -145,7 +145,11 @@ def test_the_policy_lets_the_pages_own_script_run_and_nothing_else(trace):
 
 def test_the_code_that_travels_is_small(trace):
     loader = parsed(html.page(trace)).scripts[1]
-    assert len(loader) + len(html.packed_code()) + len(html.code()[1]) <= 60 * 1024
+    assert len(loader) + sum(map(len, html.packed_code(lesson=True))) <= 60 * 1024
+    content = json.loads(parsed(html.page(trace)).scripts[0])
+    assert (content["code"], content["css"]) == html.packed_code()
+    assert "function turnTo" in html.code(lesson=True)[0]
+    assert "function turnTo" not in html.code()[0]  # a lesson's code is only in its own page
 
 
 def test_a_page_is_the_same_each_time_and_an_output_has_a_name_of_its_own(trace):
@@ -266,9 +270,8 @@ def test_units_stand_in_the_order_of_the_readings(opened, trace, order):
     tops = []
     for u in range(12):
         tab.go(u=u)
-        tops.append(
-            float(tab.locator(".heat .grid").nth(2).locator(".row").evaluate("(row) => row.style.top").rstrip("%"))
-        )
+        row = tab.locator(".heat .grid").nth(2).locator(".row")
+        tops.append(float(row.evaluate("(row) => row.style.top").rstrip("%")))
     assert list(np.argsort(tops)) == expected
 
 
