@@ -53,7 +53,7 @@ def test_every_module_is_joined_after_those_that_it_uses():
 
 
 def test_no_name_stands_twice_in_the_joined_script():
-    script, _ = html.code()
+    script, _ = html.code(lesson=True)
     assert not re.search(r"^(import|export) ", script, re.M)
     names = re.findall(r"^(?:export )?(?:async )?(?:const|let|function) (\w+)", "\n".join(SOURCES.values()), re.M)
     assert len(names) == len(set(names))
@@ -78,6 +78,14 @@ def test_every_word_of_the_page_is_in_the_catalogue_and_every_word_of_the_catalo
     fixed = ("page.find.", "page.key.", "page.table.", "page.order.", "page.shown.", "page.story.")  # made of lists
     left = {key for key in known - told if not any(p.match(key) for p in patterns) and not key.startswith(fixed)}
     assert left == set()
+
+
+def test_the_spanish_of_the_page_and_the_lesson_says_usted():
+    familiar = re.compile(
+        r"\b(tú|tus?|te|ti|haz|pulsa|elige|arrastra|mantén|m[ií]ra(lo)?|confía|traza (ambos|una))\b", re.I
+    )
+    told = {k: v for k, v in catalogue("es").items() if k.startswith(("page.", "lesson.", "cli.look.", "error.page."))}
+    assert {key for key, text in told.items() if familiar.search(text)} == set()
 
 
 # ---- the file -------------------------------------------------------------------------------------------------------
@@ -137,7 +145,11 @@ def test_the_policy_lets_the_pages_own_script_run_and_nothing_else(trace):
 
 def test_the_code_that_travels_is_small(trace):
     loader = parsed(html.page(trace)).scripts[1]
-    assert len(loader) + len(html.packed_code()) + len(html.code()[1]) <= 60 * 1024
+    assert len(loader) + sum(map(len, html.packed_code(lesson=True))) <= 60 * 1024
+    content = json.loads(parsed(html.page(trace)).scripts[0])
+    assert (content["code"], content["css"]) == html.packed_code()
+    assert "function turnTo" in html.code(lesson=True)[0]
+    assert "function turnTo" not in html.code()[0]  # a lesson's code is only in its own page
 
 
 def test_a_page_is_the_same_each_time_and_an_output_has_a_name_of_its_own(trace):
@@ -245,6 +257,22 @@ def test_the_search_finds_what_python_finds(opened, trace, what):
     assert number(first.locator("td").first.text_content()) == pytest.approx(found.best[0].score, abs=6e-4)
     unit, layer = re.search(r"of (\d+), layer (\d+)", first.locator("th").text_content()).groups()
     assert (int(unit) - 1, int(layer) - 1) == (found.best[0].unit, found.best[0].layer)
+    assert number(first.locator("td").nth(1).text_content()) == pytest.approx(found.chance, abs=6e-4)
+
+
+@pytest.mark.parametrize("order", ["saturation", "memory"])
+def test_units_stand_in_the_order_of_the_readings(opened, trace, order):
+    tab = opened(html.page(trace, lang="en"), f"#p=1&order={order}")
+    found = readings.saturation(trace, 1)
+    first = readings.half_life(trace, 1) if order == "memory" else found.below["f"] + found.above["f"]
+    expected = list(np.argsort(-first, kind="stable"))
+    assert expected != sorted(expected)
+    tops = []
+    for u in range(12):
+        tab.go(u=u)
+        row = tab.locator(".heat .grid").nth(2).locator(".row")
+        tops.append(float(row.evaluate("(row) => row.style.top").rstrip("%")))
+    assert list(np.argsort(tops)) == expected
 
 
 def test_what_is_marked_or_matched_can_be_looked_for(opened, trace):

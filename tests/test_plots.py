@@ -42,11 +42,16 @@ def test_the_lines_of_the_heat_map_in_another_order(trace):
     by_memory = np.argsort(-readings.half_life(trace))
     picture = plots.gates(trace, "f", order="memory").images[0].get_array()
     np.testing.assert_array_equal(picture, trace["f", 0][0].T[by_memory])
-    opened = plots.gates(trace, "o", order="saturation")
-    means = opened.images[0].get_array().mean(axis=1)
-    assert (np.diff(means) <= 0).all()
-    first = int(opened.get_yticklabels()[0].get_text())
-    assert first - 1 == trace["o", 0][0].mean(axis=0).argmax()
+    found = readings.saturation(trace)
+    by_stuck = np.argsort(-(found.below["f"] + found.above["f"]), kind="stable")
+    assert list(by_stuck) != sorted(by_stuck)
+    stuck = plots.gates(trace, "o", order="saturation")
+    np.testing.assert_array_equal(stuck.images[0].get_array(), trace["o", 0][0].T[by_stuck])
+    assert int(stuck.get_yticklabels()[0].get_text()) - 1 == by_stuck[0]
+    x = np.ones((9, 2))
+    narrow = LSTM(2, 6, projection_size=3, rng=0).trace(x)[1]
+    np.testing.assert_array_equal(plots.gates(narrow, "h", order="memory").images[0].get_array(), narrow["h", 0][0].T)
+    assert plots.gates(GRU(2, 4, rng=0).trace(x)[1], "h", order="saturation").images
     with pytest.raises(SettingError, match="order"):
         plots.gates(trace, order="colour")
 

@@ -1,6 +1,6 @@
 """One HTML file in which a person looks into a model: text or series, every gate at every step, offline.
 
-The page is plain JavaScript and CSS beside this file (``page/*.js``, ``page/style.css``), joined when a page is made.
+The page is plain JavaScript and CSS beside this file (``page/*.js``, ``page/*.css``), joined when a page is made.
 Code and data, which are typed arrays, travel deflated in base64; ``page/load.js`` inflates them. Whatever came from a
 person is data there, never markup, and a Content-Security-Policy lets nothing run but the page's own scripts and
 nothing be fetched at all.
@@ -42,6 +42,8 @@ MODULES = (
     "base", "data", "colour", "model", "readings", "ribbon", "heat", "cell", "ledger", "saturation", "live", "find",
     "flow", "compare", "train", "lesson", "export", "controls", "main",
 )  # fmt: skip
+#: Those of them that only the page of a lesson has; the others call them only there.
+LESSON = ("train", "lesson")
 _POLICY = (
     "default-src 'none'; script-src 'sha256-{loader}' 'sha256-{script}'; style-src 'sha256-{style}'; "
     "base-uri 'none'; form-action 'none'"
@@ -54,21 +56,27 @@ _OUTER = (
 
 
 @cache
-def code() -> tuple[str, str]:
+def code(*, lesson: bool = False) -> tuple[str, str]:
     """Return the script and the style sheet of a page: the modules in order, without comments and indentation."""
-    style = (_FOLDER / "style.css").read_text(encoding="utf-8")
+    sheets = ("style", "lesson") if lesson else ("style",)
+    style = "".join((_FOLDER / f"{name}.css").read_text(encoding="utf-8") for name in sheets)
     style = re.sub(r"\s*([{};,])\s*", r"\1", re.sub(r"\s+", " ", style)).strip()
-    return _wrapped("".join(map(_module, MODULES))), style
+    return _wrapped("".join(_module(name) for name in MODULES if lesson or name not in LESSON)), style
 
 
 @cache
-def packed_code() -> str:
-    """Return the script as it travels: deflated, in base64.
+def packed_code(*, lesson: bool = False) -> tuple[str, str]:
+    """Return the script and the style sheet as they travel: deflated, in base64.
 
-    >>> len(packed_code()) < 60 * 1024
+    >>> sum(len(part) for part in packed_code(lesson=True)) < 60 * 1024
     True
     """
-    return base64.b64encode(zlib.compress(code()[0].encode(), 9)).decode()
+    script, style = code(lesson=lesson)
+    return _deflated(script.encode()), _deflated(style.encode())
+
+
+def _deflated(data: bytes) -> str:
+    return base64.b64encode(zlib.compress(data, 9)).decode()
 
 
 def _module(name: str) -> str:
@@ -126,7 +134,8 @@ def page(
     beside = None if other is None else scene_of(other, text, label=labels[1])
     name = f"compuerta-{_identity(scene)}"
     run = _loader(name)
-    policy = _POLICY.format(loader=_sha256(run), script=_sha256(code()[0]), style=_sha256(_OUTER))
+    script, _ = code(lesson=scene.lesson is not None)
+    policy = _POLICY.format(loader=_sha256(run), script=_sha256(script), style=_sha256(_OUTER))
     whole = (
         f'<!DOCTYPE html>\n<html lang="{lang}">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
@@ -149,7 +158,8 @@ def output(source: Any, text: str | None = None, *, other: Any = None, lang: str
 
 def _body(name: str, scene: Scene, other: Scene | None, lang: str, *, alone: bool) -> str:
     """Return the place of the page, with a word for where scripts do not run, and its data."""
-    content = _content(scene, other) | {"page": alone, "lang": lang, "code": packed_code(), "css": code()[1]}
+    script, style = packed_code(lesson=scene.lesson is not None)
+    content = _content(scene, other) | {"page": alone, "lang": lang, "code": script, "css": style}
     without = " · ".join(catalogue(tongue)["page.without_scripts"] for tongue in dict.fromkeys((lang, *LANGUAGES)))
     return (
         f"<p>{html.escape(without)}</p>"
@@ -220,7 +230,7 @@ def _packed(arrays: dict[str, Array]) -> tuple[list[list[Any]], str]:
         plain = np.ascontiguousarray(array, dtype="<" + kind).reshape(-1)
         index.append([name, kind, plain.size])
         parts.append(plain.view(np.uint8).reshape(plain.size, -1).T.tobytes())
-    return index, base64.b64encode(zlib.compress(b"".join(parts), 9)).decode()
+    return index, _deflated(b"".join(parts))
 
 
 def _json(value: Any) -> str:

@@ -98,8 +98,8 @@ def gates(
 
     Args:
         trace: the run. key, layer, row: what of it.
-        order: of the lines: "index"; "saturation", units that are most often open (or largest) first; "memory", those
-            that hold longest first.
+        order: of the lines: "index"; "saturation", units whose gate of the memory (f, or a GRU's z) is closed or open in
+            most steps first; "memory", those that hold longest first. The outputs of a projection are in theirs.
         ax: where to draw; a new figure if None. lang: "en" or "es".
 
     Raises:
@@ -109,11 +109,15 @@ def gates(
     values = _row(trace, key, layer, row).T
     if order not in ("index", "saturation", "memory"):
         raise SettingError("error.choice", name="order", known="index, saturation, memory", got=repr(order))
-    units = np.arange(len(values))
+    units, first = np.arange(len(values)), None
     if order == "saturation":
-        units = np.argsort(-np.nan_to_num(values).mean(axis=1), kind="stable")
+        stuck = saturation(trace.select(rows=[row]), layer)
+        gate = "f" if "f" in stuck.below else "z"
+        first = stuck.below[gate] + stuck.above[gate]
     elif order == "memory":
-        units = np.argsort(-np.nan_to_num(half_life(trace, layer, row=row), nan=-1.0), kind="stable")
+        first = np.nan_to_num(half_life(trace, layer, row=row), nan=-1.0)
+    if first is not None and len(first) == len(units):
+        units = np.argsort(-first, kind="stable")
     ax = _on(ax)
     scale = Scale.of(key, values)
     picture = ax.imshow(

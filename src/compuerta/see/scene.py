@@ -21,6 +21,7 @@ from ..recurrence.opened import OpenTape
 from ..tasks import Forecaster, LanguageModel
 from .readings import connectivity, gradient_flow
 from .scale import CIVIDIS, DIVERGING
+from .search import WARM_UP, shifts_of
 
 Array = NDArray[Any]
 #: Decades that the map of the gradient tells apart, in 254 steps; what is below counts as the lowest.
@@ -107,6 +108,7 @@ class Scene:
             for key in self.values
         }
         name = {"lstm": "LSTM", "gru": "GRU", "minlstm": "MinLSTM"}[self.cell]
+        searched = max(self.steps, 3 * WARM_UP)
         return {
             "title": self.title,
             "cell": name,
@@ -124,6 +126,8 @@ class Scene:
             "output": self.output,
             "labels": self.labels,
             "lesson": self.lesson,
+            "warm": WARM_UP,
+            "shifts": ((shifts_of(searched) - WARM_UP) / (searched - 2 * WARM_UP)).tolist(),
             "stops": {"gates": CIVIDIS, "signed": DIVERGING},
             "start": self.start or {"unit": self._liveliest(), "place": 0},
         }

@@ -181,6 +181,15 @@ class Search:
         return max(self.baseline)
 
 
+def shifts_of(steps: int, count: int = 20, seed: int = 0) -> NDArray[np.int64]:
+    """Return by how many steps labels of a text are shifted round it to ask chance, (count,).
+
+    >>> shifts_of(400, 3)
+    array([326, 249, 204])
+    """
+    return np.random.default_rng(seed).integers(WARM_UP, steps - WARM_UP, count)
+
+
 def find_units(
     trace: Trace,
     labels: ArrayLike,
@@ -249,9 +258,8 @@ def find_units(
         sign = 1 if first[k] >= 0 else -1
         key, layer, unit = places[k]
         best.append(Found(key, layer, unit, _told(sign * second[k], yes), _told(abs(first[k]), yes), sign))
-    rng = np.random.default_rng(seed)
     baseline = []
-    for shift in rng.integers(WARM_UP, t - WARM_UP, shifts):
+    for shift in shifts_of(t, shifts, seed):
         early, late = look(np.roll(y, int(shift)))
         if np.isfinite(early).any() and np.isfinite(late).any():
             k = int(np.nanargmax(np.abs(early)))

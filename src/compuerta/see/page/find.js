@@ -2,7 +2,7 @@
 
 import { S, any, button, card, choice, data, el, field, fill, num, placeName, run, say, scroller, set, signed, unitName, view } from "./base.js";
 import { bits, freeRun, showLive } from "./live.js";
-import { WARM, average, search } from "./readings.js";
+import { average, search } from "./readings.js";
 
 const LETTER = /[\p{L}\p{N}]/u, is = (pattern) => (c) => c.map((x) => pattern.test(x));
 
@@ -67,8 +67,8 @@ export function find() {
     } catch (error) {
       return (note.textContent = say("page.find.bad", { why: error.message }));
     }
-    const cut = (WARM + l.length) >> 1;
-    if (l.length < 3 * WARM || [l.slice(WARM, cut), l.slice(cut)].some((half) => new Set(half).size < 2)) return (note.textContent = say("page.find.few"));
+    const cut = (data.warm + l.length) >> 1;
+    if (l.length < 3 * data.warm || [l.slice(data.warm, cut), l.slice(cut)].some((half) => new Set(half).size < 2)) return (note.textContent = say("page.find.few"));
     const r = run(), { binary, found, chance } = search(r, l), name = (f) => ({ symbol: data.quantities[f.q].symbol, unit: unitName(f.u), layer: placeName(f.p) });
     const hold = ({ p, q, u }) => [{ p, q, u, v: average(Array.from({ length: r.T }, (_, t) => r.values[q][p][t * data.H + u])) }];
     note.textContent = say(binary ? "page.find.result" : "page.find.result.number", { ...name(found[0]), held: num(found[0].held, 2), chance: num(chance, 2) });

@@ -2,24 +2,18 @@
 
 import { S, any, card, choice, data, el, fill, placeName, run, say, set, unitName, view } from "./base.js";
 import { rgb, scaleOf } from "./colour.js";
+import { halfLife, saturation } from "./readings.js";
 import { legend, overTime, short, valueAt } from "./ribbon.js";
 
 const ORDERS = ["index", "saturation", "memory", "cluster"];
 
-/** The places of the units from top to bottom, by one of the orders. */
+/** The places of the units from top to bottom, by one of the orders: those of plots.gates, and "cluster". */
 export function orderOf(order, p, r = run()) {
-  const H = data.H, units = Array.from({ length: H }, (_, u) => u);
-  const gate = r.values.f ? "f" : r.values.z ? "z" : null;
-  if (order === "index" || (order !== "cluster" && !gate)) return units;
+  const H = data.H, units = Array.from({ length: H }, (_, u) => u), gate = r.values.f ? "f" : "z";
+  if (order === "index") return units;
   if (order === "cluster") return chain(r.values[r.values.c ? "c" : "h"][p], r.T, H);
-  const score = units.map((u) => {
-    let sum = 0;
-    for (let t = 0; t < r.T; t++) {
-      const v = r.values[gate][p][t * H + u];
-      sum += order === "memory" ? Math.log(Math.max(v, 1e-12)) : v < 0.1 || v > 0.9;
-    }
-    return sum;
-  });
+  const score = units.map((u) => order === "memory" ? halfLife(r, p, u) : saturation(r, gate, p, u).reduce((low, high) => low + high))
+    .map((v) => (Number.isNaN(v) ? -1 : v));
   return units.sort((a, b) => score[b] - score[a] || a - b);
 }
 

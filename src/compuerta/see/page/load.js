@@ -9,10 +9,13 @@ export async function inflate(text) {
   return new Uint8Array(await new Response(stream).arrayBuffer());
 }
 
+const inflatedText = async (text) => new TextDecoder().decode(await inflate(text));
+
 export async function start(id) {
   const file = JSON.parse(document.getElementById(`${id}-data`).textContent);
   const script = document.createElement("script");
-  script.textContent = new TextDecoder().decode(await inflate(file.code));
+  script.textContent = await inflatedText(file.code);
+  file.css = await inflatedText(file.css);
   document.head.append(script);
   compuerta.mount(id, file, await inflate(file.blob));
 }

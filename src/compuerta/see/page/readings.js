@@ -1,7 +1,6 @@
 // What is read off a run: who wrote a memory, which gates are stuck, which unit follows what.
 
 import { data } from "./base.js";
-import { random } from "./model.js";
 
 /** The order in which a place read the steps up to and with t, the earliest first. */
 export function past(r, p, t) {
@@ -81,33 +80,29 @@ export function correlation(a, b) {
 
 export const average = (values) => values.reduce((x, y) => x + y, 0) / values.length;
 
-/** Steps at the beginning that count for nothing: the state is still that of no text. */
-export const WARM = 20;
-const SHIFTS = 20;
-
 /**
  * Units ranked by how well their c or h follows `labels` (T,) on the first half; their score on the second half, unseen
- * by the ranking; and the best that the same search finds in labels shifted round the text, which is what chance finds.
+ * by the ranking; and the best that the same search finds in labels shifted round the text, which is what chance finds:
+ * by the same steps as in Python, told as shares of a text so that they serve texts of any length.
  */
 export function search(r, labels, count = 6) {
-  const H = data.H, T = r.T, cut = (WARM + T) >> 1, binary = typeof labels[0] === "boolean", all = [];
+  const H = data.H, T = r.T, cut = (data.warm + T) >> 1, binary = typeof labels[0] === "boolean", all = [];
   const column = (q, p, u, from, to) => {
     const values = Float64Array.from({ length: to - from }, (_, k) => r.values[q][p][(from + k) * H + u]);
     return binary ? ranks(values) : values;
   };
   for (let p = 0; p < data.places.length; p++) for (const q of ["c", "h"]) for (let u = 0; r.values[q] && u < H; u++) {
-    all.push({ q, p, u, early: column(q, p, u, WARM, cut), late: column(q, p, u, cut, T) });
+    all.push({ q, p, u, early: column(q, p, u, data.warm, cut), late: column(q, p, u, cut, T) });
   }
   const score = binary ? above : correlation, told = (v) => (binary ? v + 0.5 : v);
   const best = (marks, most) => {
-    const a = marks.slice(WARM, cut), b = marks.slice(cut);
+    const a = marks.slice(data.warm, cut), b = marks.slice(cut);
     return all.map((one) => [one, score(one.early, a)]).filter(([, v]) => Number.isFinite(v)).sort((x, y) => Math.abs(y[1]) - Math.abs(x[1])).slice(0, most)
       .map(([one, v]) => ({ q: one.q, p: one.p, u: one.u, sign: v < 0 ? -1 : 1, held: told((v < 0 ? -1 : 1) * score(one.late, b)) }));
   };
-  const next = random(0), chance = [];
-  for (let k = 0; k < SHIFTS; k++) {
-    const turn = WARM + Math.floor(next() * (T - 2 * WARM));
-    chance.push(best(labels.map((_, t) => labels[(t - turn + T) % T]), 1)[0]?.held ?? NaN);
-  }
-  return { binary, found: best(labels, count), chance: chance.reduce((a, v) => (v > a ? v : a), told(0)) };
+  const chance = data.shifts.map((share) => {
+    const turn = data.warm + Math.round(share * (T - 2 * data.warm));
+    return best(labels.map((_, t) => labels[(t - turn + T) % T]), 1)[0]?.held;
+  }).filter(Number.isFinite);
+  return { binary, found: best(labels, count), chance: chance.length ? Math.max(...chance) : told(0) };
 }
