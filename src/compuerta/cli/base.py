@@ -185,7 +185,7 @@ class _Option(click.Option):
             default = self.default
             if self.required:
                 notes.append(t("cli.note.required"))
-            elif isinstance(default, int | float | str | Path) and not isinstance(default, bool) and default != "":
+            elif isinstance(default, int | float | str) and not isinstance(default, bool) and default != "":
                 notes.append(t("cli.note.default", value=f"{default:g}" if isinstance(default, float) else default))
             if isinstance(self.type, IntRange) and (range_ := self.type.described(t)):
                 notes.append(range_)
