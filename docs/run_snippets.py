@@ -1,4 +1,4 @@
-"""Run every snippet of a README, in its order and in one empty folder, as a reader would.
+"""Run every snippet of a README or another page, in its order and in one empty folder, as a reader would.
 
     python docs/run_snippets.py README.md README.es.md
 

@@ -110,6 +110,15 @@ def test_every_key_of_the_source_is_in_the_catalogue():
     assert command_keys() - TEXTS["en"].keys() == set()
 
 
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_a_refusal_is_a_sentence(lang):
+    """Where the help is follows it: "... --file. See: compuerta look --help"."""
+    source = "".join(path.read_text(encoding="utf-8") for path in (SOURCE / "cli").glob("[!_]*.py"))
+    keys = re.findall(r'raise Refused\(\s*"([^"]+)"', source)
+    assert len(keys) > 15
+    assert [key for key in keys if not TEXTS[lang][key].endswith(".")] == []
+
+
 def test_every_pattern_of_the_source_finds_a_key():
     assert PATTERNS
     for pattern in PATTERNS:

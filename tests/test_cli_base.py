@@ -111,6 +111,12 @@ def test_help_tells_defaults_and_ranges(toy, lang, capsys):
         assert note in " ".join(shown.split())
 
 
+@pytest.mark.parametrize(("lang", "note"), [("en", "[default lesson.html]"), ("es", "[por omisión leccion.html]")])
+def test_help_tells_the_file_that_is_written_without_one(lang, note, capsys):
+    assert cli.run(["lesson", "--help", "--lang", lang]) == 0
+    assert note in " ".join(capsys.readouterr().out.split())
+
+
 def test_version():
     done = compuerta("--version")
     assert (done.returncode, done.stdout, done.stderr) == (0, f"compuerta {__version__}\n", "")

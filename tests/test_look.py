@@ -136,6 +136,18 @@ def test_wrong_use_is_told_in_one_line(run, made, words, said):
     assert said in err
 
 
+def test_a_file_that_is_read_is_not_overwritten(run, made, tmp_path):
+    words, model, page = ["--text", "no", "--lang", "en"], tmp_path / "m.safetensors", tmp_path / "text.html"
+    model.write_bytes((made / "text").read_bytes())
+    page.write_text(TEXT, encoding="utf-8")
+    (tmp_path / "same.safetensors").hardlink_to(model)
+    for target in (model, tmp_path / "same.safetensors"):
+        assert "m.safetensors is read here" in run("look", model, *words, "-o", target, code=2)
+    assert "text.html is read here" in run("look", model, "--file", page, "-o", page, "--lang", "en", code=2)
+    assert model.read_bytes() == (made / "text").read_bytes()
+    assert page.read_text(encoding="utf-8") == TEXT
+
+
 def test_what_cannot_be_done_is_told_in_one_line(run, made, monkeypatch, tmp_path):
     assert "not in the vocabulary" in run("look", made / "text", "--text", "no ж", "--lang", "en", code=1)
     assert "regular expression" in run(

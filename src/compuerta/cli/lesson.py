@@ -13,7 +13,7 @@ from .output import clean, log
 def make(t: Texts) -> click.Command:
     """Return the command ``lesson``."""
 
-    @command(t, "lesson", option("-o", "--output", type=FILE, default=Path(t("cli.lesson.file"))))
+    @command(t, "lesson", option("-o", "--output", type=FILE, default=t("cli.lesson.file")))
     def lesson(output: Path) -> None:
         from ..see.lesson import lesson as make_page
 

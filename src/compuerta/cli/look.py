@@ -58,7 +58,7 @@ def make(t: Texts) -> click.Command:
     ) -> None:  # fmt: skip
         from .models import open_model
 
-        writer = None if output is None else _writer(output)
+        writer = None if output is None else _writer(output, model, file)
         if text is not None and file is not None:
             raise Refused("cli.look.text_and_file", option="--file")
         task = open_model(model, _looked_at())
@@ -259,17 +259,20 @@ def _as_json(t: Texts, trace: Trace, what: What, find: str | None, found: Search
 # ---- files ----------------------------------------------------------------------------------------------------------
 
 
-def _writer(output: Path) -> Writer:
+def _writer(output: Path, *sources: Path | None) -> Writer:
     """Return what writes such a file, once it is known that it could be written.
 
     Raises:
-        Refused: no face of a trace has a name that ends so.
+        Refused: no face of a trace has a name that ends so, or a file that is read would be overwritten.
     """
     from .. import files
 
     writer = WRITERS.get(output.suffix.lower())
     if writer is None:
         raise Refused("cli.look.output_kind", option="--output", known=", ".join(WRITERS), got=clean(output.name))
+    for source in sources:
+        if source is not None and source.exists() and output.exists() and output.samefile(source):
+            raise Refused("cli.error.same_file", option="--output", file=clean(str(source)))
     if writer is _picture:
         from ..see.plots import figure
 

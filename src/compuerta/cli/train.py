@@ -95,7 +95,7 @@ def _writable(file: Path, output: Path, task: str) -> None:
 
     for path in (output, *([_checkpoint(output)] if task == "text" else [])):
         if path.exists() and path.samefile(file):
-            raise Refused("cli.train.same_file", option="--output", file=clean(str(file)))
+            raise Refused("cli.error.same_file", option="--output", file=clean(str(file)))
         files.check_writable(path)
 
 

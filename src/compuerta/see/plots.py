@@ -98,8 +98,8 @@ def gates(
 
     Args:
         trace: the run. key, layer, row: what of it.
-        order: of the lines: "index"; "saturation", units whose gate of the memory (f, or a GRU's z) is closed or open in
-            most steps first; "memory", those that hold longest first. The outputs of a projection are in theirs.
+        order: of the lines: "index"; "saturation", units whose gate of the memory (f, or a GRU's z) is closed or open
+            in most steps first; "memory", those that hold longest first. The outputs of a projection are in theirs.
         ax: where to draw; a new figure if None. lang: "en" or "es".
 
     Raises:
