@@ -31,7 +31,7 @@ GOLDEN = "test_golden.py"
 STEP = "test_recurrence.py::test_gradients_by_complex_step"
 UNROLLED = "test_recurrence.py::test_forward_is_the_equations_unrolled"
 TAPE = "test_recurrence.py::test_tape_reads_every_quantity_in_the_place_of_its_input"
-STREAM = "test_layers.py::test_stream_is_the_whole"
+STREAM = "test_layer_properties.py::test_stream_is_the_whole"
 CARRIED = "test_interop.py"
 FRAMEWORKS = CARRIED + "::test_a_file_of_a_framework_gives_its_numbers"
 TEXTBOOK = "test_layers.py::test_lstm_is_the_textbook_one"
@@ -161,7 +161,7 @@ FAULTS = {
         GRU, "np.sum(da[:, 3], axis=0, out=db_hn)", "np.sum(da[:, 0], axis=0, out=db_hn)", STEP
     ),
     "mask not scaled": fault(
-        "recurrence/masks.py", "dtype.type(1 / (1 - p))", "dtype.type(1)", "test_layers.py::test_dropout"
+        "recurrence/masks.py", "dtype.type(1 / (1 - p))", "dtype.type(1)", "test_feedforward.py::test_dropout"
     ),
     "mask left out on the way back": fault(
         "layers/recurrent.py", "total if mask is None or total is None else total * mask", "total",
@@ -188,11 +188,11 @@ FAULTS = {
                               "        return self._next", STREAM),
     "weights packed once and for all": fault(
         "layers/recurrent.py", "if kept is None or kept[0] != version or kept[1] is not cell:", "if kept is None:",
-        "test_layers.py::test_packed_weights_follow_every_write",
+        "test_parameters.py::test_packed_weights_follow_every_write",
     ),
     "the way back computes in the tape": fault(
         LSTM, "dc_dh = one_minus\n        dc_dh *= o_", "dc_dh = o_\n        dc_dh *= one_minus",
-        "test_layers.py::test_a_tape_may_be_walked_twice_and_belongs_to_nobody_else",
+        "test_layer_properties.py::test_a_tape_may_be_walked_twice_and_belongs_to_nobody_else",
     ),
     "weights packed for one engine given to another": fault(
         "layers/recurrent.py", " or kept[1] is not cell:", ":",
