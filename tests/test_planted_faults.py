@@ -127,7 +127,7 @@ FAULTS = {
         "test_onnx_hostile.py::test_data_outside_the_folder_is_not",
     ),
     "a checksum that is not compared": fault(
-        DOCUMENT, "if checksum != _checksum(proto, text):", "if False:",
+        "files.py", "if kept != checksum(text, version):", "if False:",
         "test_onnx_hostile.py::test_every_flipped_bit_of_ours_is_refused",
     ),
     "b_hn forgotten": fault(GRU, "np.add(n, weights.b_hn, out=q)", "np.copyto(q, n)", GOLDEN),
