@@ -65,7 +65,7 @@ def package() -> Any:
         MissingExtraError: it is not installed.
     """
     if find_spec("onnx") is None:
-        raise MissingExtraError("error.interop.extra", package="onnx", extra="onnx")
+        raise MissingExtraError("error.extra", what="ONNX", package="onnx", extra="onnx")
     import onnx
 
     return onnx
