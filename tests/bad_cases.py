@@ -5,15 +5,13 @@ import pytest
 
 from compuerta import GRU, LSTM, Dense, Sequential
 from compuerta.errors import CompuertaError
+from layer_cases import shuffled
 
 F, H = 3, 4
 
 
 def randomized(layer, seed=0):
-    rng = np.random.default_rng(seed)
-    for name, shape in layer.parameters.shapes.items():
-        layer.parameters[name] = 0.6 * rng.standard_normal(shape)
-    return layer
+    return shuffled(layer, np.random.default_rng(seed))
 
 
 LAYERS = {
