@@ -29,11 +29,7 @@ ENGLISH = ["Usage", "Options", "Commands", "Arguments", "Examples", "OPTIONS", "
 SPANISH = ["Uso", "Opciones", "Órdenes", "Argumentos", "Ejemplos", "OPCIONES", "ORDEN", "ARCHIVO", "MODELO", "TEXTO",
            "esta", "por omisión"]  # fmt: skip
 
-
-@pytest.fixture(autouse=True)
-def no_language(monkeypatch):
-    for name in ("COMPUERTA_LANG", "LC_ALL", "LC_MESSAGES", "LANG", "_COMPUERTA_COMPLETE", "NO_COLOR"):
-        monkeypatch.delenv(name, raising=False)
+pytestmark = pytest.mark.usefixtures("unset")
 
 
 def compuerta(*args, env=None, **more):
