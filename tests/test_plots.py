@@ -142,6 +142,17 @@ def test_labels_stand_inside_the_picture_and_a_scale_beside_its_map(trace):
     assert scale.get_position().x0 - heat.get_position().x1 < 0.08
 
 
+@pytest.mark.parametrize(
+    ("view", "asked"),
+    [("unit", {"unit": 6}), ("unit", {"unit": -7}), ("ledger", {"unit": 6}), ("overview", {"unit": 6}),
+     ("gates", {"row": 1}), ("gates", {"row": -1}), ("unit", {"unit": 0, "row": 1})],
+)  # fmt: skip
+def test_what_a_trace_does_not_have_is_refused_by_its_name(trace, view, asked):
+    what = "row" if "row" in asked else "unit"
+    with pytest.raises(SettingError, match=rf"^{what} must be from 0 to below"):
+        trace.plot(view, **asked)
+
+
 def test_text_under_an_axis_is_text(tmp_path):
     """Markup, escape sequences and what looks like a formula stand there as they are, or as signs."""
     text = "<b>$x^2$\x1b[31m\t\n\\"

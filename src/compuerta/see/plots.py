@@ -160,7 +160,7 @@ def unit(
     if keys is None:
         keys = [key for key in ("f", "i", "o", "c", "r", "z", "h") if key in names][:4]
     ax = _on(ax, 9.0, 3.0)
-    drawn = [(key, _row(trace, key, layer, row)[:, unit]) for key in keys]
+    drawn = [(key, _column(_row(trace, key, layer, row), unit)) for key in keys]
     scales = {key: Scale.of(key, values) for key, values in drawn}
     beyond = [key for key, _ in drawn if scales[key].high > _FLAT]
     right = ax.twinx() if 0 < len(beyond) < len(drawn) else None
@@ -207,7 +207,7 @@ def ledger(
 ) -> Axes:
     """Draw who wrote one unit's memory: what is left of each step's writing, as bars, and their sum."""
     told = ledger_of(trace, step, layer, row=row)
-    shares = told.shares[:, unit]
+    shares = _column(told.shares, unit)
     ax = _on(ax, 9.0, 3.0)
     finite = np.where(np.isfinite(shares), shares, 0.0)
     up, down = _hex(DIVERGING[-1]), _hex(DIVERGING[0])
@@ -429,9 +429,19 @@ def _number(value: float, form: str) -> str:
 
 def _row(trace: Trace, key: str, layer: int, row: int) -> Array:
     """Return one quantity of one row, (T, H), without its padding."""
+    if not 0 <= row < trace.shape[0]:
+        raise SettingError("error.reading_place", what="row", got=row, count=trace.shape[0])
     length = trace.shape[1] if trace.lengths is None else int(trace.lengths[row])
     values: Array = trace[key, layer][row, :length].astype(np.float64)
     return values
+
+
+def _column(values: Array, unit: int) -> Array:
+    """Return the values of one unit, by its place in the trace or back from its end."""
+    count = values.shape[1]
+    if not -count <= unit < count:
+        raise SettingError("error.reading_place", what="unit", got=unit, count=count)
+    return values[:, unit]
 
 
 def _title(key: str, layer: int, lang: str | None) -> str:
