@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import checks
-from ..errors import SettingError, ShapeError
+from ..errors import NonFiniteError, SettingError, ShapeError
 
 if TYPE_CHECKING:
     from ..layers import Trace
@@ -214,6 +214,7 @@ def find_units(
     Raises:
         ShapeError: labels and trace differ in length.
         SettingError: the trace has more than one row, is too short, or in one of its halves all labels are the same.
+        NonFiniteError: no unit is finite at all steps; units that are not are left out of the search.
 
     Source: Karpathy, Johnson and Fei-Fei 2015 for such units; Radford, Jozefowicz and Sutskever 2017.
 
@@ -241,7 +242,9 @@ def find_units(
             raise SettingError("error.search_same", got=str(half[0]))
     places, columns = _columns(trace, keys)
     finite = np.isfinite(columns).all(axis=0)
-    columns = np.where(finite, columns, 0.0)
+    if not finite.any():
+        raise NonFiniteError("error.search_not_finite")
+    places, columns = [places[k] for k in np.flatnonzero(finite)], columns[:, finite]
 
     halves = slice(WARM_UP, middle), slice(middle, t)
     parts = [_ranks(columns[s]) if yes else columns[s] for s in halves]  # ranks do not change with the labels
