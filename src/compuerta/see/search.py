@@ -35,8 +35,9 @@ def labels_of(text: str, what: str) -> Array:
     Args:
         text: the text.
         what: ``"quotes"``: whether it stands between quotation marks (``"…"``, ``«…»``, ``“…”``), marks included;
-            ``"words"``: whether it is the last of a word; ``"lines"``: its column, counted from 0; anything else is a
-            regular expression: whether it lies in one of its matches.
+            ``"dialogue"``: whether it is said by someone, as dashes tell it: one opens, the next one closes, and a
+            paragraph ends; ``"words"``: whether it is the last of a word; ``"lines"``: its column, counted from 0;
+            anything else is a regular expression: whether it lies in one of its matches.
 
     Returns:
         booleans, or floats for ``"lines"``.
@@ -46,6 +47,8 @@ def labels_of(text: str, what: str) -> Array:
 
     >>> labels_of('a "b" c', "quotes").astype(int)
     array([0, 0, 1, 1, 1, 0, 0])
+    >>> "".join(c for c, said in zip("—Ya —dijo—. Ven.", labels_of("—Ya —dijo—. Ven.", "dialogue")) if said)
+    '—Ya —. Ven.'
     >>> labels_of("to be", "words").astype(int)
     array([0, 1, 0, 0, 1])
     >>> labels_of("ab\nc", "lines")
@@ -55,6 +58,8 @@ def labels_of(text: str, what: str) -> Array:
     """
     if what == "quotes":
         return _quotes(text)
+    if what == "dialogue":
+        return _dialogue(text)
     if what == "words":
         return np.array([c.isalnum() and not (text[k + 1 : k + 2]).isalnum() for k, c in enumerate(text)], bool)
     if what == "lines":
@@ -88,6 +93,17 @@ def _quotes(text: str) -> Array:
             depth -= 1
             continue
         found[k] |= straight or depth > 0
+    return found
+
+
+def _dialogue(text: str) -> Array:
+    found, inside = np.zeros(len(text), bool), False
+    end = "\n\n" if "\n\n" in text else "\n"  # of a paragraph: lines may be broken within it
+    for k, c in enumerate(text):
+        if c == "—":
+            inside = not inside
+        inside = inside and text[k : k + len(end)] != end
+        found[k] = inside
     return found
 
 
