@@ -270,9 +270,9 @@ def test_correlation(rng):
     ("text", "what", "marks"),
     [
         ('say "no" or "yes"', "quotes", "....####....#####"),
-        ("«uno “dos” tres» no", "quotes", "################..."),
+        ("«uno “dos” tres» no", "quotes", "####.....#######...."),
         ("»no", "quotes", "..."),
-        ("—Ya —dijo—. Ven.\nSí.", "dialogue", "####.....######...."),
+        ("—Ya —dijo—. Ven.\nSí.", "dialogue", "####.....#######...."),
         ("— Ya\nvoy.\n\nFue.", "dialogue", "#########......"),  # lines broken within a paragraph
         ("to be, or", "words", ".#..#...#"),
         ("ñandú 7", "words", "....#.#"),
