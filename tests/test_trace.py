@@ -1,6 +1,7 @@
 """Traces: the bits of the run they are of, pre-activations, gradients of every number, held units, files."""
 
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import compuerta
 from compuerta import GRU, LSTM, Dense, Embedding, Last, MinLSTM, Sequential, files, recurrence
 from compuerta.activations import sigmoid
 from compuerta.errors import FileFormatError, SettingError, ShapeError
-from compuerta.layers import Trace
+from compuerta.layers import Trace, inside
 
 #: Every kind of cell, with switches that touch each line of a step.
 KINDS = {
@@ -75,8 +76,11 @@ def test_a_traced_model_is_the_untraced_bit_for_bit(engine, rng):
     assert inner["c", 0].tobytes() == trace["c", 2].tobytes()
 
 
+@pytest.mark.parametrize("together", [1 << 17, 60, 24], ids="together {}".format)
 @pytest.mark.parametrize("kind", KINDS)
-def test_pre_activations_give_the_gates(engine, rng, kind):
+def test_pre_activations_give_the_gates(engine, rng, monkeypatch, kind, together):
+    """However many steps are computed together: all, a few, or each alone."""
+    monkeypatch.setattr(inside, "_CACHED", together)
     layer, lengths = make(kind, rng), np.array([7, 0, 4])
     state = [rng.normal(size=part.shape) for part in layer._blank_state(3)]
     given = tuple(state) if len(state) > 1 else state[0]
@@ -132,6 +136,64 @@ def test_a_trace_does_not_change_with_its_inputs(engine, rng):
     before = trace["z_f", 0].copy()
     x[...] = 0
     assert np.array_equal(trace["z_f", 0], before)
+
+
+@pytest.mark.parametrize("kind", ["lstm", "gru", "gru, reset before"])
+def test_pre_activations_of_token_ids(engine, rng, monkeypatch, kind):
+    cls, switches = KINDS[kind]
+    of_ids = drawn(cls(5, 4, bidirectional=True, dtype="float64", tokens=True, rng=0, **switches), rng)
+    of_ones = cls(5, 4, bidirectional=True, dtype="float64", rng=0, **switches)
+    of_ones.parameters.writable()[...] = of_ids.parameters.flat
+    ids, lengths = rng.integers(0, 5, (3, 7)), np.array([7, 0, 4])
+    _, expected = of_ones.trace(np.eye(5)[ids], lengths=lengths)
+    monkeypatch.setattr(inside, "_CACHED", 24)
+    _, trace = of_ids.trace(ids, lengths=lengths)
+    for block in of_ids.blocks:
+        for d in range(2):
+            found = trace["z_" + block, 0, d]
+            np.testing.assert_allclose(found, expected["z_" + block, 0, d], rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize("rows", [1, 8])
+@pytest.mark.parametrize("kind", ["lstm", "gru", "gru, reset before"])
+def test_memory_of_a_trace_and_of_reading_all_of_it(engine, monkeypatch, kind, rows):
+    """At most 12 arrays of (N, T, H): those that the way back needs, the inputs, the outputs, and what is read."""
+    cls, switches = KINDS[kind]
+    layer = cls(80, 80, rng=0, **switches)
+    x = np.ones((rows, 4000 // rows, 80), np.float32)
+    layer.trace(x[:, :2])  # the weights are packed
+    monkeypatch.setattr(inside, "_CACHED", 1 << 13)  # few beside these arrays, as it is beside large ones
+    recurrence.memory.Memory._spare.clear()
+    tracemalloc.start()
+    try:
+        _, trace = layer.trace(x)
+        for key in (*trace, *(("z_" + block, 0) for block in layer.blocks)):
+            trace[key]
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert 8 < peak / x.nbytes <= 12
+
+
+@pytest.mark.parametrize("loaded", [False, True])
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_read_may_be_written_to(engine, rng, tmp_path, kind, loaded):
+    """What is read from a trace is the reader's: neither the trace nor its gradients change with it."""
+    layer = make(kind, rng)
+    y, trace = layer.trace(rng.normal(size=(6, 3)))
+    if loaded:
+        trace.save(tmp_path / "a")
+        trace = Trace.load(tmp_path / "a")
+    keys = [*trace, *(("z_" + block, k, d) for block in layer.blocks for k in range(2) for d in range(2))]
+    before = {key: trace[key] for key in keys}
+    gradients = {} if loaded else dict(trace.gradients(step=3, output=0))
+    y[...] = 7.0
+    for key in keys:
+        trace[key][...] = 7.0
+    for key in keys:
+        assert np.array_equal(trace[key], before[key]), key
+    for key, value in gradients.items():
+        assert np.array_equal(trace.gradients(step=3, output=0)[key], value)
 
 
 # ---- what each number was worth -------------------------------------------------------------------------------------

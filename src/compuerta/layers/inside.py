@@ -14,7 +14,7 @@ from ..errors import SettingError
 from ..recurrence import Held, VariantCell
 from ..recurrence.inputs import bounded
 from ..recurrence.numpy_variant import VariantTape
-from ..recurrence.opened import OpenTape, before, cut_steps, reopen, reopen_lstm
+from ..recurrence.opened import OpenTape, cut_steps, reopen, reopen_lstm
 from ..recurrence.packing import Packing
 from ..recurrence.products import of_inputs
 from .base import Array, Holds, Layer
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from .recurrent import Recurrent, StackTape
 
 Lengths = NDArray[np.intp] | None
+
+#: Numbers of a block of steps whose pre-activations are computed together: they stay in the cache.
+_CACHED = 1 << 17
 
 
 def holds(clamp: Mapping[Any, float], stacks: Sequence[Recurrent], name: str) -> Holds:
@@ -166,23 +169,40 @@ class Stack(Node):
         """Compute what the activation of one block of a plain LSTM or GRU saw, from the inputs and h before it.
 
         The engines keep what came out, not what went in; this is the same sum in another order, so its σ or tanh is
-        the gate to rounding.
+        the gate to rounding. It goes from the last steps that were read to the first, some at a time, so that they stay
+        in the cache and that the result takes the place of an h that nothing needs any more.
         """
         self.unchanged()
         w_x, w_h, b, *b_hn = (self.layer.parameters[name] for name in self.layer.names(k, reverse=d == 1))
         place, hidden = self.layer.blocks.index(block), self.layer.hidden_size
-        rows = slice(place * hidden, (place + 1) * hidden)
-        packing = self.packing(d)
-        with np.errstate(all="ignore"):
-            x = bounded(packing.pack(self.inputs(k)))
-            h_prev = before(packing, self.read("h", k, d), self.initial(k, d)[0])
-            z = of_inputs(x, w_x[rows]) + b[rows]
-            if block == "n":
-                r = packing.pack(self.read("r", k, d))
-                z += r * (h_prev @ w_h[rows].T + b_hn[0]) if b_hn else (r * h_prev) @ w_h[rows].T
-            else:
-                z += h_prev @ w_h[rows].T
-        return np.ascontiguousarray(packing.unpack(z))
+        w_x, w_h, b = (w[place * hidden : (place + 1) * hidden] for w in (w_x, w_h, b))
+        x, out, first = self.inputs(k), self.read("h", k, d), self.initial(k, d)[0]
+        order = slice(None, None, -1 if d else 1)
+        r = self.read("r", k, d)[:, order] if block == "n" else None
+        x, h = x[:, order], out[:, order]
+        n, t = h.shape[:2]
+        # Where each row begins: read backward, behind its padding.
+        starts = np.zeros(n, np.intp) if self.lengths is None or d == 0 else t - self.lengths
+        size = max(1, _CACHED // max(1, n * max((hidden, *x.shape[2:]))))
+        for begin in reversed(range(0, t, size)):
+            now = slice(begin, begin + size)
+            before_it = h[:, begin - 1 : begin] if begin else first[:, None]
+            h_prev = np.concatenate((before_it, h[:, now][:, :-1]), axis=1)
+            begins = np.flatnonzero((starts >= begin) & (starts < begin + h_prev.shape[1]))
+            h_prev[begins, starts[begins] - begin] = first[begins]
+            h_prev = h_prev.reshape(-1, hidden)
+            with np.errstate(all="ignore"):
+                z = of_inputs(bounded(x[:, now].reshape(len(h_prev), *x.shape[2:])), w_x)
+                z += b
+                if r is None:
+                    z += h_prev @ w_h.T
+                else:
+                    r_now = r[:, now].reshape(-1, hidden)
+                    z += r_now * (h_prev @ w_h.T + b_hn[0]) if b_hn else (r_now * h_prev) @ w_h.T
+            h[:, now] = z.reshape(n, -1, hidden)
+        if self.lengths is not None:
+            out[np.arange(t) >= self.lengths[:, None]] = 0
+        return out
 
     def _open(self, k: int, d: int) -> tuple[Any, Any, Any]:
         """Return the opened cell of one place, its weights, and the tape as that cell writes it."""

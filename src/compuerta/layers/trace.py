@@ -45,7 +45,7 @@ class Trace(Mapping[Any, Array]):
 
     They are the numbers of the engine that ran, to the bit. Pre-activations are computed when they are asked for, where
     the engine does not keep them: the same sum in another order, so that σ(z) is the gate to rounding. Nothing is
-    copied until it is read.
+    copied until it is read, and what is read is the reader's own: to write to it changes no trace.
 
     Attributes:
         names: the keys of layer 0; ``names_of(layer)`` those of another.
@@ -443,7 +443,7 @@ class _Stored:
         return self._directions[layer]
 
     def read(self, key: str, layer: int, direction: int) -> Array:
-        return self._found[key, layer, direction]
+        return self._found[key, layer, direction].copy()
 
     def initial(self, part: str, layer: int, direction: int) -> Array:
         return self._found[f"initial_{part}", layer, direction][:, 0]
