@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .. import checks
+from .. import checks, recurrence
 from ..errors import SettingError
 from ..recurrence import Held, VariantCell
 from ..recurrence.inputs import bounded
@@ -176,6 +176,7 @@ class Stack(Node):
         w_x, w_h, b, *b_hn = (self.layer.parameters[name] for name in self.layer.names(k, reverse=d == 1))
         place, hidden = self.layer.blocks.index(block), self.layer.hidden_size
         w_x, w_h, b = (w[place * hidden : (place + 1) * hidden] for w in (w_x, w_h, b))
+        dense = recurrence.active().dense
         x, out, first = self.inputs(k), self.read("h", k, d), self.initial(k, d)[0]
         order = slice(None, None, -1 if d else 1)
         r = self.read("r", k, d)[:, order] if block == "n" else None
@@ -192,13 +193,13 @@ class Stack(Node):
             h_prev[begins, starts[begins] - begin] = first[begins]
             h_prev = h_prev.reshape(-1, hidden)
             with np.errstate(all="ignore"):
-                z = of_inputs(bounded(x[:, now].reshape(len(h_prev), *x.shape[2:])), w_x)
-                z += b
+                x_now = bounded(x[:, now].reshape(len(h_prev), *x.shape[2:]))
+                z = dense(x_now, w_x, b) if x_now.ndim == 2 else of_inputs(x_now, w_x) + b
                 if r is None:
-                    z += h_prev @ w_h.T
+                    z += dense(h_prev, w_h, None)
                 else:
                     r_now = r[:, now].reshape(-1, hidden)
-                    z += r_now * (h_prev @ w_h.T + b_hn[0]) if b_hn else (r_now * h_prev) @ w_h.T
+                    z += r_now * dense(h_prev, w_h, b_hn[0]) if b_hn else dense(r_now * h_prev, w_h, None)
             h[:, now] = z.reshape(n, -1, hidden)
         if self.lengths is not None:
             out[np.arange(t) >= self.lengths[:, None]] = 0
