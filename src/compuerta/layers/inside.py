@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from .. import checks, recurrence
 from ..errors import SettingError
 from ..recurrence import Held, VariantCell
+from ..recurrence.held import FREE
 from ..recurrence.inputs import bounded
 from ..recurrence.numpy_variant import VariantTape
 from ..recurrence.opened import OpenTape, cut_steps, reopen, reopen_lstm
@@ -295,6 +296,12 @@ class Run:
         if part not in stack.layer.parts:
             raise KeyError(part)
         return stack.initial(k, direction)[stack.layer.parts.index(part)]
+
+    def ran(self, layer: int, direction: int) -> tuple[Recurrent, Held]:
+        """Return the layer that ran, a whole stack, and what was held at one place of it."""
+        stack, k = self.places[layer]
+        tape = stack.tape.tapes[k][direction]
+        return stack.layer, tape.held if isinstance(tape, OpenTape | VariantTape) else FREE
 
     def gradients(self, dy: Array) -> dict[Any, Array]:
         """Return dL/d(every quantity of every layer) from dL/dy."""

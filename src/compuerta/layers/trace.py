@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import checks, files
 from ..errors import FileFormatError, SettingError, ShapeError
+from ..recurrence import Held
 
 Array = NDArray[Any]
 Key = tuple[str, int, int]
@@ -31,6 +32,9 @@ class Source(Protocol):
 
     def inputs(self, layer: int) -> Array:
         """Return what a layer read, (N, T, F) or (N, T). KeyError: that is not known."""
+
+    def ran(self, layer: int, direction: int) -> tuple[Any, Held]:
+        """Return the layer that ran, and what was held in it. KeyError: that is not known."""
 
 
 class Trace(Mapping[Any, Array]):
@@ -135,6 +139,14 @@ class Trace(Mapping[Any, Array]):
         """
         return self._source.inputs(layer)
 
+    def ran(self, layer: int, direction: int = 0) -> tuple[Any, Held]:
+        """Return the layer of the model that ran, a whole stack, and what was held in it.
+
+        Raises:
+            KeyError: as for :meth:`inputs`.
+        """
+        return self._source.ran(layer, direction)
+
     def initial(self, part: str, layer: int, direction: int = 0) -> Array:
         """Return ``h`` or ``c`` as a layer held it before the first step that it read, (N, H).
 
@@ -183,9 +195,11 @@ class Trace(Mapping[Any, Array]):
         n, t = self.shape
         which_rows, which_steps = _pick(rows, n, "rows"), _pick(steps, t, "steps")
         each = [_pick(units, len(known), "units") for known in self.units]
+        source = _Selected(self, which_rows, which_steps, each if units is not None else None)
+        if isinstance(self._source, _Selected):  # of the whole, which knows what stood before each step
+            source = self._source.within(source)
         part = Trace(
-            _Selected(self, which_rows, which_steps, each if units is not None else None),
-            (len(which_rows), len(which_steps)), self._names,
+            source, (len(which_rows), len(which_steps)), self._names,
             None if self.y is None else self.y[which_rows][:, which_steps] if self.y.shape[1] == t else self.y,
         )  # fmt: skip
         part.steps, part.vocabulary = self.steps[which_steps], self.vocabulary
@@ -310,26 +324,39 @@ class Trace(Mapping[Any, Array]):
 
     # ---- in words and in pictures -----------------------------------------------------------------------------------
 
-    def explain(self, t: int, unit: int | None = None, layer: int = 0, *, row: int = 0, lang: str | None = None) -> str:
-        """Explain one step of an LSTM with these very numbers, in ``lang``.
+    def explain(
+        self,
+        t: int,
+        unit: int | None = None,
+        layer: int = 0,
+        *,
+        row: int = 0,
+        direction: int = 0,
+        lang: str | None = None,
+    ) -> str:
+        """Explain one step of an LSTM or a GRU with these very numbers, in ``lang``.
+
+        An LSTM may have peepholes, coupled gates, or lack some of them; one that has more to it is refused. Units that
+        were held are named as such.
 
         Args:
             t: the step, by its place in the trace. unit: one unit alone, by its place; all of the layer if None.
-            layer, row: of which layer and row.
+            layer, row, direction: of which layer, row and direction.
 
         Raises:
-            SettingError: the layer is no LSTM, the step is not there, or what the layer read is not known.
+            SettingError: the layer is of another kind, the step is not there, what the layer read is not known, or the
+                memory or the hidden state of a unit that is explained was held.
             NonFiniteError: a value is NaN or infinite.
 
         >>> import numpy as np, compuerta
         >>> _, trace = compuerta.LSTM(2, 3, rng=0).trace(np.ones((5, 2)))
         >>> print(trace.explain(4, unit=1, lang="en"))  # doctest: +ELLIPSIS
-        One step of an LSTM with 2 inputs and 1 unit
+        One step of an LSTM with 2 inputs and 3 units: unit 2
         ...
         """
-        from ..see.explain import explain_step, traced_step
+        from ..see.explain import explain_trace
 
-        return explain_step(traced_step(self, t, unit, layer, row), lang)
+        return explain_trace(self, t, unit, layer, row=row, direction=direction, lang=lang)
 
     def plot(self, view: str = "gates", **options: Any) -> Any:
         """Draw one view with matplotlib and return its axes: a function of :mod:`compuerta.see.plots`.
@@ -451,12 +478,22 @@ class _Stored:
     def inputs(self, layer: int) -> Array:
         raise KeyError("inputs")
 
+    def ran(self, layer: int, direction: int) -> tuple[Any, Held]:
+        raise KeyError("layer")
+
 
 class _Selected:
     """Some rows, steps and units of another trace."""
 
     def __init__(self, of: Trace, rows: Any, steps: Any, units: list[NDArray[np.intp]] | None) -> None:
         self.of, self.rows, self.steps, self.units = of, rows, steps, units
+
+    def within(self, part: _Selected) -> _Selected:
+        """Return a part of this one as a part of what this one is of."""
+        units = part.units if self.units is None else self.units
+        if self.units is not None and part.units is not None:
+            units = [known[here] for known, here in zip(self.units, part.units, strict=True)]
+        return _Selected(self.of, self.rows[part.rows], self.steps[part.steps], units)
 
     def directions(self, layer: int) -> int:
         return self.of.directions_of(layer)
@@ -485,6 +522,11 @@ class _Selected:
             raise KeyError("inputs")
         whole = self.of.inputs(layer)
         return np.ascontiguousarray(whole[self.rows][:, self.steps])
+
+    def ran(self, layer: int, direction: int) -> tuple[Any, Held]:
+        if self.units is not None:
+            raise KeyError("layer")
+        return self.of.ran(layer, direction)
 
 
 def _pick(which: Any, size: int, argument: str) -> NDArray[np.intp]:
