@@ -11,6 +11,7 @@ from compuerta import GRU, LSTM, Dense, Embedding, Last, MinLSTM, Sequential, fi
 from compuerta.activations import sigmoid
 from compuerta.errors import FileFormatError, SettingError, ShapeError
 from compuerta.layers import Trace, inside
+from compuerta.see import readings
 
 #: Every kind of cell, with switches that touch each line of a step.
 KINDS = {
@@ -196,6 +197,23 @@ def test_what_is_read_may_be_written_to(engine, rng, tmp_path, kind, loaded):
         assert np.array_equal(trace.gradients(step=3, output=0)[key], value)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("rows", "steps", "lengths"), [(0, 4, None), (2, 0, None), (3, 4, [0, 0, 0]), (1, 1, None)])
+def test_a_trace_of_nothing_or_of_one_step(engine, rng, tmp_path, kind, rows, steps, lengths):
+    layer = make(kind, rng)
+    x = rng.normal(size=(rows, steps, 3))
+    y, trace = layer.trace(x, lengths=lengths)
+    assert np.array_equal(y, layer(x, lengths=lengths)[0])
+    gradients = trace.gradients(step=-1 if steps else None)
+    for key in (*trace, *(("z_" + block, k, d) for block in layer.blocks for k in range(2) for d in range(2))):
+        assert trace[key].shape[:2] == gradients[key].shape[:2] == (rows, steps)
+        assert trace[key].shape == gradients[key].shape
+        assert (gradients[key] == 0).all() or steps == 1
+    trace.save(tmp_path / "a")
+    assert all(np.array_equal(value, trace[key]) for key, value in Trace.load(tmp_path / "a").items())
+    assert trace.select(steps=slice(0, 1), units=[1])[layer.quantities[0], 1, 1].shape == (rows, min(steps, 1), 1)
+
+
 # ---- what each number was worth -------------------------------------------------------------------------------------
 
 LSTM_NAMES, GRU_NAMES = ("i", "f", "g", "o", "c", "h"), ("r", "z", "n", "h")
@@ -354,6 +372,7 @@ def test_both_gates_of_a_minimal_lstm_held_shut_keep_the_state(rng):
         ({("f", 0, 1.5): 0.0}, "takes keys such as"), ({("f", 2, 0): 0.0}, "layer 2, but there are 2"),
         ({("f", 0, 4): 0.0}, "4 units"), ({("f", 0, -1): 0.0}, "4 units"), ({("f", 0, 1, 0): 0.0}, "1 direction"),
         ({("q", 0, 0): 0.0}, "this layer has i, f, g, o, c, h"), ({("f", 0, 0): float("nan")}, "finite"),
+        ({("f", 0, 0): 1e39}, "finite"), ({("f", 0, 0): np.ones(5)}, "finite"), ([("f", 0, 0)], "takes keys such as"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_held_is_refused(clamp, said):
@@ -425,6 +444,20 @@ def test_each_step_apart_adds_up_to_the_whole(rng, kind):
         layer.trace(rng.normal(size=(2, 6, 3)))[1].apart()
 
 
+def test_the_last_step_is_the_last_of_each_row(rng):
+    layer, lengths = make("lstm", rng), np.array([6, 0, 4])
+    _, trace = layer.trace(rng.normal(size=(3, 6, 3)), lengths=lengths)
+    for step in (-1, -5):
+        dy = np.zeros(trace.y.shape)
+        for row, length in enumerate(lengths):
+            if length + step >= 0:
+                dy[row, length + step, 2] = 1
+        expected = trace.gradients(dy)
+        for key, value in trace.gradients(step=step, output=2).items():
+            assert np.array_equal(value, expected[key])
+    assert (trace.gradients(step=-1)["c", 0, 0][2] != 0).any()
+
+
 def test_gradients_refuse_what_does_not_fit(rng):
     _, trace = LSTM(3, 4, rng=0).trace(np.ones((2, 5, 3)))
     with pytest.raises(ShapeError):
@@ -488,6 +521,32 @@ def test_a_file_holds_what_the_inputs_were(tmp_path):
     part = again.select(steps=slice(3, 5))
     assert part.text == text[3:5]
     assert part.labels == list(text[3:5])
+
+
+def test_a_part_of_a_part_knows_what_stood_before_it(rng):
+    layer = make("lstm", rng)
+    _, trace = layer.trace(rng.normal(size=(2, 7, 3)), lengths=np.array([7, 6]))
+    part = trace.select(steps=[1, 4, 5, 6], units=[3, 0, 1]).select(steps=[1, 3], rows=[1, 0], units=[2, 0])
+    assert part.steps.tolist() == [4, 6]
+    assert part.units[1].tolist() == [1, 3]
+    assert np.array_equal(part["f", 1, 0], trace["f", 1, 0][[1, 0]][:, [4, 6]][:, :, [1, 3]])
+    assert np.array_equal(part.initial("c", 1, 0), trace["c", 1, 0][[1, 0], 3][:, [1, 3]])
+    assert np.array_equal(part.initial("h", 0, 1), trace.initial("h", 0, 1)[[1, 0]][:, [1, 3]])
+    first = trace.select(steps=[2, 3]).select(steps=[0])
+    assert np.array_equal(first.initial("h", 0, 1), trace["h", 0, 1][:, 3])
+    dy = rng.normal(size=trace.y.shape)
+    assert np.array_equal(part.gradients(dy)["o", 0], trace.gradients(dy)["o", 0][[1, 0]][:, [4, 6]][:, :, [1, 3]])
+
+
+def test_units_of_a_projection_are_those_of_its_gates(rng):
+    layer = LSTM(3, 6, projection_size=2, rng=0)
+    _, trace = layer.trace(rng.normal(size=(2, 5, 3)), clamp={("f", 0, 5): 1.0})
+    assert trace.units[0].tolist() == [0, 1, 2, 3, 4, 5]
+    assert [(v.unit, v.count) for v in readings.verdicts(readings.saturation(trace))] == [(5, 10)]
+    part = trace.select(units=[5, 1])
+    assert np.array_equal(part["f", 0], trace["f", 0][:, :, [5, 1]])
+    assert np.array_equal(part["h", 0], trace["h", 0])  # there is no feature 5
+    assert np.array_equal(trace.select(units=[1])["h", 0], trace["h", 0][:, :, [1]])
 
 
 def test_a_damaged_file_is_refused(tmp_path):

@@ -117,7 +117,7 @@ def painter(stream: TextIO | None = None) -> Callable[[str, str], str]:
 
 def page_width() -> int:
     """Return the columns of a line of prose on stdout: 80, or fewer on a terminal that is narrower."""
-    return max(40, min(shutil.get_terminal_size((80, 24)).columns, 80)) if is_terminal(sys.stdout) else 80
+    return max(44, min(shutil.get_terminal_size((80, 24)).columns, 80)) if is_terminal(sys.stdout) else 80
 
 
 def is_terminal(stream: TextIO | None) -> bool:

@@ -41,6 +41,8 @@ def holds(clamp: Mapping[Any, float], stacks: Sequence[Recurrent], name: str) ->
     found: dict[int, list[dict[str, dict[int, float]]]] = {}
     if not places:
         raise SettingError("error.clamp_nothing", name=name)
+    if not isinstance(clamp, Mapping):
+        raise SettingError("error.clamp", name=name, got=repr(clamp))
     for key, value in clamp.items():
         whole = isinstance(key, tuple) and len(key) in (3, 4) and isinstance(key[0], str)
         if not whole or any(isinstance(k, bool) or not isinstance(k, (int, np.integer)) for k in key[1:]):
@@ -56,7 +58,8 @@ def holds(clamp: Mapping[Any, float], stacks: Sequence[Recurrent], name: str) ->
         if not 0 <= d < stack.directions or not 0 <= unit < width:
             raise SettingError("error.clamp_unit", name=name, got=repr(key), units=width, directions=stack.directions)
         mine = found.setdefault(id(stack), [{} for _ in range(stack.num_layers * stack.directions)])
-        number = checks.number(value, f"clamp[{key!r}]")
+        with np.errstate(over="ignore"):  # what the layer's numbers cannot hold is not finite either
+            number = checks.number(stack.dtype.type(checks.number(value, f"clamp[{key!r}]")), f"clamp[{key!r}]")
         mine[at * stack.directions + d].setdefault(what, {})[int(unit)] = number
     return {which: [Held(values) for values in each] for which, each in found.items()}
 
@@ -192,7 +195,7 @@ class Stack(Node):
             h_prev = np.concatenate((before_it, h[:, now][:, :-1]), axis=1)
             begins = np.flatnonzero((starts >= begin) & (starts < begin + h_prev.shape[1]))
             h_prev[begins, starts[begins] - begin] = first[begins]
-            h_prev = h_prev.reshape(-1, hidden)
+            block_of, h_prev = h_prev.shape, h_prev.reshape(-1, hidden)
             with np.errstate(all="ignore"):
                 x_now = bounded(x[:, now].reshape(len(h_prev), *x.shape[2:]))
                 z = dense(x_now, w_x, b) if x_now.ndim == 2 else of_inputs(x_now, w_x) + b
@@ -201,7 +204,7 @@ class Stack(Node):
                 else:
                     r_now = r[:, now].reshape(-1, hidden)
                     z += r_now * dense(h_prev, w_h, b_hn[0]) if b_hn else dense(r_now * h_prev, w_h, None)
-            h[:, now] = z.reshape(n, -1, hidden)
+            h[:, now] = z.reshape(block_of)
         if self.lengths is not None:
             out[np.arange(t) >= self.lengths[:, None]] = 0
         return out
@@ -262,8 +265,12 @@ class Stack(Node):
                 rows = np.concatenate([s[name] for s in steps])
                 found[name] = np.ascontiguousarray(packing.unpack(rows))
         if not steps:
-            found = {name: np.zeros((*dy.shape[:2], self.layer.hidden_size), dy.dtype) for name in tape.names}
-            found["x"] = np.zeros((*dy.shape[:2], weights[0].shape[1] if inputs else 0), dy.dtype)
+            layer = self.layer
+            widths = dict.fromkeys((*layer.quantities, *("z_" + block for block in layer.blocks)), layer.hidden_size)
+            widths["h"] = layer.output_size
+            if inputs:
+                widths["x"] = layer.directions * layer.output_size if k else layer.input_size
+            found = {name: np.zeros((*dy.shape[:2], width), dy.dtype) for name, width in widths.items()}
         return found
 
 

@@ -59,7 +59,8 @@ class Trace(Mapping[Any, Array]):
         text, labels, values_in: what the inputs were, where that is known and it was one row: a text, one label for
             each step, the numbers of a series.
         vocabulary: the characters that a language model knows, in the order of ``y``.
-        units: the numbers of the units that are here, for each layer (all of them unless it was cut down).
+        units: the numbers of the units that are here, for each layer (all of them unless it was cut down). The h of a
+            projection has features of its own in their place.
         steps: the numbers of the steps that are here.
 
     >>> import numpy as np, compuerta
@@ -103,7 +104,7 @@ class Trace(Mapping[Any, Array]):
     def units(self) -> list[NDArray[np.intp]]:
         """The numbers of the units that are here, for each layer."""
         if self._units is None:
-            self._units = [np.arange(self["h", k].shape[2]) for k in range(self.layers)]
+            self._units = [np.arange(self[names[0], k].shape[2]) for k, names in enumerate(self._names)]
         return self._units
 
     def names_of(self, layer: int) -> tuple[str, ...]:
@@ -179,7 +180,8 @@ class Trace(Mapping[Any, Array]):
         """Return a smaller trace of some units, steps and rows; nothing is copied until it is read.
 
         Args:
-            units: numbers of units, the same in every layer.
+            units: numbers of units, the same in every layer; the h of a projection stays whole if it has
+                fewer features.
             steps: a slice or numbers of steps.
             rows: a slice or numbers of rows.
 
@@ -224,7 +226,7 @@ class Trace(Mapping[Any, Array]):
         Args:
             dy: dL/dy, of the shape of ``y``; or instead of it
             step, output: L is one number of ``y``: that step, that output, summed over rows. All steps if ``step`` is
-                None; all outputs if ``output`` is None.
+                None, and −1 is the last of each row; all outputs if ``output`` is None.
 
         Raises:
             SettingError: the trace was loaded from a file, or the parameters have changed since the run.
@@ -279,8 +281,16 @@ class Trace(Mapping[Any, Array]):
             array = array[None] if array.shape == self.y.shape[1:] and self.shape[0] == 1 else array
             return checks.gradient(array, "Trace.gradients", "dy", self.y.shape, self.y.dtype)
         array = np.zeros_like(self.y)
-        steps = slice(None) if step is None else _pick([step], self.y.shape[1], "step")
-        array[:, steps, slice(None) if output is None else _pick([output], self.y.shape[2], "output")] = 1
+        outputs = slice(None) if output is None else _pick([output], self.y.shape[2], "output")
+        if step is None or not self.y.shape[1]:
+            array[:, :, outputs] = 1
+            return array
+        (at,) = _pick([step], self.y.shape[1], "step")
+        steps = np.full(len(array), at)
+        if step < 0 and self.lengths is not None and self.y.shape[1] == self.shape[1]:
+            steps = self.lengths + step  # from the end of each row
+        for row in np.flatnonzero(steps >= 0):
+            array[row, steps[row], outputs] = 1
         return array
 
     def _cut(self, source: _Selected, like: Trace) -> Trace:
@@ -500,12 +510,15 @@ class _Selected:
 
     def read(self, key: str, layer: int, direction: int) -> Array:
         whole = self.of[key, layer, direction]
-        units = self.units[layer] if self.units is not None else slice(None)
-        return np.ascontiguousarray(whole[self.rows][:, self.steps][:, :, units])
+        return np.ascontiguousarray(whole[self.rows][:, self.steps][:, :, self._of(layer, whole)])
+
+    def _of(self, layer: int, values: Array) -> Any:
+        """Return which columns of ``values`` are here: those of the units, or all of a projection that lacks one."""
+        units = slice(None) if self.units is None else self.units[layer]
+        return units if isinstance(units, slice) or units.max(initial=-1) < values.shape[-1] else slice(None)
 
     def initial(self, part: str, layer: int, direction: int) -> Array:
         """Return what stood before the first of the steps that are here, in the direction of reading."""
-        units = self.units[layer] if self.units is not None else slice(None)
         values = self.of[part, layer, direction]
         first, last = (int(self.steps[0]), int(self.steps[-1])) if len(self.steps) else (0, values.shape[1] - 1)
         before = self.of.initial(part, layer, direction)
@@ -515,7 +528,7 @@ class _Selected:
             lengths = self.of.lengths
             inside = np.full(len(values), True) if lengths is None else lengths > last + 1
             before = np.where(inside[:, None], values[:, last + 1], before)
-        return np.ascontiguousarray(before[self.rows][:, units])
+        return np.ascontiguousarray(before[self.rows][:, self._of(layer, before)])
 
     def inputs(self, layer: int) -> Array:
         if self.units is not None:

@@ -194,8 +194,9 @@ class _Explanation:
     def picture(self, q: Quantity, v: Array) -> list[str]:
         """Bars for gates and candidate, worked arithmetic for the memory and the output."""
         if q.key in self.worked:
-            lines = [f"{self.unit([u])}: {self.arithmetic(q.key, u)}" for u in self.shown()]
-            return [f"    {line}" for line in (lines if self.few else [*lines, self.say("others")])]
+            told = [f"{self.unit([u])}: {self.arithmetic(q.key, u)}" for u in self.shown()]
+            return [line for each in (told if self.few else [*told, self.say("others")])
+                    for line in self.wrapped(each, "    ")]  # fmt: skip
         if self.few:
             draw, write = (bar, percent) if q.is_gate else (signed_bar, "{:+.2f}".format)
             return [f"    {self.unit([u])}  {self.paint(draw(v[u]), q.key)}  {write(v[u])}" for u in range(self.units)]

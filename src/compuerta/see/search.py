@@ -199,7 +199,7 @@ def find_units(
     shifts: int = 20,
     seed: int = 0,
 ) -> Search:
-    """Rank all units of all layers by how well they follow ``labels``.
+    """Rank all units of all layers, as they read forward, by how well they follow ``labels``.
 
     Units are chosen on the first half of the trace and judged on the second; the first 20 steps count for neither.
 
