@@ -10,7 +10,7 @@ import compuerta
 from compuerta import GRU, LSTM, MinLSTM
 from compuerta.errors import SettingError, ShapeError
 from compuerta.layers import Trace
-from compuerta.layers.trace import _Stored
+from compuerta.layers.sources import Stored
 from compuerta.see import readings, search
 
 CELLS = [
@@ -320,7 +320,7 @@ def planted(rng, steps=600):
     values = {(k, 0, 0): trace[k, 0].copy() for k in trace.names}
     values["c", 0, 0][0, :, 5] = labels + 0.3 * rng.normal(size=steps)
     values["c", 0, 0][0, :, 2] = -1.0 * labels + 0.9 * rng.normal(size=steps)
-    return Trace(_Stored(values, [1]), trace.shape, [trace.names]), labels
+    return Trace(Stored(values, [1]), trace.shape, [trace.names]), labels
 
 
 def test_the_unit_that_follows_is_found_and_judged_on_what_it_was_not_chosen_on(rng):

@@ -557,11 +557,20 @@ def test_a_damaged_file_is_refused(tmp_path):
     for change in (
         {"kind": "LanguageModel"}, {"shape": [1, 5]}, {"shape": None}, {"names": [["f", "q"]]}, {"names": 3},
         {"directions": [2]}, {"directions": []}, {"steps": [0]}, {"labels": ["a"]}, {"text": "abc"}, {"units": 4},
+        {"lengths": [5]}, {"lengths": [-1]}, {"lengths": 3}, {"lengths": [1, 1]}, {"lengths": [[1]]},
+        {"units": [[0]]}, {"units": []}, {"units": [3]}, {"units": [[0, 1, -2]]}, {"units": [[0, 1, 0.5]]},
+        {"names": [["f", "h"]]}, {"names": [[]]}, {"names": []}, {"names": [list("iffgoch")]}, {"directions": [0]},
+        {"directions": [-1]}, {"directions": [1.5]}, {"labels": []}, {"labels": {}}, {"labels": [1, 2, 3, 4]},
+        {"text": []}, {"text": ["a"] * 4}, {"vocabulary": 7}, {"lengths": [True]}, {"steps": [0, 1, 2, "3"]},
     ):  # fmt: skip
         files.write(path, tensors, {**content, **change})
         with pytest.raises(FileFormatError):
             Trace.load(path)
-    files.write(path, {**tensors, "nonsense": np.ones(3)}, content)
+    for wrong in ({"nonsense": np.ones(3)}, {"values": np.ones(3)}, {"f.0.0": np.ones((1, 4, 2), np.float32)}):
+        files.write(path, {**tensors, **wrong}, content)
+        with pytest.raises(FileFormatError):
+            Trace.load(path)
+    files.write(path, {k: v for k, v in tensors.items() if k != "h.0.0"}, content)
     with pytest.raises(FileFormatError):
         Trace.load(path)
     path.write_text(json.dumps(content))
