@@ -188,13 +188,16 @@ def test_what_is_read_may_be_written_to(engine, rng, tmp_path, kind, loaded):
     keys = [*trace, *(("z_" + block, k, d) for block in layer.blocks for k in range(2) for d in range(2))]
     before = {key: trace[key] for key in keys}
     gradients = {} if loaded else dict(trace.gradients(step=3, output=0))
-    y[...] = 7.0
+    y[...] = trace.initial("h", 0)[...] = 7.0
+    if not loaded:
+        trace.inputs(0)[...] = 7.0
     for key in keys:
         trace[key][...] = 7.0
     for key in keys:
         assert np.array_equal(trace[key], before[key]), key
     for key, value in gradients.items():
         assert np.array_equal(trace.gradients(step=3, output=0)[key], value)
+    assert (trace.initial("h", 0) == 0).all()
 
 
 @pytest.mark.parametrize("kind", KINDS)

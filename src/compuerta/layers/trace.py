@@ -122,7 +122,7 @@ class Trace(Mapping[Any, Array]):
         Raises:
             KeyError: the trace was loaded, cut down to some units or is one of gradients, and does not know.
         """
-        return self._source.inputs(layer)
+        return self._source.inputs(layer).copy()
 
     def ran(self, layer: int, direction: int = 0) -> tuple[Any, Held]:
         """Return the layer of the model that ran, a whole stack, and what was held in it.
@@ -138,7 +138,7 @@ class Trace(Mapping[Any, Array]):
         Raises:
             KeyError: there is none such, or this is a trace of gradients.
         """
-        return self._source.initial(part, layer, direction)
+        return self._source.initial(part, layer, direction).copy()
 
     def __iter__(self) -> Iterator[Any]:
         for k, names in enumerate(self._names):
