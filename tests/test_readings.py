@@ -8,7 +8,7 @@ import pytest
 
 import compuerta
 from compuerta import GRU, LSTM, MinLSTM
-from compuerta.errors import SettingError, ShapeError
+from compuerta.errors import NonFiniteError, SettingError, ShapeError
 from compuerta.layers import Trace
 from compuerta.layers.sources import Stored
 from compuerta.see import readings, search
@@ -354,7 +354,7 @@ def test_the_search_refuses_what_it_cannot_judge(rng):
     trace, labels = planted(rng)
     for wrong, error in (
         (labels[:-1], ShapeError), (np.zeros(600, bool), SettingError), (np.arange(600) < 300, SettingError),
-        (labels.astype("U5"), ShapeError),
+        (labels.astype("U5"), ShapeError), (np.where(labels, 1.0, np.nan), NonFiniteError),
     ):  # fmt: skip
         with pytest.raises(error):
             search.find_units(trace, wrong)

@@ -213,6 +213,7 @@ def find_units(
 
     Raises:
         ShapeError: labels and trace differ in length.
+        NonFiniteError: a label is NaN or infinite.
         SettingError: the trace has more than one row, is too short, or in one of its halves all labels are the same.
 
     Source: Karpathy, Johnson and Fei-Fei 2015 for such units; Radford, Jozefowicz and Sutskever 2017.
@@ -232,6 +233,8 @@ def find_units(
         raise SettingError("error.trace_one_row", got=n)
     if y.shape != (t,) or y.dtype.kind not in "biuf":
         raise ShapeError("error.search_labels", expected=t, got=f"{y.dtype.name} {y.shape}")
+    if y.dtype.kind == "f":
+        checks.finite(y, "find_units", "labels")
     if t < 3 * WARM_UP:
         raise SettingError("error.search_short", got=t, expected=3 * WARM_UP)
     yes = y.dtype.kind == "b"
