@@ -1,4 +1,4 @@
-"""What several test files share: a generator, engines, the complex step, a browser, and no silent skip in CI."""
+"""What many test files share: a generator, engines, the complex step, a browser, the command, no silent skip in CI."""
 
 import os
 import shutil
@@ -20,7 +20,9 @@ hypothesis.settings.register_profile(
     suppress_health_check=[hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.function_scoped_fixture],
 )
 hypothesis.settings.load_profile("compuerta")
-pytest.register_assert_rewrite("native_engine", "in_browser")
+pytest.register_assert_rewrite(
+    "bad_cases", "command_line", "in_browser", "interop_cases", "layer_cases", "native_engine", "planting", "small_runs"
+)
 
 
 @pytest.fixture
@@ -140,6 +142,71 @@ def _assert_same_gradient(got, expected, name):
 @pytest.fixture(scope="session")
 def assert_same_gradient():
     return _assert_same_gradient
+
+
+# ---- the command ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def unset(monkeypatch):
+    """Nothing is set in the environment that changes what a command says."""
+    for name in ("COMPUERTA_LANG", "LC_ALL", "LC_MESSAGES", "LANG", "_COMPUERTA_COMPLETE", "NO_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """An empty folder, which is the working directory."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def run(capsys, unset):
+    """Run a command; return its exit code, stdout and stderr."""
+    from compuerta import cli
+
+    def run(*args):
+        code = cli.run([str(a) for a in args])
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return run
+
+
+@pytest.fixture
+def ok(run):
+    """Run a command that must succeed; return stdout and stderr."""
+
+    def ok(*args):
+        code, out, err = run(*args)
+        assert code == 0, err
+        return out, err
+
+    return ok
+
+
+@pytest.fixture
+def refused(run):
+    """Run a command that must fail with this code; return its one line."""
+
+    def refused(code, *args):
+        got, out, err = run(*args)
+        assert (got, out) == (code, ""), (out, err)
+        assert err.startswith("Error: ")
+        assert err.count("\n") == 1, err
+        assert "Traceback" not in err
+        return err
+
+    return refused
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory):
+    """A folder with a text and a table, and a model of each."""
+    from command_line import write_models
+
+    return write_models(tmp_path_factory.mktemp("made"))
 
 
 # ---- in CI nothing may be skipped ---------------------------------------------------------------------------------

@@ -29,11 +29,7 @@ ENGLISH = ["Usage", "Options", "Commands", "Arguments", "Examples", "OPTIONS", "
 SPANISH = ["Uso", "Opciones", "Órdenes", "Argumentos", "Ejemplos", "OPCIONES", "ORDEN", "ARCHIVO", "MODELO", "TEXTO",
            "esta", "por omisión"]  # fmt: skip
 
-
-@pytest.fixture(autouse=True)
-def no_language(monkeypatch):
-    for name in ("COMPUERTA_LANG", "LC_ALL", "LC_MESSAGES", "LANG", "_COMPUERTA_COMPLETE", "NO_COLOR"):
-        monkeypatch.delenv(name, raising=False)
+pytestmark = pytest.mark.usefixtures("unset")
 
 
 def compuerta(*args, env=None, **more):
@@ -376,6 +372,16 @@ def test_json_is_strict(capsys):
     assert shown.count("\n") == 1
     assert "ñ" in shown
     assert json.loads(shown) == {"a": [1.0, None], "b": [3, None, None], "ñ": "é"}
+
+
+def test_json_moves_no_cursor_and_keeps_every_character(capsys):
+    held = "a\x1b[31m\x07\x7f\x9b2J\u202eb\u2028c\u200f\U0001f600\udc80ñ"
+    output.out_json({"text": held})
+    shown = capsys.readouterr().out
+    left = [c for c in shown.rstrip("\n") if unicodedata.category(c) in ("Cc", "Cs", "Cf", "Zl", "Zp")]
+    assert left == []
+    assert "ñ" in shown
+    assert json.loads(shown) == {"text": held}
 
 
 def test_texts():

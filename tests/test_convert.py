@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 import compuerta
-from compuerta import cli
 from compuerta.interop import formats, runners, verify
 from compuerta.interop.formats import Runner
 from compuerta.layers import GRU, LSTM, Dense, Embedding, Sequential
@@ -19,32 +18,9 @@ FOLDER = Path(__file__).parent / "golden" / "interop"
 
 
 @pytest.fixture(autouse=True)
-def alone(monkeypatch, tmp_path):
+def alone(monkeypatch, here, unset):
     """No framework is found here, whether one is installed or not; the language is English."""
-    for name in ("COMPUERTA_LANG", "LC_ALL", "LC_MESSAGES", "LANG"):
-        monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(runners, "find_spec", lambda name: None)
-    monkeypatch.chdir(tmp_path)
-
-
-@pytest.fixture
-def run(capsys):
-    def run(*args):
-        code = cli.run([str(a) for a in args])
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return run
-
-
-@pytest.fixture
-def ok(run):
-    def ok(*args):
-        code, out, err = run(*args)
-        assert code == 0, err
-        return out, err
-
-    return ok
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 
 import compuerta
 from compuerta.activations import softmax
-from compuerta.errors import DataError, NotFittedError, SettingError
+from compuerta.errors import DataError, NonFiniteError, NotFittedError, SettingError
 from compuerta.layers import GRU, LSTM, Dropout
 from compuerta.tasks import LanguageModel, language_model
 from compuerta.training import Callback, Checkpoint, TextStreams, Trainer, squared_error
@@ -204,6 +204,18 @@ def test_temperature_0_and_top_k_1_take_the_likeliest(words):
     assert words.generate("dos tr", 30, top_k=1) == expected
     assert words.generate("dos tr", 30, top_p=1e-9, seed=1) == expected
     assert words.generate("dos tr", 30, temperature=1e-9, seed=2) == expected
+    assert words.generate("dos tr", 30, temperature=1e-310, seed=2) == expected
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("temperature", [0, 1.0])
+def test_nothing_is_drawn_from_scores_that_are_not_finite(bad, temperature):
+    broken = LanguageModel(updates=1, **SMALL).fit(SAYING * 60)
+    b = broken.model_.layers[-1].parameters["b"].copy()
+    b[1] = bad
+    broken.model_.layers[-1].parameters["b"] = b
+    with pytest.raises(NonFiniteError, match="the next character are NaN or infinite"):
+        broken.generate("la", 5, temperature=temperature, seed=0)
 
 
 def test_seeds(words):

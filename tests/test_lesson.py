@@ -215,6 +215,18 @@ def test_axe_finds_nothing_in_any_step(browser, tmp_path, page, scheme, width):
 # ---- the command ----------------------------------------------------------------------------------------------------
 
 
+def test_a_lesson_is_not_written_over_a_model_or_under_another_name(tmp_path, capsys):
+    from compuerta import cli
+
+    model = tmp_path / "m.safetensors"
+    model.write_text("a model")
+    for target in (model, tmp_path / "lesson.png"):
+        assert cli.run(["lesson", "-o", str(target), "--lang", "en"]) == 2
+        assert "must end in one of .html" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["m.safetensors"]
+    assert model.read_text() == "a model"
+
+
 @pytest.mark.parametrize("lang", LANGUAGES)
 def test_the_command_writes_the_lesson(tmp_path, lang):
     from click.testing import CliRunner

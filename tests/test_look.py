@@ -164,6 +164,50 @@ def test_what_cannot_be_done_is_told_in_one_line(run, made, monkeypatch, tmp_pat
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize(("lang", "said"), [("en", "Warning: "), ("es", "Aviso: ")])
+def test_a_model_that_is_not_finite_is_looked_at_and_told_as_such(made, tmp_path, capsys, lang, said):
+    broken, file = compuerta.load(made / "text"), tmp_path / "broken"
+    weights = broken.model_.layers[1].parameters
+    b = weights["b_l0"].copy()
+    b[3] = np.nan  # the input gate of one unit, and by way of h soon every unit
+    weights["b_l0"] = b
+    compuerta.save(broken, file)
+    asked = ["look", str(file), "--text", TEXT[:150], "--unit", "4", "--lang", lang]
+    assert cli.run(asked) == 0
+    out, err = capsys.readouterr()
+    assert err.startswith(said)
+    assert err.count("\n") == 1
+    assert ".py" not in err
+    words = cli.Texts(lang)
+    assert words("cli.look.not_finite") in " ".join(out.split())
+    assert words("cli.look.half_life_none") not in " ".join(out.split())  # of NaN nothing can be said
+    assert cli.run([*asked, "--find", "words"]) == 1
+    assert "find_units: " in capsys.readouterr().err
+    assert cli.run([*asked, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)
+    assert told["values"] == [None] * 150
+    assert told["half_life"] is None
+
+
+def test_steps_are_those_of_the_text_in_every_face(made, tmp_path, run):
+    run("look", made / "text", "--text", "dijo y ella", "-o", tmp_path / "t.safetensors", "--lang", "en")
+    assert Trace.load(tmp_path / "t.safetensors").steps.tolist() == list(range(11))
+    assert "a (11)" in " ".join(run("look", made / "text", "--text", "dijo y ella", "--lang", "en").split())
+
+
+def test_a_page_too_large_is_refused_with_what_would_fit(run, made, monkeypatch, tmp_path):
+    from compuerta.see import html
+
+    monkeypatch.setattr(html, "MOST_VALUES", 72 * 50)  # 6 quantities of 12 units, for 50 steps
+    err = run("look", made / "text", "--text", TEXT[:80], "-o", tmp_path / "a.html", "--lang", "en", code=2)
+    assert "5832 values" in err
+    assert "at most 49 characters" in err  # the line break that is read first is the fiftieth step
+    assert os.listdir(tmp_path) == []
+    run("look", made / "text", "--text", TEXT[:49], "-o", tmp_path / "a.html", "--lang", "en")
+    assert os.listdir(tmp_path) == ["a.html"]
+
+
 def test_a_person_s_step_in_full(run, made):
     model = compuerta.load(made / "text")
     told = json.loads(run("explain", made / "text", "--text", "él dijo", "--step", 4, "--json"))
@@ -231,6 +275,7 @@ def test_a_terminal_gets_colours_and_its_own_width(made):
         at = next(k for k, line in enumerate(bare) if line.startswith("él"))
         assert len(bare[at]) == 40
         assert re.fullmatch("[+−·]{40}", bare[at + 1])
+        assert max(map(len, bare)) <= 40
     for plain in ({"NO_COLOR": "1"}, {"NO_COLOR": "", "TERM": "dumb"}):
         assert "\x1b" not in on_a_terminal(*words, **plain)
 

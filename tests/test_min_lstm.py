@@ -1,5 +1,6 @@
 """MinLSTM and the scan beneath it: the equations unrolled, complex step through both ways of scanning, saturated gates.
-What holds for every recurrent layer (streams, padding, splits, stacks) is tested with the others in test_layers.py."""
+What holds for every recurrent layer (streams, padding, splits, stacks) is tested with the others in test_layers.py and
+test_layer_properties.py."""
 
 import math
 

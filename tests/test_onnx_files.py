@@ -13,7 +13,7 @@ import pytest
 from onnx import helper, numpy_helper
 
 import compuerta
-from compuerta import GRU, LSTM, Dense, Dropout, Embedding, Forecaster, LanguageModel, Last, Sequential, cli, files
+from compuerta import GRU, LSTM, Dense, Dropout, Embedding, Forecaster, LanguageModel, Last, Sequential, files
 from compuerta.activations import softmax
 from compuerta.data import seasonal_series
 from compuerta.errors import FileFormatError, SettingError
@@ -403,10 +403,9 @@ def test_recognised_described_and_converted(tmp_path):
     assert isinstance(compuerta.interop.read(path), LSTM)
 
 
-def test_the_command_proves_what_it_writes(tmp_path, capsys):
+def test_the_command_proves_what_it_writes(tmp_path, run):
     def convert(*args):
-        code = cli.run(["convert", *map(str, args), "--lang", "en"])
-        return code, capsys.readouterr().out
+        return run("convert", *args, "--lang", "en")[:2]
 
     source, target = GOLDEN / "torch_language_model.onnx", tmp_path / "model.safetensors"
     code, out = convert(source, target)

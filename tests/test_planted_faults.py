@@ -1,26 +1,19 @@
 """Do the tests bite? Each fault is planted in a copy of the source, and the tests named beside it must turn red.
 
-A fault is a few textual replacements, each of a text that occurs exactly once. When the source changes so that a text
-is no longer found, the fault has to be written anew, not removed.
-
-Faults in Python are planted in a copy of the package and run on the NumPy engine, but for those in the native engine's
-own module. Faults in C are planted in a copy of native/, of which one variant is built into a library of its own.
+Here are faults in Python, planted in a copy of the package and run on the NumPy engine, but for those in the native
+engine's own module; those in C are in test_planted_faults_in_c.py.
 """
 
-import os
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 import compuerta
-from compuerta.recurrence.binding import find
+from planting import NATIVE_ANY, Fault, assert_red, environment, fault, plant, run
 
-TESTS = Path(__file__).parent
-NATIVE = TESTS.parent / "native"
 SOURCE = Path(compuerta.__file__).parent
 LSTM, GRU = "recurrence/numpy_lstm.py", "recurrence/numpy_gru.py"
 BRIDGE = "recurrence/native.py"
@@ -31,17 +24,10 @@ GOLDEN = "test_golden.py"
 STEP = "test_recurrence.py::test_gradients_by_complex_step"
 UNROLLED = "test_recurrence.py::test_forward_is_the_equations_unrolled"
 TAPE = "test_recurrence.py::test_tape_reads_every_quantity_in_the_place_of_its_input"
-STREAM = "test_layers.py::test_stream_is_the_whole"
+STREAM = "test_layer_properties.py::test_stream_is_the_whole"
 CARRIED = "test_interop.py"
 FRAMEWORKS = CARRIED + "::test_a_file_of_a_framework_gives_its_numbers"
 TEXTBOOK = "test_layers.py::test_lstm_is_the_textbook_one"
-NATIVE_LSTM = "test_native.py::test_an_lstm_is_the_textbook_one_forward_and_backward"
-NATIVE_GRU = "test_native.py::test_a_gru_is_its_equations"
-NATIVE_STEP = "test_native.py::test_gradients_by_complex_step"
-NATIVE_LARGE = "test_native_bits.py::test_large_inputs_saturate"
-NATIVE_STREAM = "test_native_bits.py::test_a_stream_gives_the_bits_of_the_sequence"
-NATIVE_UNITS = "test_native_around.py::test_activations_are_right_to_four_units_in_the_last_place"
-NATIVE_ANY = "test_native.py::test_every_variant_is_the_numpy_engine"
 VARIANT_EQUATIONS = "test_variants.py::test_a_variant_is_its_equations"
 VARIANT_STEP = "test_variants.py::test_gradients"
 VARIANT_ROWS = "test_variant_layers.py::test_what_a_row_meets_does_not_depend_on_the_lengths_of_others"
@@ -54,18 +40,6 @@ READINGS, SEARCH = "see/readings.py", "see/search.py"
 LEDGER = "test_readings.py::test_the_ledger_is_the_sum_written_out_and_sums_to_the_memory"
 FOLLOWS = "test_readings.py::test_the_unit_that_follows_is_found_and_judged_on_what_it_was_not_chosen_on"
 ALL = (GOLDEN, STEP, UNROLLED, TAPE, STREAM, TEXTBOOK)
-
-
-@dataclass(frozen=True)
-class Fault:
-    file: str
-    replacements: tuple[tuple[str, str], ...]
-    red: str
-
-
-def fault(file, old, new, red):
-    return Fault(file, ((old, new),), red)
-
 
 FAULTS = {
     "input and forget gate swapped on the way in": fault(
@@ -153,7 +127,7 @@ FAULTS = {
         "test_onnx_hostile.py::test_data_outside_the_folder_is_not",
     ),
     "a checksum that is not compared": fault(
-        DOCUMENT, "if checksum != _checksum(proto, text):", "if False:",
+        "files.py", "if kept != checksum(text, version):", "if False:",
         "test_onnx_hostile.py::test_every_flipped_bit_of_ours_is_refused",
     ),
     "b_hn forgotten": fault(GRU, "np.add(n, weights.b_hn, out=q)", "np.copyto(q, n)", GOLDEN),
@@ -161,7 +135,7 @@ FAULTS = {
         GRU, "np.sum(da[:, 3], axis=0, out=db_hn)", "np.sum(da[:, 0], axis=0, out=db_hn)", STEP
     ),
     "mask not scaled": fault(
-        "recurrence/masks.py", "dtype.type(1 / (1 - p))", "dtype.type(1)", "test_layers.py::test_dropout"
+        "recurrence/masks.py", "dtype.type(1 / (1 - p))", "dtype.type(1)", "test_feedforward.py::test_dropout"
     ),
     "mask left out on the way back": fault(
         "layers/recurrent.py", "total if mask is None or total is None else total * mask", "total",
@@ -188,11 +162,11 @@ FAULTS = {
                               "        return self._next", STREAM),
     "weights packed once and for all": fault(
         "layers/recurrent.py", "if kept is None or kept[0] != version or kept[1] is not cell:", "if kept is None:",
-        "test_layers.py::test_packed_weights_follow_every_write",
+        "test_parameters.py::test_packed_weights_follow_every_write",
     ),
     "the way back computes in the tape": fault(
         LSTM, "dc_dh = one_minus\n        dc_dh *= o_", "dc_dh = o_\n        dc_dh *= one_minus",
-        "test_layers.py::test_a_tape_may_be_walked_twice_and_belongs_to_nobody_else",
+        "test_layer_properties.py::test_a_tape_may_be_walked_twice_and_belongs_to_nobody_else",
     ),
     "weights packed for one engine given to another": fault(
         "layers/recurrent.py", " or kept[1] is not cell:", ":",
@@ -396,123 +370,10 @@ FAULTS = {
 }  # fmt: skip
 
 
-C_FAULTS = {
-    "input and forget gate swapped": fault("packing.h", "lstm[] = {1, 0, 3, 2}", "lstm[] = {0, 1, 3, 2}", NATIVE_LSTM),
-    "derivative of the forget gate": fault(
-        "backward.h", "dc_ * load(c_before) * f * (1 - f)", "dc_ * load(c_before) * f", NATIVE_STEP
-    ),
-    "dc carried past the forget gate": fault("backward.h", "store(dc, dc_ * f);", "store(dc, dc_);", NATIVE_STEP),
-    "dh past the update gate": fault("backward.h", "store(dh, dh_ * z);", "store(dh, dh_);", NATIVE_STEP),
-    "sign in the update gate's derivative": fault(
-        "backward.h", "(load(h_before) - m) * z", "(m - load(h_before)) * z", NATIVE_STEP
-    ),
-    "gradient of b_hn without the reset gate": fault(
-        "backward.h", "r->db_hn + p * VL, total[3]", "r->db_hn + p * VL, total[2]", NATIVE_STEP
-    ),
-    "reset gate left out": fault("kernel.c", "load(z + 2 * VL) + reset * q", "load(z + 2 * VL) + q", NATIVE_GRU),
-    "a chunk begins from the initial state": fault(
-        "kernel.c", "r->record ? (s ? history + j->start[s - 1] : 0) + b0",
-        "r->record ? (s > s0 ? history + j->start[s - 1] : 0) + b0", NATIVE_LSTM,
-    ),
-    "gradients of the weights begun anew at every chunk": fault("backward.h", "      add = 1;\n", "", NATIVE_LSTM),
-    "ids of the first chunk in every chunk": fault("backward.h", "(ids[base + i] * G", "(ids[i] * G", NATIVE_ANY),
-    "padding of the last vector stored into y": fault(
-        "kernel.c", "batch_step(r, b, s) * r->y_t, h_row, (size_t)H", "batch_step(r, b, s) * r->y_t, h_row, (size_t)HP",
-        NATIVE_ANY,
-    ),
-    "every second step with the weights of the wrong panel": fault(
-        "kernel.c", "(const real *)r->h_panels + p * H * G * VL;\n    const real *bias_hn",
-        "(const real *)r->h_panels + k * H * G * VL;\n    const real *bias_hn", NATIVE_LSTM,
-    ),
-    "final state of the longest rows only": fault(
-        "kernel.c", "if (b - b0 < after) continue;", "if (s + 1 < j->steps) continue;", NATIVE_LSTM
-    ),
-    "reversed over the padding too": fault(
-        "kernel.c", "r->reverse ? length_of(r, b) - 1 - s", "r->reverse ? r->t - 1 - s", NATIVE_GRU
-    ),
-    "large inputs gathered as they are": fault(
-        "kernel.c", "-at_least(-at_least(load_some(x + k, (int)least(VL, n - k)), -MOST), -MOST)",
-        "load_some(x + k, (int)least(VL, n - k))", NATIVE_LARGE,
-    ),
-    "minus infinity not seen": fault("kernel.c", "(x[k] > MOST) | (x[k] < -MOST)", "(x[k] > MOST)", NATIVE_LARGE),
-    "stream forgets c": fault(
-        "kernel.c", "if (lstm) read_panels((real *)r->c_n + b * H, c + b * VL, n * VL, H);", "", NATIVE_STREAM
-    ),
-    "sign of tanh lost": fault("vector.h", "((ivec)t & ~SIGN) | ((ivec)x & SIGN)", "(ivec)t & ~SIGN", NATIVE_LSTM),
-    "tail of the sigmoid cut off": fault(
-        "vector.h", "LEAST_ARGUMENT (-750.0)", "LEAST_ARGUMENT (-740.0)", NATIVE_UNITS
-    ),
-    "softmax without its one-hot": fault(
-        "training.h", "  to[target] -= scale;\n", "",
-        "test_native_around.py::test_cross_entropy_over_threads_and_its_gradient",
-    ),
-    "decay left out of the gradient": fault(
-        "training.h", " + pulled * p_;", ";", "test_native_around.py::test_adam_over_threads"
-    ),
-    "gradient of the dense weights from the first rows only": fault(
-        "dense.h", "dz + from * j->pitch, j->pitch, j->first", "dz, j->pitch, j->first",
-        "test_native_around.py::test_dense_and_its_gradients_over_threads",
-    ),
-    "gradient of the dense weights begun anew with every rows at hand": fault(
-        "dense.h", "j->pitch, j->first || from, sums", "j->pitch, from, sums",
-        "test_native_around.py::test_dense_and_its_gradients_over_threads",
-    ),
-    "gradient of the dense bias begun anew with every rows at hand": fault(
-        "dense.h", "vec total = j->first ? load(bias + v) : (vec){0};", "vec total = {0};",
-        "test_native_around.py::test_dense_and_its_gradients_over_threads",
-    ),
-    "targets of the first rows for all rows at hand": fault(
-        "dense.h", "d->targets[row]", "d->targets[from + i]",
-        "test_native_around.py::test_dense_and_cross_entropy_at_once_over_threads",
-    ),
-    "rows that do not count left as they are": fault(
-        "dense.h", "    memset(z + kept, 0, (size_t)(j->vectors * VL - kept) * sizeof(real));\n", "",
-        "test_native_around.py::test_a_row_that_does_not_count_may_hold_anything",
-    ),
-    "infinity taken for a number": fault(
-        "training.h", "if (zero != 0) j->found = 1;", "if (zero > 0) j->found = 1;",
-        "test_native_around.py::test_one_number_that_is_not_finite_is_found_over_threads",
-    ),
-    "coefficient of the exponential": fault("vector.h", "power[7] / 5040.0", "power[7] / 5041.0", NATIVE_UNITS),
-}  # fmt: skip
-
-
 @pytest.fixture
 def copy_of_source(tmp_path):
     shutil.copytree(SOURCE, tmp_path / "compuerta", ignore=shutil.ignore_patterns("__pycache__"))
     return tmp_path / "compuerta"
-
-
-def environment(root=None, engine=None, library=None):
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST", "COMPUERTA", "COV"))}
-    named = {"PYTHONPATH": root, "COMPUERTA_ENGINE": engine, "COMPUERTA_NATIVE_LIBRARY": library or find()}
-    kept |= {k: str(v) for k, v in named.items() if v is not None}
-    return kept | {"PYTHONDONTWRITEBYTECODE": "1", "OPENBLAS_NUM_THREADS": "1"}
-
-
-def run(environment, *tests):
-    """Run tests; return the exit code and what pytest said."""
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "--no-header", "--tb=line"]
-    done = subprocess.run(
-        [*command, *(str(TESTS / test) for test in tests)],
-        env=environment, cwd=TESTS.parent, capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
-    return done.returncode, done.stdout + done.stderr
-
-
-def plant(folder, planted):
-    path = folder / planted.file
-    text = path.read_text(encoding="utf-8")
-    for old, new in planted.replacements:
-        assert text.count(old) == 1, f"{planted.file}: {text.count(old)} times instead of once: {old!r}"
-        text = text.replace(old, new)
-    path.write_text(text, encoding="utf-8")
-
-
-def assert_red(returncode, said):
-    assert returncode == 1, f"exit code {returncode}, where 1 means that a test failed\n{said}"
-    assert "failed" in said
-    assert not any(word in said for word in ("SyntaxError", "NameError", "ImportError", "no native engine")), said
 
 
 def engine_for(planted):
@@ -542,90 +403,3 @@ def test_gradients_alone_cannot_see_a_consistent_order(copy_of_source):
     plant(copy_of_source, FAULTS["order i, f, o, g in place of PyTorch's, everywhere"])
     returncode, said = run(environment(copy_of_source.parent, "numpy"), STEP)
     assert returncode == 0, said
-
-
-# ---- faults in C ----------------------------------------------------------------------------------------------------
-
-
-class Build:
-    """One variant of the library, without the others: only the kernel for double is compiled for each fault."""
-
-    def __init__(self, folder):
-        self.folder = folder
-        self.compiler = next(filter(None, map(shutil.which, ("gcc", "clang", "cc"))), None)
-        if self.compiler is None:
-            (pytest.fail if os.environ.get("CI") else pytest.skip)("no C compiler to build the faults with")
-        self.same = [
-            self.compile(NATIVE, "kernel.c", "kernel_32", "-DCOMPUERTA_BITS=32"),
-            self.compile(NATIVE, "compuerta.c", "compuerta"),
-            self.compile(NATIVE, "threads.c", "threads"),
-        ]
-
-    def command(self, *arguments):
-        flags = ["-std=gnu11", "-O1", "-fPIC", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math"]
-        done = subprocess.run([self.compiler, *flags, *map(str, arguments)], capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-
-    def compile(self, source, file, name, *more):
-        self.command("-DCOMPUERTA_ISA=base", *more, "-c", source / file, "-o", self.folder / f"{name}.o")
-        return self.folder / f"{name}.o"
-
-    def compiled(self, source):
-        kernel = self.compile(source, "kernel.c", "kernel_64", "-DCOMPUERTA_BITS=64")
-        self.command("-shared", kernel, *self.same, "-o", source / "library.so", "-pthread")
-        return source / "library.so"
-
-
-@pytest.fixture(scope="module")
-def build(tmp_path_factory):
-    return Build(tmp_path_factory.mktemp("objects"))
-
-
-@pytest.fixture
-def copy_of_c(tmp_path):
-    shutil.copytree(NATIVE, tmp_path / "native")
-    return tmp_path / "native"
-
-
-def test_control_without_a_fault_in_c(build, copy_of_c):
-    env = environment(library=build.compiled(copy_of_c))
-    code = "from compuerta import recurrence; print(*recurrence.engines())"
-    shown = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
-    assert shown.stdout.split() == ["native", "native:base", "numpy"]
-    returncode, said = run(env, *sorted({f.red for f in C_FAULTS.values()}))
-    assert returncode == 0, said
-
-
-@pytest.mark.parametrize("name", C_FAULTS)
-def test_fault_in_c_turns_a_test_red(build, copy_of_c, name):
-    plant(copy_of_c, C_FAULTS[name])
-    assert_red(*run(environment(library=build.compiled(copy_of_c)), C_FAULTS[name].red))
-
-
-# ---- skipped is not passed ------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("ci", [False, True])
-def test_in_ci_a_skipped_test_fails_the_run(tmp_path, ci):
-    shutil.copy(TESTS / "conftest.py", tmp_path)
-    (tmp_path / "test_one.py").write_text(
-        "import pytest\ndef test_green(): pass\n@pytest.mark.skip\ndef test_lost(): pass\n"
-    )
-    env = {k: v for k, v in os.environ.items() if k != "CI" and not k.startswith("PYTEST")} | (
-        {"CI": "1"} if ci else {}
-    )
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        "--rootdir",
-        str(tmp_path),
-        str(tmp_path),
-    ]
-    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
-    assert done.returncode == (1 if ci else 0), done.stdout
-    assert ("which fails the run" in done.stdout) == ci
-    assert ("test_one.py::test_lost" in done.stdout) == ci

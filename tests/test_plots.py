@@ -104,6 +104,55 @@ def test_what_is_not_finite_breaks_no_scale(tmp_path, rng, view, bad):
             assert np.isfinite(picture.get_clim()).all()
 
 
+def test_what_is_not_finite_is_told_and_what_stands_alone_is_seen(trace, monkeypatch):
+    whole = Trace.__getitem__
+
+    def with_gaps(self, asked):
+        values = whole(self, asked).copy()
+        if asked[0] == "c" and values.shape[1] > 8:
+            values[0, [3, 5, 8], 1] = np.nan, np.inf, -np.inf
+        return values
+
+    monkeypatch.setattr(Trace, "__getitem__", with_gaps)
+    heat = plots.gates(trace, "c", lang="en")
+    shown, limit = heat.images[0].get_array(), heat.images[0].get_clim()[1]
+    assert shown.mask.sum() == 1
+    assert (shown[1, 5], shown[1, 8]) == (limit, -limit)  # the colours of the ends, as on the page and in the terminal
+    assert [text.get_text() for text in heat.texts] == ["NaN (grey) or infinite: 3"]
+    ax = plots.unit(trace, 1, ["c"], lang="es")
+    assert [text.get_text() for text in ax.texts] == ["NaN o infinitos, sin dibujar: 3"]
+    assert ax.lines[0].get_marker() == "o"
+    assert ax.lines[0].get_markevery() == [4]  # between two gaps there is no line to draw
+    assert plots.unit(trace, 2, ["c"]).texts[:] == []
+    one = plots.unit(trace.select(steps=slice(0, 1)), 2, ["f"])
+    assert (one.lines[0].get_marker(), one.lines[0].get_markevery()) == ("o", [0])
+    title = plots.ledger(trace, 1, 5, lang="en").get_title()
+    assert "nan" not in title
+    assert "inf" not in title
+
+
+def test_labels_stand_inside_the_picture_and_a_scale_beside_its_map(trace):
+    drawn = plots.connectivity(trace, lang="en").figure
+    drawn.draw_without_rendering()
+    assert drawn.axes[0].yaxis.label.get_window_extent().x0 >= 0
+    page = plots.overview(trace, unit=0, lang="es")
+    page.draw_without_rendering()
+    heat = page.axes[0]
+    scale = next(ax for ax in page.axes if ax.get_label() == "<colorbar>")
+    assert scale.get_position().x0 - heat.get_position().x1 < 0.08
+
+
+@pytest.mark.parametrize(
+    ("view", "asked"),
+    [("unit", {"unit": 6}), ("unit", {"unit": -7}), ("ledger", {"unit": 6}), ("overview", {"unit": 6}),
+     ("gates", {"row": 1}), ("gates", {"row": -1}), ("unit", {"unit": 0, "row": 1})],
+)  # fmt: skip
+def test_what_a_trace_does_not_have_is_refused_by_its_name(trace, view, asked):
+    what = "row" if "row" in asked else "unit"
+    with pytest.raises(SettingError, match=rf"^{what} must be from 0 to below"):
+        trace.plot(view, **asked)
+
+
 def test_text_under_an_axis_is_text(tmp_path):
     """Markup, escape sequences and what looks like a formula stand there as they are, or as signs."""
     text = "<b>$x^2$\x1b[31m\t\n\\"
@@ -135,6 +184,15 @@ def test_a_forecast_with_its_intervals(rng):
     assert before.get_label() == r"\$a\$ <b>␛[1m"
     assert {label.get_text() for label in ax.get_xticklabels()} <= set(labels)
     assert len(plots.forecast(np.arange(1000.0), mean).lines[0].get_ydata()) == 100
+
+
+def test_a_forecast_of_one_step_is_seen(rng):
+    ax = plots.forecast(rng.normal(size=60), [0.5], {80: [-0.5]}, {80: [1.5]}, naive=[0.2])
+    for line in ax.lines[1:]:
+        assert (line.get_marker(), line.get_markevery()) == ("o", [0])
+    corners = ax.collections[0].get_paths()[0].vertices
+    assert np.ptp(corners[:, 0]) > 0.5
+    assert (corners[:, 1].min(), corners[:, 1].max()) == (-0.5, 1.5)
 
 
 def test_a_training_curve():

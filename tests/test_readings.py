@@ -294,6 +294,8 @@ def test_correlation(rng):
         ('say "no" or "yes"', "quotes", "....####....#####"),
         ("«uno “dos” tres» no", "quotes", "################..."),
         ("»no", "quotes", "..."),
+        ("—Ya —dijo—. Ven.\nSí.", "dialogue", "####.....######...."),
+        ("— Ya\nvoy.\n\nFue.", "dialogue", "#########......"),  # lines broken within a paragraph
         ("to be, or", "words", ".#..#...#"),
         ("ñandú 7", "words", "....#.#"),
         ("aXbbXX", "X+", ".#..##"),
@@ -367,7 +369,14 @@ def test_the_search_refuses_what_it_cannot_judge(rng):
 def test_a_unit_that_is_not_finite_is_never_found(rng):
     trace, labels = planted(rng)
     trace._source._found["c", 0, 0][0, 300, 5] = np.nan
-    assert search.find_units(trace, labels).best[0].unit == 2
+    found = search.find_units(trace, labels, top=100)
+    assert found.best[0].unit == 2
+    assert ("c", 5) not in {(one.key, one.unit) for one in found.best}
+    assert len(found.best) == 2 * trace["c", 0].shape[2] - 1
+    for key in "ch":
+        trace._source._found[key, 0, 0][0, 300] = np.inf
+    with pytest.raises(NonFiniteError, match="every unit"):
+        search.find_units(trace, labels)
 
 
 def test_holding_a_unit_that_matters_costs_bits_and_one_that_does_not_costs_none():

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from compuerta import LSTM
+from layer_cases import shuffled
 
 #: Bounds and probabilities are such that in these small networks both sides of each are visited.
 CASES = {
@@ -46,11 +47,8 @@ cases = pytest.mark.parametrize("case", CASES)
 
 
 def make(rng, case, *sizes, dtype="float64", **options):
-    """A layer with every parameter random: what starts at 0 or 1 would hide faults."""
-    layer = LSTM(*sizes, dtype=dtype, rng=0, **CASES[case], **options)
-    for name, shape in layer.parameters.shapes.items():
-        layer.parameters[name] = 0.8 * rng.standard_normal(shape)
-    return layer
+    """A layer of a case with every parameter random."""
+    return shuffled(LSTM(*sizes, dtype=dtype, rng=0, **CASES[case], **options), rng, scale=0.8)
 
 
 def random_state(layer, n, rng):

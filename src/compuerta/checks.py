@@ -91,9 +91,11 @@ def as_array(value: ArrayLike, name: str, argument: str, dtype: np.dtype[Any]) -
         return array.astype(dtype)
 
 
-def sequences(x: ArrayLike, name: str, features: int, dtype: np.dtype[Any]) -> tuple[Array, bool]:
-    """Return ``x`` as (N, T, F) and whether it came as one sequence (T, F)."""
+def sequences(x: ArrayLike, name: str, features: int | None, dtype: np.dtype[Any]) -> tuple[Array, bool]:
+    """Return ``x`` as (N, T, F) and whether it came as one sequence (T, F); with ``features=None`` any F will do."""
     array = as_array(x, name, "inputs", dtype)
+    if features is None:
+        features = array.shape[-1] if array.ndim else 0
     if array.ndim not in (2, 3) or array.shape[-1] != features:
         raise ShapeError("error.inputs", name=name, features=features, got=array.shape)
     return (array[None], True) if array.ndim == 2 else (array, False)

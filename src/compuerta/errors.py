@@ -90,3 +90,15 @@ class NotFittedError(CompuertaError, ValueError, AttributeError):
 
 class MissingExtraError(CompuertaError, ImportError):
     """A package that an extra of compuerta installs is needed and not there."""
+
+
+class NotFiniteWarning(RuntimeWarning):
+    """A file holds NaN or infinity where a model's weights are; it is told as an error is."""
+
+    def __init__(self, key: str, /, **values: object) -> None:
+        self.phrase = Phrase(key, **values)
+        super().__init__(str(self.phrase))
+
+    def told(self, lang: str | None = None) -> str:
+        """Return the sentence in ``lang``."""
+        return self.phrase.told(lang)

@@ -13,7 +13,7 @@ import json
 import os
 import secrets
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +39,7 @@ def write(path: str | os.PathLike[str], tensors: Mapping[str, Array], content: M
         OSError: the disk is full, the folder is missing or read-only; an older file at ``path`` stays as it was.
     """
     text = as_json(content)
-    header = {"format_version": FORMAT_VERSION, "checksum": _checksum(tensors, text), "content": text}
-    write_plain(path, tensors, {KEY: json.dumps(header, ensure_ascii=False)})
+    write_plain(path, tensors, {KEY: sealed(text, _checksum(tensors, text))})
 
 
 def write_plain(
@@ -70,23 +69,50 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, Array], dict[str, Any]
     tensors, metadata = read_tensors(path)
     if KEY not in metadata:
         raise FileFormatError("error.file.not_ours", path=name)
+    content = unsealed(
+        metadata[KEY], name, lambda text, version: _checksum(tensors, text, version),
+        changed="error.file.checksum", malformed="error.file.not_ours",
+    )  # fmt: skip
+    return tensors, content
+
+
+def sealed(text: str, checksum: str) -> str:
+    """Return our own part of a file's metadata: ``text``, which is JSON, a checksum and the version of the format."""
+    header = {"format_version": FORMAT_VERSION, "checksum": checksum, "content": text}
+    return json.dumps(header, ensure_ascii=False)
+
+
+def unsealed(
+    header: str, path: str, checksum: Callable[[str, int], str], *, changed: str, malformed: str
+) -> dict[str, Any]:
+    """Return the JSON object of what :func:`sealed` wrote, from a file that nobody vouches for.
+
+    Args:
+        header: our own part of the metadata.
+        path: of the file, for the error.
+        checksum: of the text and the version of the format, over all that the file's own stands for.
+        changed, malformed: the keys of the sentences that say so.
+
+    Raises:
+        FileFormatError: the part is none of ours, is of a newer version, or its checksum is not that of the file.
+    """
     try:
-        header = json.loads(metadata[KEY])
-        version, checksum, text = header["format_version"], header["checksum"], header["content"]
+        found = json.loads(header)
+        version, kept, text = found["format_version"], found["checksum"], found["content"]
         if type(version) is not int or version < 1 or not isinstance(text, str):
             raise TypeError
         if version > FORMAT_VERSION:
-            raise FileFormatError("error.file.newer", path=name, got=version, known=FORMAT_VERSION)
-        if checksum != _checksum(tensors, text, version):
-            raise FileFormatError("error.file.checksum", path=name)
+            raise FileFormatError("error.file.newer", path=path, got=version, known=FORMAT_VERSION)
+        if kept != checksum(text, version):
+            raise FileFormatError(changed, path=path)
         content = json.loads(text)
         if not isinstance(content, dict):
             raise TypeError
     except FileFormatError:
         raise
     except (ValueError, KeyError, TypeError, RecursionError):
-        raise FileFormatError("error.file.not_ours", path=name) from None
-    return tensors, content
+        raise FileFormatError(malformed, path=path) from None
+    return content
 
 
 def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, Array], dict[str, str]]:

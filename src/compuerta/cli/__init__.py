@@ -47,6 +47,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from importlib import import_module
 from types import MappingProxyType
 
@@ -55,7 +56,7 @@ import click
 from ..errors import CompuertaError
 from .base import Group, Texts, language_of
 from .output import prepare_streams, settle_streams
-from .refusal import failure, refusal, tell
+from .refusal import failure, refusal, tell, warner
 
 #: Name of the command -> its module in this package, in the order of the help. Only the one that is called is imported.
 COMMANDS = MappingProxyType(
@@ -89,6 +90,12 @@ def run(args: list[str]) -> int:
     """Run the command with ``args`` (without the program's name) and return its exit code."""
     t = Texts(language_of(args))
     group = build(t.lang)
+    with warnings.catch_warnings():  # which puts back how warnings are shown
+        warnings.showwarning = warner(t, warnings.showwarning)
+        return _run(group, args, t)
+
+
+def _run(group: click.Group, args: list[str], t: Texts) -> int:
     try:
         instruction = os.environ.get("_COMPUERTA_COMPLETE")
         if instruction:

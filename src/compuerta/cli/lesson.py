@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from .base import FILE, Texts, command, option
+from .base import FILE, Refused, Texts, command, option
 from .output import clean, log
 
 
@@ -17,6 +17,8 @@ def make(t: Texts) -> click.Command:
     def lesson(output: Path) -> None:
         from ..see.lesson import lesson as make_page
 
+        if output.suffix.lower() not in (".html", ".htm"):
+            raise Refused("cli.look.output_kind", option="--output", known=".html, .htm", got=clean(output.name))
         make_page(output, lang=t.lang)
         log(t("cli.lesson.wrote", file=clean(str(output))))
 

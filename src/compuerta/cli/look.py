@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -12,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .base import FILE, IntRange, Refused, Texts, argument, command, flag, option
-from .output import clean, colours, log, out, out_json, out_wrapped, painter
+from .output import clean, colours, columns, log, out, out_json, out_wrapped, painter
 
 if TYPE_CHECKING:
     from ..layers import Trace
@@ -156,7 +154,7 @@ def _tell(t: Texts, trace: Trace, what: What) -> None:
     legend = "cli.look.scale_signed" if scale.signed else "cli.look.scale_gate"
     out_wrapped(t(legend, low=f"{scale.low:.3g}", high=f"{scale.high:.3g}"))
     out("")
-    width = min(shutil.get_terminal_size((80, 24)).columns, 200) if sys.stdout.isatty() else 80
+    width = columns(most=200)
     if trace.text is not None:
         out(ribbon(list(trace.text), what.values, scale, width=width, colours=colours()))
     else:
@@ -200,10 +198,12 @@ def _memory(t: Texts, trace: Trace, what: What) -> list[str]:
     from ..see.ribbon import cell
 
     life = float(half_life(trace, what.layer)[what.unit])
-    lines = [t("cli.look.half_life", steps=f"{life:.1f}") if np.isfinite(life) else t("cli.look.half_life_none")]
+    lines = [] if np.isnan(life) else [t("cli.look.half_life", steps=f"{life:.1f}")]
+    if np.isinf(life):
+        lines = [t("cli.look.half_life_none")]
     told = ledger(trace, layer=what.layer)
     shares, total = told.shares[:, what.unit], float(told.value[what.unit])
-    if not np.isfinite(shares).all():
+    if not np.isfinite([*shares, total]).all():
         return [*lines, t("cli.look.not_finite")]
     most = [k for k in np.argsort(-np.abs(shares), kind="stable")[:TOLD] if shares[k]]
     labels = trace.labels or [str(k + 1) for k in range(len(shares))]
@@ -223,7 +223,8 @@ def _tell_search(t: Texts, find: str, found: Search, cost: Cost) -> None:
     best = found.best[0]
     told = "cli.look.above_chance" if best.score > found.chance else "cli.look.no_more_than_chance"
     out_wrapped(t(told, chance=f"{found.chance:.3f}", searches=len(found.baseline)))
-    bits = {"free": f"{cost.free:.4f}", "held": f"{cost.held:.4f}", "more": f"{cost.held - cost.free:+.4f}"}
+    more = round(cost.held - cost.free, 4) + 0.0  # never −0
+    bits = {"free": f"{cost.free:.4f}", "held": f"{cost.held:.4f}", "more": f"{more:+.4f}"}
     out_wrapped(t("cli.look.held", gate=best.key, unit=best.unit + 1, value=f"{cost.value:+.3f}", **bits))
     out("")
 
@@ -292,7 +293,8 @@ def _tensors(t: Texts, model: Any, trace: Trace, what: What, path: Path) -> None
 
 
 def _page(t: Texts, model: Any, trace: Trace, what: What, path: Path) -> None:
-    from ..see.html import page
+    from ..errors import SettingError
+    from ..see.html import MOST_VALUES, page
     from ..see.scene import scene_of
     from ..tasks import LanguageModel
     from .models import line_start
@@ -302,7 +304,15 @@ def _page(t: Texts, model: Any, trace: Trace, what: What, path: Path) -> None:
         scene_of(model, line_start(model) + str(trace.text)) if isinstance(model, LanguageModel) else scene_of(model)
     )
     scene.start = {"unit": what.unit, "place": scene.places.index((what.layer, 0)), "key": what.key}
-    page(scene, path=path, lang=t.lang)
+    try:
+        page(scene, path=path, lang=t.lang)
+    except SettingError as error:
+        if error.key != "error.page.too_large":
+            raise
+        # The library's remedy is a call in Python; here one gives a shorter text.
+        values = sum(array.size for array in scene.values.values())
+        fit = MOST_VALUES * scene.steps // values - (scene.steps - trace.shape[1])
+        raise Refused("cli.look.page_too_large", option="--output", values=values, most=MOST_VALUES, fit=fit) from None
 
 
 WRITERS: dict[str, Writer] = {".html": _page, ".png": _picture, ".svg": _picture, ".safetensors": _tensors}

@@ -109,11 +109,16 @@ def line_start(model: Any) -> str:
 def model_trace(model: Any, text: str) -> Any:
     """Return the trace of a language model along ``text``.
 
-    A line break goes before the text where the model knows one, as at a line's beginning; it is left out of the trace.
+    A line break goes before the text where the model knows one, as at a line's beginning; it is left out of the trace,
+    and its steps are numbered as the characters of the text are.
     """
+    import numpy as np
+
     model.vocabulary_.encode(text)  # alone, so that an error names the place in the text as it was given
     before = line_start(model)
-    return model.trace(before + text).select(steps=slice(len(before), None))
+    trace = model.trace(before + text).select(steps=slice(len(before), None))
+    trace.steps = np.arange(len(text))
+    return trace
 
 
 def liveliest(trace: Any, layer: int) -> int:

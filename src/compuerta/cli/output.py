@@ -23,6 +23,9 @@ _ESCAPES = re.compile(
     """,
     re.S | re.X,
 )
+#: What JSON may hold as it is and a terminal obeys: the controls from DEL on, line separators, marks of direction; and
+#: surrogates, which no file of UTF-8 holds.
+_UNSEEN = re.compile(r"[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _WHITE = re.compile(r"[\t\n\v\f\r\x85\u2028\u2029]+")
 
 
@@ -53,14 +56,26 @@ def out(text: str) -> None:
     click.echo(text)
 
 
+def columns(most: int = 80) -> int:
+    """Return the width of a line on stdout: the terminal's, where it is narrower than ``most``; 80 where it is none."""
+    return max(20, min(shutil.get_terminal_size().columns, most)) if is_terminal(sys.stdout) else 80
+
+
 def out_wrapped(text: str, indent: str = "") -> None:
-    """Write a sentence to stdout in lines of at most 80 columns; further lines begin with ``indent``."""
-    out("\n".join(textwrap.wrap(text, 80, subsequent_indent=indent, break_long_words=False)))
+    """Write a sentence to stdout in lines of at most 80 columns or a terminal's; further ones begin with ``indent``."""
+    out("\n".join(textwrap.wrap(text, columns(), subsequent_indent=indent, break_long_words=False)))
 
 
 def out_json(value: Any) -> None:
-    """Write a result to stdout as one line of JSON; arrays become lists, NaN and infinity null."""
-    out(json.dumps(_plain(value), ensure_ascii=False, allow_nan=False))
+    """Write a result to stdout as one line of JSON; arrays become lists, NaN and infinity null.
+
+    Characters that a terminal obeys, or that are half of one, stand there as escapes of JSON.
+    """
+    out(_UNSEEN.sub(_escaped, json.dumps(_plain(value), ensure_ascii=False, allow_nan=False)))
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return f"\\u{ord(found[0]):04x}"
 
 
 def _plain(value: Any) -> Any:

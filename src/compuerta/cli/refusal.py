@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
+from typing import Any
 
 import click
 
-from ..errors import CompuertaError
+from ..errors import CompuertaError, NotFiniteWarning
 from .base import IntRange, Refused, Texts
 from .output import clean, log
 
@@ -86,6 +87,18 @@ def failure(error: Exception, t: Texts) -> str:
     file = clean(os.fsdecode(name) if isinstance(name, str | bytes | os.PathLike) else t("cli.system.output"))
     what = _SYSTEM.get(error.errno or 0)
     return t(f"cli.system.{what}", file=file) if what else f"{file}: {clean(error.strerror or str(error))}"
+
+
+def warner(t: Texts, other: Callable[..., None]) -> Callable[..., None]:
+    """Return what shows warnings: ours in one line of the language, without a place in the source; the rest as ever."""
+
+    def show(message: Warning | str, *args: Any, **named: Any) -> None:
+        if isinstance(message, NotFiniteWarning):
+            log(t("cli.warning", sentence=clean(message.told(t.lang))))
+        else:
+            other(message, *args, **named)
+
+    return show
 
 
 def tell(sentence: str, t: Texts, code: int) -> int:

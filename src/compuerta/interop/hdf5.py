@@ -123,5 +123,5 @@ def _h5py() -> Any:
     try:
         import h5py
     except ImportError:
-        raise MissingExtraError("error.interop.extra", package="h5py", extra="keras") from None
+        raise MissingExtraError("error.extra", what="HDF5", package="h5py", extra="keras") from None
     return h5py

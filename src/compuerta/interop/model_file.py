@@ -10,11 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import files
-from ..errors import CompuertaError, FileFormatError, SettingError
+from ..errors import CompuertaError, FileFormatError, NotFiniteWarning, SettingError
 from ..layers import LAYERS, Layer, Sequential
 from ..tasks import TASKS, Task
 from ..tasks.base import build, fill
-from ..texts import say
 from .formats import Description, Note, tensor_table, unnoted
 
 Array = NDArray[Any]
@@ -75,7 +74,7 @@ def model_of(tensors: dict[str, Array], content: dict[str, Any], name: str) -> A
     """
     for key, tensor in tensors.items():
         if tensor.dtype.kind == "f" and not np.isfinite(tensor).all():
-            warnings.warn(say("warning.not_finite", "en", path=name, name=key), RuntimeWarning, stacklevel=3)
+            warnings.warn(NotFiniteWarning("warning.not_finite", path=name, name=key), stacklevel=3)
     kind = content.get("kind")
     try:
         if kind in TASKS:

@@ -8,14 +8,14 @@ own loader, which is then put to the test as well.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .chain import Step
+from .chain import Part, Step
 from .formats import Runner
 from .keras_config import Spec
 
@@ -114,41 +114,81 @@ def _keras_layer(keras: Any, spec: Spec) -> Any:
 def flax(steps: Sequence[Step], places: Mapping[str, Sequence[Mapping[str, str]]], arrays: Any) -> Runner | None:
     """Return cells of Flax, each scanned over time by ``nn.RNN``; None where Flax is not installed, or for a model with
     other layers than cells."""
-    if find_spec("flax") is None or any(isinstance(step, str) or step.kind not in ("LSTM", "GRU") for step in steps):
+    if find_spec("flax") is None or not _all_cells(steps):
         return None
     import flax
     from flax import linen
+
+    def scan(step: Part, hidden: int, leaves: Mapping[str, str], x: Array, initial: Any, back: bool) -> Any:
+        tree: dict[str, Any] = {}
+        for leaf, name in leaves.items():
+            gate, _, what = leaf.replace(".", "/").rpartition("/")
+            tree.setdefault(gate.rstrip("_"), {})[what] = arrays[name]
+        cell = getattr(linen, f"{step.kind}Cell")(hidden, param_dtype=x.dtype)
+        rnn = linen.RNN(cell, return_carry=True, reverse=back, keep_order=True)
+        lstm = step.kind == "LSTM"  # whose carry is (c, h)
+        carry = None if initial is None else initial[::-1] if lstm else initial[0]
+        carry, y = rnn.apply({"params": {"cell": tree}}, x, initial_carry=carry)
+        return y, carry[::-1] if lstm else (carry,)
+
+    return _row_of_cells(f"Flax {flax.__version__}", steps, places, scan)
+
+
+def equinox(steps: Sequence[Step], places: Mapping[str, Sequence[Mapping[str, str]]], arrays: Any) -> Runner | None:
+    """Return cells of Equinox, stepped over time; None where it is not installed, or for other layers than cells."""
+    if find_spec("equinox") is None or not _all_cells(steps):
+        return None
+    import equinox as eqx
+    import jax
     from jax import numpy as jnp
 
+    def scan(step: Part, hidden: int, leaves: Mapping[str, str], x: Array, initial: Any, back: bool) -> Any:
+        cell = getattr(eqx.nn, f"{step.kind}Cell")(
+            step.takes, hidden, use_bias="bias" in leaves, key=jax.random.PRNGKey(0)
+        )
+        for leaf, name in leaves.items():
+            cell = eqx.tree_at(lambda c, leaf=leaf: getattr(c, leaf), cell, jnp.asarray(arrays[name]))
+        lstm = step.kind == "LSTM"
+        parts = initial or (jnp.zeros((len(x), hidden), x.dtype),) * (1 + lstm)
+        state = tuple(map(jnp.asarray, parts)) if lstm else jnp.asarray(parts[0])
+        ys = []
+        order = range(x.shape[1])
+        for t in reversed(order) if back else order:
+            state = jax.vmap(cell)(x[:, t], state)
+            ys.append(state[0] if lstm else state)
+        return jnp.stack(ys[::-1] if back else ys, 1), state if lstm else (state,)
+
+    return _row_of_cells(f"Equinox {eqx.__version__}", steps, places, scan)
+
+
+def _all_cells(steps: Sequence[Step]) -> bool:
+    return all(not isinstance(step, str) and step.kind in ("LSTM", "GRU") for step in steps)
+
+
+def _row_of_cells(
+    name: str, steps: Sequence[Step], places: Mapping[str, Sequence[Mapping[str, str]]], scan: Callable[..., Any]
+) -> Runner:
+    """Return layers of cells one above the other, of one direction or of two.
+
+    ``scan(step, hidden, leaves, x, initial, back)`` runs one cell over time, from the end where ``back``, and returns
+    its outputs in the order of x and its final state, (h, c) or (h,), as is ``initial`` unless it is None.
+    """
+
     def run(x: Array, state: Any) -> tuple[Array, Any]:
+        parts = state if state is None or isinstance(state, tuple) else (state,)
         finals: list[tuple[Any, ...]] = []
-        value = jnp.asarray(x)
         for step in steps:
             assert not isinstance(step, str)
-            outputs = []
-            hidden = step.gives // len(places[step.name])
-            for d, leaves in enumerate(places[step.name]):
-                tree: dict[str, Any] = {}
-                for leaf, name in leaves.items():
-                    gate, _, what = leaf.replace(".", "/").rpartition("/")
-                    tree.setdefault(gate.rstrip("_"), {})[what] = arrays[name]
-                cell = getattr(linen, f"{step.kind}Cell")(hidden, param_dtype=value.dtype)
-                rnn = linen.RNN(cell, return_carry=True, reverse=d == 1, keep_order=True)
-                initial = _carry(state, len(finals))
-                carry, y = rnn.apply({"params": {"cell": tree}}, value, initial_carry=initial)
+            ways, outputs = places[step.name], []
+            for d, leaves in enumerate(ways):
+                initial = None if parts is None else tuple(part[len(finals)] for part in parts)
+                y, final = scan(step, step.gives // len(ways), leaves, x, initial, d == 1)
                 outputs.append(y)
-                finals.append(carry[::-1] if step.kind == "LSTM" else (carry,))  # a carry is (c, h)
-            value = jnp.concatenate(outputs, -1)
-        return np.asarray(value), _stacked(finals)
+                finals.append(final)
+            x = np.concatenate(outputs, -1)
+        return x, _stacked(finals)
 
-    return Runner(f"Flax {flax.__version__}", run, takes_state=_one_stack(steps, places))
-
-
-def _carry(state: Any, at: int) -> Any:
-    """Return the carry (c, h) of one cell of a stack from our state (h, c)."""
-    if state is None or not isinstance(state, tuple):
-        return None if state is None else state[at]
-    return state[1][at], state[0][at]
+    return Runner(name, run, takes_state=_one_stack(steps, places))
 
 
 def _one_stack(steps: Sequence[Step], places: Mapping[str, Sequence[Any]]) -> bool:
@@ -162,45 +202,6 @@ def _stacked(finals: Sequence[tuple[Any, ...]]) -> Any:
         return None
     parts = tuple(np.stack([np.asarray(part) for part in column]) for column in zip(*finals, strict=True))
     return parts if len(parts) > 1 else parts[0]
-
-
-def equinox(steps: Sequence[Step], places: Mapping[str, Sequence[Mapping[str, str]]], arrays: Any) -> Runner | None:
-    """Return cells of Equinox, stepped over time; None where it is not installed, or for other layers than cells."""
-    if find_spec("equinox") is None or any(isinstance(s, str) or s.kind not in ("LSTM", "GRU") for s in steps):
-        return None
-    import equinox as eqx
-    import jax
-    from jax import numpy as jnp
-
-    def run(x: Array, state: Any) -> tuple[Array, Any]:
-        finals: list[tuple[Any, ...]] = []
-        value = jnp.asarray(x)
-        for step in steps:
-            assert not isinstance(step, str)
-            outputs = []
-            hidden = step.gives // len(places[step.name])
-            for d, leaves in enumerate(places[step.name]):
-                kind = getattr(eqx.nn, f"{step.kind}Cell")
-                cell = kind(step.takes, hidden, use_bias="bias" in leaves, key=jax.random.PRNGKey(0))
-                for leaf, name in leaves.items():
-                    cell = eqx.tree_at(lambda c, leaf=leaf: getattr(c, leaf), cell, jnp.asarray(arrays[name]))
-                zeros = jnp.zeros((len(x), hidden), value.dtype)
-                lstm = step.kind == "LSTM"
-                h = (zeros, zeros) if lstm else zeros
-                if state is not None:
-                    at = len(finals)
-                    h = (jnp.asarray(state[0][at]), jnp.asarray(state[1][at])) if lstm else jnp.asarray(state[at])
-                ys = []
-                order = range(x.shape[1])
-                for t in reversed(order) if d else order:
-                    h = jax.vmap(cell)(value[:, t], h)
-                    ys.append(h[0] if lstm else h)
-                outputs.append(jnp.stack(ys[::-1] if d else ys, 1))
-                finals.append(h if lstm else (h,))
-            value = jnp.concatenate(outputs, -1)
-        return np.asarray(value), _stacked(finals)
-
-    return Runner(f"Equinox {eqx.__version__}", run, takes_state=_one_stack(steps, places))
 
 
 def _module(torch: Any, step: Any, weights: Mapping[str, Any], dtype: Any) -> Any:

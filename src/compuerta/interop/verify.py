@@ -46,19 +46,32 @@ def compare(layer: Layer, runner: Runner, seed: int) -> Check:
         runner: the other side.
         seed: of the inputs and states.
     """
-    rng = np.random.default_rng(seed)
     largest, runs = 0.0, 0
+    for x, start in drawn(layer, seed, states=runner.takes_state):
+        y, state, _ = layer.forward(x, start)
+        largest = max(largest, apart((y, state if layer.recurrent else None), runner.run(x, start)))
+        runs += 1
+    return Check(runner.name, runs, largest)
+
+
+def drawn(layer: Layer, seed: int, *, states: bool) -> Iterator[tuple[Array, Any]]:
+    """Yield random inputs of every shape with None for a state and, if ``states``, once more with a random one."""
+    rng = np.random.default_rng(seed)
     for shape in SHAPES:
         x = _inputs(layer, shape, rng)
-        for start in _starts(layer, x, runner, rng):
-            y, state, _ = layer.forward(x, start)
-            other, other_state = runner.run(x, start)
-            largest = max(largest, difference(y, other))
-            if other_state is not None and layer.recurrent:
-                pairs = zip(_leaves(state), _leaves(other_state), strict=True)
-                largest = max(largest, *(difference(a, b) for a, b in pairs))
-            runs += 1
-    return Check(runner.name, runs, largest)
+        yield x, None
+        if states and layer.recurrent:
+            _, state, _ = layer.forward(x)
+            if _leaves(state):
+                yield x, _random_like(state, rng)
+
+
+def apart(ours: tuple[Array, Any], others: tuple[Array, Any]) -> float:
+    """Return the largest :func:`difference` of outputs and, where both sides give any, of final states."""
+    pairs = [(ours[0], others[0])]
+    if ours[1] is not None and others[1] is not None:
+        pairs += zip(_leaves(ours[1]), _leaves(others[1]), strict=True)
+    return max(difference(a, b) for a, b in pairs)
 
 
 def ourselves(layer: Layer) -> Runner:
@@ -95,14 +108,6 @@ def _inputs(layer: Layer, shape: tuple[int, int], rng: np.random.Generator) -> A
         tokens = first.vocabulary_size if isinstance(first, Embedding) else first.input_size  # type: ignore[attr-defined]
         return rng.integers(0, tokens, shape)
     return rng.standard_normal((*shape, first.width_in or 3)).astype(layer.parameters.dtype)
-
-
-def _starts(layer: Layer, x: Array, runner: Runner, rng: np.random.Generator) -> Iterator[Any]:
-    yield None
-    if runner.takes_state and layer.recurrent:
-        _, state, _ = layer.forward(x)
-        if _leaves(state):
-            yield _random_like(state, rng)
 
 
 def _random_like(state: Any, rng: np.random.Generator) -> Any:

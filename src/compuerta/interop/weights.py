@@ -14,10 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import FileFormatError, Phrase, SettingError
+from ..errors import FileFormatError, NotFiniteWarning, Phrase, SettingError
 from ..layers import GRU, LSTM, Blank, Dense, Embedding, Layer, Recurrent, Sequential
 from ..tasks import LanguageModel, Task
-from ..texts import say
 
 Array = NDArray[Any]
 
@@ -267,7 +266,7 @@ class Tensors:
             raise self.refuse("error.file.tensor", name=name, expected="float", got=array.dtype.name)
         del self.left[name]
         if not np.isfinite(array).all():
-            warnings.warn(say("warning.not_finite", "en", path=self.path, name=name), RuntimeWarning, stacklevel=2)
+            warnings.warn(NotFiniteWarning("warning.not_finite", path=self.path, name=name), stacklevel=2)
         return array.astype(np.float32 if array.dtype.itemsize < 4 else array.dtype.newbyteorder("="), copy=False)
 
     def nothing_left(self) -> None:

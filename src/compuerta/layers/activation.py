@@ -50,8 +50,7 @@ class Activation(Layer):
         return {"kind": self.kind, "dtype": self.dtype.name}
 
     def _check(self, x: ArrayLike) -> tuple[Array, bool]:
-        array = checks.as_array(x, self.name, "inputs", self.dtype)
-        return checks.sequences(array, self.name, array.shape[-1] if array.ndim else 0, self.dtype)
+        return checks.sequences(x, self.name, None, self.dtype)
 
     def _run(
         self, x: Array, state: Any, lengths: NDArray[np.intp] | None, record: bool, rng: np.random.Generator | None

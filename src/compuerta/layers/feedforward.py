@@ -153,8 +153,7 @@ class Dropout(Layer):
         return {"p": self.p, "dtype": self.dtype.name}
 
     def _check(self, x: ArrayLike) -> tuple[Array, bool]:
-        array = checks.as_array(x, self.name, "inputs", self.dtype)
-        return checks.sequences(array, self.name, array.shape[-1] if array.ndim else 0, self.dtype)
+        return checks.sequences(x, self.name, None, self.dtype)
 
     def _run(self, x: Array, state: Any, lengths: _Lengths, record: bool, rng: _Rng) -> tuple[Array, Any, Any]:
         if rng is None or not self.p:
@@ -194,8 +193,7 @@ class Last(Layer):
         return {"dtype": self.dtype.name, "both_ends": self.both_ends}
 
     def _check(self, x: ArrayLike) -> tuple[Array, bool]:
-        array = checks.as_array(x, self.name, "inputs", self.dtype)
-        batch, single = checks.sequences(array, self.name, array.shape[-1] if array.ndim else 0, self.dtype)
+        batch, single = checks.sequences(x, self.name, None, self.dtype)
         if self.both_ends and batch.shape[2] % 2:
             raise ShapeError("error.two_halves", name=self.name, got=batch.shape)
         return batch, single

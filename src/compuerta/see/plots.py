@@ -1,8 +1,9 @@
 """Pictures with matplotlib (the extra ``plot``): one function for each view, which draws on axes and returns them.
 
 They show what :mod:`compuerta.see.readings` says, on the scales of :mod:`compuerta.see.scale`: gates in cividis on
-[0, 1], signed values from blue over white to orange around 0, gaps where a value is not finite. Without ``ax`` a
-figure of its own is made. Words are in ``lang``; units and layers are counted from 1 on paper and from 0 in arguments.
+[0, 1], signed values from blue over white to orange around 0. NaN is grey in a heat map, infinity has the colour of the
+end that it points to, and lines and bars leave a gap; a note counts them. Without ``ax`` a figure of its own is made.
+Words are in ``lang``; units and layers are counted from 1 on paper and from 0 in arguments.
 
 >>> import compuerta
 >>> _, trace = compuerta.LSTM(2, 8, rng=0).trace(np.ones((30, 2)))
@@ -120,16 +121,18 @@ def gates(
         units = np.argsort(-first, kind="stable")
     ax = _on(ax)
     scale = Scale.of(key, values)
+    shown = np.nan_to_num(values, nan=np.nan, posinf=scale.high, neginf=scale.low)  # at the ends, as in every face
     picture = ax.imshow(
-        _finite(values)[units], aspect="auto", interpolation="nearest",
+        shown[units], aspect="auto", interpolation="nearest",
         cmap=_colours(scale), vmin=scale.low, vmax=scale.high,
     )  # fmt: skip
     ax.figure.colorbar(picture, ax=ax, pad=0.01, fraction=0.03)
     ax.set_title(_title(key, layer, lang))
+    _note(ax, "plot.grey", lang, values)
     ax.set_ylabel(say("plot.unit", lang))
     numbers = trace.units[layer] if len(values) == len(trace.units[layer]) else np.arange(len(values))
-    shown = np.unique(np.linspace(0, len(units) - 1, min(len(units), 8)).round().astype(int))
-    ax.set_yticks(shown, [str(int(numbers[units[k]]) + 1) for k in shown])
+    ticks = np.unique(np.linspace(0, len(units) - 1, min(len(units), 8)).round().astype(int))
+    ax.set_yticks(ticks, [str(int(numbers[units[k]]) + 1) for k in ticks])
     _steps(ax, trace, lang)
     return ax
 
@@ -157,18 +160,21 @@ def unit(
     if keys is None:
         keys = [key for key in ("f", "i", "o", "c", "r", "z", "h") if key in names][:4]
     ax = _on(ax, 9.0, 3.0)
-    drawn = [(key, _row(trace, key, layer, row)[:, unit]) for key in keys]
+    drawn = [(key, _column(_row(trace, key, layer, row), unit)) for key in keys]
     scales = {key: Scale.of(key, values) for key, values in drawn}
     beyond = [key for key, _ in drawn if scales[key].high > _FLAT]
     right = ax.twinx() if 0 < len(beyond) < len(drawn) else None
     lines: list[Any] = []
     for k, (key, values) in enumerate(drawn):
         on, label = (ax, key) if right is None or key not in beyond else (right, say("plot.right", lang, keys=key))
-        style = {"color": COLOURS[k % len(COLOURS)], "linewidth": 1.5, "linestyle": DASHES[k % 4]}
-        lines += on.plot(_finite(values), label=label, **style)
+        style: dict[str, Any] = {"color": COLOURS[k % len(COLOURS)], "linewidth": 1.5, "linestyle": DASHES[k % 4]}
+        lines += _curve(on, values, label=label, **style)
     if any(scale.signed for scale in scales.values()):
         (right or ax).axhline(0, color="0.6", linewidth=0.6)
-    ax.legend(handles=lines, loc="upper left", bbox_to_anchor=(1.06 if right is not None else 1.0, 1.0), frameon=False)
+    # Above the axes: beside them it would part a heat map in the same column from its scale.
+    narrow = {"fontsize": "small", "handlelength": 1.6, "columnspacing": 1.0, "borderaxespad": 0.1, "frameon": False}
+    ax.legend(handles=lines, loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=len(lines), **narrow)
+    _note(ax, "plot.gap", lang, *(values for _, values in drawn))
     ax.set_title(say("plot.unit_title", lang, unit=int(trace.units[layer][unit]) + 1, layer=layer + 1))
     _steps(ax, trace, lang)
     ax.set_xlim(-0.5, max(trace.shape[1], 1) - 0.5)
@@ -201,14 +207,15 @@ def ledger(
 ) -> Axes:
     """Draw who wrote one unit's memory: what is left of each step's writing, as bars, and their sum."""
     told = ledger_of(trace, step, layer, row=row)
-    shares = told.shares[:, unit]
+    shares = _column(told.shares, unit)
     ax = _on(ax, 9.0, 3.0)
     finite = np.where(np.isfinite(shares), shares, 0.0)
     up, down = _hex(DIVERGING[-1]), _hex(DIVERGING[0])
     ax.bar(np.arange(len(shares)), finite, width=0.9, color=np.where(finite >= 0, up, down))
     ax.axhline(0, color="0.3", linewidth=0.6)
-    fields = {"unit": int(trace.units[layer][unit]) + 1, "value": f"{told.value[unit]:+.3g}"}
-    ax.set_title(say("plot.ledger", lang, start=f"{told.start[unit]:+.2g}", **fields))
+    fields = {"unit": int(trace.units[layer][unit]) + 1, "value": _number(told.value[unit], "+.3g")}
+    ax.set_title(say("plot.ledger", lang, start=_number(told.start[unit], "+.2g"), **fields))
+    _note(ax, "plot.gap", lang, shares)
     _steps(ax, trace, lang)
     ax.set_xlim(-0.5, max(trace.shape[1], 1) - 0.5)
     return ax
@@ -226,10 +233,13 @@ def flow(
     """Draw the norms of dL/dh and dL/dc by step, on a logarithmic scale; see :func:`.readings.gradient_flow`."""
     ax = _on(ax, 9.0, 3.0)
     positive = False
+    unknown: list[Array] = []
     for k, (key, norms) in enumerate(gradient_flow(trace, dy, layer, row=row).items()):
         shown = np.where(np.isfinite(norms) & (norms > 0), norms, np.nan)
         positive |= bool(np.isfinite(shown).any())
-        ax.plot(shown, DASHES[k], color=COLOURS[k], label=f"‖dL/d{key}‖")
+        _curve(ax, shown, linestyle=DASHES[k], color=COLOURS[k], label=f"‖dL/d{key}‖")
+        unknown.append(norms)
+    _note(ax, "plot.gap", lang, *unknown)
     if positive:
         ax.set_yscale("log")
     ax.legend(frameon=False, loc="best")
@@ -244,7 +254,7 @@ def connectivity(
 ) -> Axes:
     """Draw how much each step's output hangs on each step before it; see :func:`.readings.connectivity`."""
     norms = connectivity_of(trace, dy, layer)
-    ax = _on(ax, 5.5, 5.0)
+    ax = _on(ax, 6.5, 5.0)
     finite = norms[np.isfinite(norms) & (norms > 0)]
     low, high = (float(np.log10(finite.min())), float(np.log10(finite.max()))) if finite.size else (-1.0, 0.0)
     with np.errstate(divide="ignore"):
@@ -324,10 +334,15 @@ def forecast(
         assert lower is not None
         assert upper is not None
         style = {"color": COLOURS[0], "alpha": 0.15 + 0.15 * k, "linewidth": 0, "label": f"{level:g} %"}
-        ax.fill_between(after, _finite(lower[level]), _finite(upper[level]), **style)
-    ax.plot(after, _finite(ahead), color=COLOURS[0], linewidth=1.8, label=say("plot.forecast", lang))
+        low, high = _finite(lower[level]), _finite(upper[level])
+        if len(ahead) == 1:  # a band of one step has no width of its own
+            ax.fill_between(after[0] + np.array([-0.3, 0.3]), [low[0]] * 2, [high[0]] * 2, **style)
+        else:
+            ax.fill_between(after, low, high, **style)
+    _curve(ax, ahead, after, color=COLOURS[0], linewidth=1.8, label=say("plot.forecast", lang))
     if naive is not None:
-        ax.plot(after, _finite(naive), "--", color=COLOURS[1], linewidth=1.2, label=say("plot.naive", lang))
+        naive_style = {"color": COLOURS[1], "linewidth": 1.2, "linestyle": "--", "label": say("plot.naive", lang)}
+        _curve(ax, naive, after, **naive_style)
     if labels is not None:
         shown = np.unique(np.linspace(first, len(labels) - 1, 7).round().astype(int))
         ax.set_xticks(shown, [_safe(labels[k]) for k in shown])
@@ -360,7 +375,8 @@ def training(
     total = len(values) if updates is None else updates
     at = (np.arange(len(values)) + 0.5) * total / max(len(values), 1)
     ax = _on(ax, 8.0, 4.0)
-    ax.plot(at, _finite(values), color=COLOURS[4], linewidth=1.0, label=say("plot.training", lang))
+    _curve(ax, values, at, color=COLOURS[4], linewidth=1.0, label=say("plot.training", lang))
+    _note(ax, "plot.gap", lang, values)
     if len(validations):
         when, measured = np.asarray(validations, np.float64)[:, :2].T
         style = {"color": COLOURS[5], "markersize": 4, "label": say("plot.held_out", lang)}
@@ -385,11 +401,47 @@ def _finite(values: ArrayLike) -> Array:
     return np.where(np.isfinite(array), array, np.nan)
 
 
+def _curve(ax: Axes, values: ArrayLike, at: Array | None = None, **style: Any) -> list[Any]:
+    """Draw a line with gaps, and a dot where a value has no neighbour to draw a line to."""
+    shown = _finite(values)
+    there = np.pad(np.isfinite(shown), 1)
+    alone = there[1:-1] & ~there[:-2] & ~there[2:]
+    if alone.any():
+        style |= {"marker": "o", "markersize": 3, "markevery": np.flatnonzero(alone).tolist()}
+    drawn: list[Any] = ax.plot(np.arange(len(shown)) if at is None else at, shown, **style)
+    return drawn
+
+
+def _note(ax: Axes, key: str, lang: str | None, *drawn: Array) -> None:
+    """Say how many of the values of a picture are not finite, if any."""
+    count = sum(np.size(values) - np.count_nonzero(np.isfinite(values)) for values in drawn)
+    if count:
+        style = {"transform": ax.transAxes, "fontsize": "small", "bbox": {"facecolor": "1.0", "linewidth": 0, "pad": 2}}
+        ax.text(0.01, 0.04, say(key, lang, count=count), **style)
+
+
+def _number(value: float, form: str) -> str:
+    """Return a number as words have it: NaN and ∞ by their signs."""
+    if np.isnan(value):
+        return "NaN"
+    return format(value, form) if np.isfinite(value) else "∞" if value > 0 else "−∞"
+
+
 def _row(trace: Trace, key: str, layer: int, row: int) -> Array:
     """Return one quantity of one row, (T, H), without its padding."""
+    if not 0 <= row < trace.shape[0]:
+        raise SettingError("error.reading_place", what="row", got=row, count=trace.shape[0])
     length = trace.shape[1] if trace.lengths is None else int(trace.lengths[row])
     values: Array = trace[key, layer][row, :length].astype(np.float64)
     return values
+
+
+def _column(values: Array, unit: int) -> Array:
+    """Return the values of one unit, by its place in the trace or back from its end."""
+    count = values.shape[1]
+    if not -count <= unit < count:
+        raise SettingError("error.reading_place", what="unit", got=unit, count=count)
+    return values[:, unit]
 
 
 def _title(key: str, layer: int, lang: str | None) -> str:

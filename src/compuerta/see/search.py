@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import checks
-from ..errors import SettingError, ShapeError
+from ..errors import NonFiniteError, SettingError, ShapeError
 
 if TYPE_CHECKING:
     from ..layers import Trace
@@ -35,8 +35,9 @@ def labels_of(text: str, what: str) -> Array:
     Args:
         text: the text.
         what: ``"quotes"``: whether it stands between quotation marks (``"…"``, ``«…»``, ``“…”``), marks included;
-            ``"words"``: whether it is the last of a word; ``"lines"``: its column, counted from 0; anything else is a
-            regular expression: whether it lies in one of its matches.
+            ``"dialogue"``: whether it is said by someone, as dashes tell it: one opens, the next one closes, and a
+            paragraph ends; ``"words"``: whether it is the last of a word; ``"lines"``: its column, counted from 0;
+            anything else is a regular expression: whether it lies in one of its matches.
 
     Returns:
         booleans, or floats for ``"lines"``.
@@ -46,6 +47,8 @@ def labels_of(text: str, what: str) -> Array:
 
     >>> labels_of('a "b" c', "quotes").astype(int)
     array([0, 0, 1, 1, 1, 0, 0])
+    >>> "".join(c for c, said in zip("—Ya —dijo—. Ven.", labels_of("—Ya —dijo—. Ven.", "dialogue")) if said)
+    '—Ya —. Ven.'
     >>> labels_of("to be", "words").astype(int)
     array([0, 1, 0, 0, 1])
     >>> labels_of("ab\nc", "lines")
@@ -55,6 +58,8 @@ def labels_of(text: str, what: str) -> Array:
     """
     if what == "quotes":
         return _quotes(text)
+    if what == "dialogue":
+        return _dialogue(text)
     if what == "words":
         return np.array([c.isalnum() and not (text[k + 1 : k + 2]).isalnum() for k, c in enumerate(text)], bool)
     if what == "lines":
@@ -88,6 +93,17 @@ def _quotes(text: str) -> Array:
             depth -= 1
             continue
         found[k] |= straight or depth > 0
+    return found
+
+
+def _dialogue(text: str) -> Array:
+    found, inside = np.zeros(len(text), bool), False
+    end = "\n\n" if "\n\n" in text else "\n"  # of a paragraph: lines may be broken within it
+    for k, c in enumerate(text):
+        if c == "—":
+            inside = not inside
+        inside = inside and text[k : k + len(end)] != end
+        found[k] = inside
     return found
 
 
@@ -215,6 +231,7 @@ def find_units(
         ShapeError: labels and trace differ in length.
         NonFiniteError: a label is NaN or infinite.
         SettingError: the trace has more than one row, is too short, or in one of its halves all labels are the same.
+        NonFiniteError: no unit is finite at all steps; units that are not are left out of the search.
 
     Source: Karpathy, Johnson and Fei-Fei 2015 for such units; Radford, Jozefowicz and Sutskever 2017.
 
@@ -244,7 +261,9 @@ def find_units(
             raise SettingError("error.search_same", got=str(half[0]))
     places, columns = _columns(trace, keys)
     finite = np.isfinite(columns).all(axis=0)
-    columns = np.where(finite, columns, 0.0)
+    if not finite.any():
+        raise NonFiniteError("error.search_not_finite")
+    places, columns = [places[k] for k in np.flatnonzero(finite)], columns[:, finite]
 
     halves = slice(WARM_UP, middle), slice(middle, t)
     parts = [_ranks(columns[s]) if yes else columns[s] for s in halves]  # ranks do not change with the labels

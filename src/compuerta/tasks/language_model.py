@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from .. import checks, files
 from ..activations import softmax
 from ..data import Vocabulary
-from ..errors import DataError, SettingError
+from ..errors import DataError, NonFiniteError, SettingError
 from ..layers import GRU, LSTM, Dense, Dropout, Embedding, Recurrent, Sequential, Trace
 from ..training import (
     Adam,
@@ -303,6 +303,7 @@ class LanguageModel(Task):
         Raises:
             DataError: a character of the prompt is not in the vocabulary.
             SettingError: an argument is out of its range.
+            NonFiniteError: the model's scores of the next character are NaN or infinite, so none can be drawn.
         """
         self._check_fitted("model_")
         checks.count(n, "n", low=0)
@@ -410,9 +411,15 @@ def _thinned(losses: list[float], most: int = 1000) -> list[float]:
 
 
 def _draw(logits: Array, temperature: float, top_k: int | None, top_p: float | None, rng: np.random.Generator) -> int:
+    if not np.isfinite(logits).all():
+        raise NonFiniteError("error.generate_not_finite")
     if temperature == 0:
         return int(logits.argmax())
-    p = softmax(logits.astype(np.float64) / temperature)
+    with np.errstate(over="ignore"):
+        scaled = logits.astype(np.float64) / temperature
+    if not np.isfinite(scaled).all():  # so cold that nothing but the likeliest is left
+        return int(logits.argmax())
+    p = softmax(scaled)
     order = np.argsort(-p, kind="stable")
     keep = len(p) if top_k is None else min(top_k, len(p))
     if top_p is not None:

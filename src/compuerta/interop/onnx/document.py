@@ -8,7 +8,6 @@ training graphs and sparse tensors are refused by name.
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import os
 from collections.abc import Iterator
@@ -66,7 +65,7 @@ def package() -> Any:
         MissingExtraError: it is not installed.
     """
     if find_spec("onnx") is None:
-        raise MissingExtraError("error.interop.extra", package="onnx", extra="onnx")
+        raise MissingExtraError("error.extra", what="ONNX", package="onnx", extra="onnx")
     import onnx
 
     return onnx
@@ -258,8 +257,7 @@ def sign(proto: Any, content: dict[str, Any]) -> None:
     """Put our own part into the metadata, with a checksum over all of the file."""
     text = files.as_json(content)
     proto.producer_name = PRODUCER
-    header = {"format_version": files.FORMAT_VERSION, "checksum": _checksum(proto, text), "content": text}
-    package().helper.set_model_props(proto, {files.KEY: json.dumps(header, ensure_ascii=False)})
+    package().helper.set_model_props(proto, {files.KEY: files.sealed(text, _checksum(proto, text))})
 
 
 def _checksum(proto: Any, text: str) -> str:
@@ -278,22 +276,10 @@ def _content(proto: Any, path: str) -> dict[str, Any] | None:
     if proto.producer_name != PRODUCER and files.KEY not in found:
         return None
     kept = list(proto.metadata_props)
-    try:
-        header = json.loads(found[files.KEY])
-        version, checksum, text = header["format_version"], header["checksum"], header["content"]
-        if type(version) is not int or not isinstance(text, str):
-            raise TypeError
-        if version > files.FORMAT_VERSION:
-            raise FileFormatError("error.file.newer", path=path, got=version, known=files.FORMAT_VERSION)
-        del proto.metadata_props[:]
-        if checksum != _checksum(proto, text):
-            raise FileFormatError("error.onnx.changed", path=path)
-        content = json.loads(text)
-        if not isinstance(content, dict):
-            raise TypeError
-    except FileFormatError:
-        raise
-    except (ValueError, KeyError, TypeError, RecursionError):
-        raise FileFormatError("error.onnx.changed", path=path) from None
+    del proto.metadata_props[:]  # the checksum was taken before there were any
+    content = files.unsealed(
+        found.get(files.KEY, ""), path, lambda text, _: _checksum(proto, text),
+        changed="error.onnx.changed", malformed="error.onnx.changed",
+    )  # fmt: skip
     proto.metadata_props.extend(kept)
     return content
