@@ -6,8 +6,9 @@ import re
 import numpy as np
 import pytest
 
+import compuerta
 from compuerta import cli, textbook
-from compuerta.errors import NonFiniteError, ShapeError
+from compuerta.errors import NonFiniteError, SettingError, ShapeError
 from compuerta.see import explain
 from compuerta.texts import LANGUAGES
 
@@ -176,6 +177,164 @@ def test_a_cell_that_does_nothing(before, lang):
     assert {"en": "proposes no change", "es": "no propone ningún cambio"}[lang] in text
 
 
+# ---- of a model's own trace -----------------------------------------------------------------------------------------
+
+CELLS = {
+    "lstm": (compuerta.LSTM, {}),
+    "peepholes, coupled": (compuerta.LSTM, {"peepholes": True, "coupled": True}),
+    "no output gate": (compuerta.LSTM, {"output_gate": False}),
+    "gru": (compuerta.GRU, {}),
+    "gru, reset before": (compuerta.GRU, {"reset_after": False}),
+}
+
+
+def some_trace(rng, kind, hidden=4, **more):
+    cls, switches = CELLS[kind]
+    layer = cls(3, hidden, 2, bidirectional=True, dtype="float64", rng=0, **switches)
+    layer.parameters.writable()[...] = rng.normal(size=layer.parameters.size)
+    return layer.trace(rng.normal(size=(2, 6, 3)), **more)[1]
+
+
+def told(text):
+    """The vectors of an explanation by their symbols."""
+    return {
+        symbol: [float(v) for v in numbers.split()]
+        for symbol, numbers in re.findall(r"^ +(\S+) = ([-\d. e]+)$", text, re.M)
+    }
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+@pytest.mark.parametrize("kind", CELLS)
+def test_every_number_told_is_that_of_the_trace(rng, kind, lang):
+    trace = some_trace(rng, kind, lengths=[6, 4])
+    symbols = {"c": "C_t", "g": "C̃_t"}
+    if "gru" in kind:
+        past = "U_n·(r_t⊙h_{t-1})" if "before" in kind else "r_t⊙(U_n·h_{t-1} + b_{hn})"
+        assert past in trace.explain(0, lang=lang)
+    for direction, t in ((0, 3), (0, 0), (1, 3), (1, 1)):
+        text = explain.explain_trace(trace, t, layer=1, row=1, direction=direction, lang=lang, width=200)
+        vectors = told(text)
+        before = t - 1 if direction == 0 else t + 1
+        for key in trace.names_of(1):
+            assert vectors[symbols.get(key, f"{key}_t")] == pytest.approx(trace[key, 1, direction][1, t], abs=1e-8)
+        for key in {"h", "c"} & set(trace.names_of(1)):
+            expected = trace[key, 1, direction][1, before] if 0 <= before < 4 else np.zeros(4)
+            assert vectors[key.replace("c", "C") + "_{t-1}"] == pytest.approx(expected, abs=1e-8)
+        assert vectors["x_t"] == pytest.approx(trace.inputs(1)[1, t], abs=1e-8)
+        sums = re.findall(r": ([^:=]+) = ([^=]+) = (\S+)$", text, re.M)
+        assert len(sums) == (8 if "c" in trace.names_of(1) else 4)
+        for products, parts, result in sums:
+            value = pytest.approx(float(result), abs=3e-4)
+            assert eval(products.replace("·", "*"), {"tanh": np.tanh}) == value
+            assert eval(parts.replace("·", "*")) == value
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_sentences_about_a_gru_hold(seed):
+    trace = some_trace(np.random.default_rng(seed), "gru")
+    text = joined(trace.explain(4, lang="en"))
+    r, z, n, h, before = (trace[k, 0][0, t] for k, t in (("r", 4), ("z", 4), ("n", 4), ("h", 4), ("h", 3)))
+    most, least = re.search(r"unit (\d) lets the largest.*?; unit (\d) holds the most back", text).groups()
+    assert (int(most) - 1, int(least) - 1) == (r.argmax(), r.argmin())
+    through = int((r > 0.5).sum())
+    which = {0: "No unit lets", 1: f"Only unit {r.argmax() + 1} lets", 4: "All of them let"}
+    assert which.get(through, f"{through} of the 4 units let") + " more than half through." in text
+    most, least = re.search(r"unit (\d) keeps the largest.*?unit (\d) forgets the most", text).groups()
+    assert (int(most) - 1, int(least) - 1) == (z.argmax(), z.argmin())
+    where = r"units? ((?:\d(?:, | and )?)+)"
+    if (n > 0).any() and (n < 0).any():
+        assert units_named(where + " would add", text) == set(np.flatnonzero(n > 0) + 1)
+    grown = (h * before >= 0) & (abs(h) > abs(before))
+    assert units_named("away from zero, in " + where, text) == set(np.flatnonzero(grown) + 1)
+    writer, written, kept = re.search(
+        r"The largest write is that of unit (\d): (\S+), next to .* kept, (\S+)\.$", text
+    ).groups()
+    parts = (1 - z) * n
+    assert int(writer) - 1 == abs(parts).argmax()
+    assert float(written) == pytest.approx(parts[int(writer) - 1], abs=6e-3)
+    assert float(kept) == pytest.approx((z * before)[int(writer) - 1], abs=6e-3)
+
+
+@pytest.mark.parametrize("kind", CELLS)
+def test_one_unit_goes_by_its_number(rng, kind):
+    trace = some_trace(rng, kind)
+    text = trace.explain(2, unit=3, lang="en")
+    assert "6 inputs" not in text
+    assert text.splitlines()[0].endswith("with 3 inputs and 4 units: unit 4")
+    assert set(re.findall(r"unit \d", text)) == {"unit 4"}
+    vectors = told(text)
+    for key in set(trace.names_of(0)) - {"c", "g"}:
+        assert vectors[f"{key}_t"] == pytest.approx(trace[key, 0][0, 2, 3:], abs=1e-8)
+
+
+def test_a_step_of_a_part_follows_what_came_before_it_in_the_whole(rng):
+    trace = some_trace(rng, "gru")
+    part = trace.select(steps=[0, 2, 5], rows=[1])
+    assert part.explain(2, lang="en") == trace.explain(5, row=1, lang="en")
+    assert part.select(steps=[1, 2]).explain(1, lang="en") == trace.explain(5, row=1, lang="en")
+
+
+def test_what_was_held_is_told_and_what_does_not_follow_refused(rng):
+    held = {("z", 0, 0, 1): 0.25, ("z", 0, 0, 3): 0.5, ("h", 1, 0, 2): 0.7}
+    trace = some_trace(rng, "gru", clamp=held)
+    assert "Held at a value, not computed: units 2 and 4." in joined(trace.explain(2, lang="en"))
+    assert "Held at a value, not computed: unit 4." in joined(trace.explain(2, unit=3, lang="en"))
+    for free in (trace.explain(2, unit=0, lang="en"), trace.explain(2, direction=1, lang="en")):
+        assert "Held" not in free
+    with pytest.raises(SettingError, match=re.escape("(h, unit 3) was held")):
+        trace.explain(2, layer=1, lang="en")
+    assert "unit 2" in trace.explain(2, unit=1, layer=1, lang="en")
+
+
+def test_ids_are_told_as_the_columns_that_they_pick(rng):
+    layer = compuerta.GRU(5, 2, tokens=True, rng=0)
+    ones = compuerta.GRU(5, 2, rng=0)
+    ids = np.array([4, 1, 3])
+    expected = ones.trace(np.eye(5)[ids])[1].explain(1, lang="en")
+    assert told(layer.trace(ids)[1].explain(1, lang="en"))["x_t"] == told(expected)["x_t"] == [0, 1, 0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("switches", "named"),
+    [
+        ({"projection_size": 2}, "projection"), ({"layer_norm": "cell"}, "layer_norm"),
+        ({"zoneout": (0.1, 0.0)}, "zoneout"), ({"full_gate_recurrence": True}, "full_gate_recurrence"),
+        ({"output_activation": "Identity"}, "output_activation"), ({"cell_clip": 1.0}, "cell_clip"),
+    ],
+)  # fmt: skip
+def test_cells_whose_equations_are_others_are_refused(switches, named):
+    _, trace = compuerta.LSTM(3, 4, rng=0, **switches).trace(np.ones((5, 3)))
+    with pytest.raises(SettingError, match=f"this one has {named} too"):
+        trace.explain(2)
+
+
+def test_what_is_not_there_cannot_be_explained(rng, tmp_path):
+    with pytest.raises(SettingError, match="this layer is a MinLSTM"):
+        compuerta.MinLSTM(3, 4, rng=0).trace(np.ones((5, 3)))[1].explain(2)
+    trace = some_trace(rng, "lstm", lengths=[6, 4])
+    for place in ({"t": 6}, {"t": -1}, {"t": 4, "row": 1}, {"t": 0, "unit": 4}, {"t": 0, "layer": 2},
+                  {"t": 0, "row": 2}, {"t": 0, "direction": 2}):  # fmt: skip
+        with pytest.raises(SettingError, match="must be from 0 to below"):
+            trace.explain(**place)
+    trace.save(tmp_path / "a")
+    for other in (compuerta.layers.Trace.load(tmp_path / "a"), trace.select(units=[1]), trace.gradients(step=0)):
+        with pytest.raises(SettingError, match="does not know what its layer read"):
+            other.explain(0)
+
+
+@pytest.mark.parametrize("width", [44, 60, 80])
+@pytest.mark.parametrize("hidden", [4, 40])
+@pytest.mark.parametrize("lang", LANGUAGES)
+@pytest.mark.parametrize("kind", ["lstm", "gru"])
+def test_a_narrow_page(rng, kind, lang, hidden, width):
+    trace = some_trace(rng, kind, hidden)
+    lines = explain.explain_trace(trace, 2, lang=lang, width=width).splitlines()
+    equation = re.compile(r"_t = (σ|tanh)")  # stays on its line
+    assert all(len(line) <= width + 1 for line in lines if not equation.search(line))
+    wide, here = explain.explain_trace(trace, 2, lang=lang, width=200), {"en": "Here", "es": "Aquí"}[lang]
+    assert joined("\n".join(lines)).split(here)[-1] == joined(wide).split(here)[-1]
+
+
 def test_nan_is_refused():
     step = some_step(0)
     step["C"][1] = np.nan
@@ -278,6 +437,16 @@ def test_table_of_little(lang):
     assert "+0.40" in explain.gate_table("a", unit_trace([0.5], [0.4]), lang)
     only = explain.gate_table(["a", "b"], {"r": np.array([0.1, 0.2]), "h": np.array([0.0, -0.3])}, lang)
     assert only.splitlines()[0].split() == ["r", "h"]
+
+
+def test_a_narrow_table_has_no_bars():
+    trace = unit_trace([0.5] * 4, [0.5, -0.2, 0, 0])
+    text = explain.gate_table("abcd", trace, "en", width=60)
+    assert max(map(len, text.splitlines())) <= 60
+    assert "█" not in text
+    rows = [line.split() for line in text.splitlines()[1:5]]
+    wide = [line.split() for line in explain.gate_table("abcd", trace, "en").splitlines()[1:5]]
+    assert rows == [[word for word in row if word[-1] not in "█▏▎▍▌▋▊▉·"] for row in wide]
 
 
 def test_table_keeps_its_columns():

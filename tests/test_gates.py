@@ -7,6 +7,7 @@ import pytest
 
 import compuerta
 from compuerta import gates, textbook
+from compuerta.see.steps import cell_of
 from compuerta.texts import LANGUAGES, catalogue
 
 TABLES = {"LSTM": gates.LSTM, "GRU": gates.GRU}
@@ -40,20 +41,48 @@ def test_lstm_equations_are_those_of_the_textbook(rng):
         np.testing.assert_allclose(value, step[{"g": "C_tilde", "c": "C"}.get(key, key)], rtol=1e-13, err_msg=key)
 
 
-def test_gru_equations_are_those_of_the_layer(rng):
-    layer = compuerta.GRU(3, 4, dtype="float64", rng=0)
+@pytest.mark.parametrize("reset_after", [True, False])
+def test_gru_equations_are_those_of_the_layer(rng, reset_after):
+    layer = compuerta.GRU(3, 4, reset_after=reset_after, dtype="float64", rng=0)
     for name, shape in layer.parameters.shapes.items():
         layer.parameters[name] = rng.standard_normal(shape)
     x, h_prev = rng.standard_normal((3, 1)), rng.standard_normal((4, 1))
     names = {"hx": np.vstack((h_prev, x)), "x_t": x, "h_prev": h_prev}
-    names["b_hn"] = layer.parameters["b_hn_l0"][:, None]
+    if reset_after:
+        names["b_hn"] = layer.parameters["b_hn_l0"][:, None]
     for at, k in enumerate(gates.GRU_ORDER):
         w_x, w_h, b = (layer.parameters[name][4 * at : 4 * at + 4] for name in ("w_x_l0", "w_h_l0", "b_l0"))
         names |= {f"W_{k}": np.hstack((w_h, w_x)) if k != "n" else w_x, f"U_{k}": w_h, f"b_{k}": b[:, None]}
-    found = evaluate(gates.GRU, names)
+    found = evaluate(gates.GRU if reset_after else gates.GRU_RESET_BEFORE, names)
     _, _, record = layer.forward(x.T, h_prev.T, record=True)
     for key, value in found.items():
         np.testing.assert_allclose(value[:, 0], record.tape.tapes[0][0].read(key)[0, 0], rtol=1e-12, err_msg=key)
+
+
+@pytest.mark.parametrize(
+    "switches",
+    [{}, {"peepholes": True}, {"peepholes": True, "coupled": True}, {"coupled": True}, {"output_gate": False},
+     {"input_gate": False, "peepholes": True}, {"forget_gate": False}, {"weight_drop": 0.5, "recurrent_dropout": 0.5}],
+    ids=str,
+)  # fmt: skip
+def test_equations_told_of_a_variant_are_those_of_the_layer(rng, switches):
+    layer = compuerta.LSTM(3, 4, dtype="float64", rng=0, **switches)
+    for name, shape in layer.parameters.shapes.items():
+        layer.parameters[name] = rng.standard_normal(shape)
+    x, h_prev, C_prev = rng.standard_normal((3, 1)), rng.standard_normal((4, 1)), rng.standard_normal((4, 1))
+    names = {"hx": np.vstack((h_prev, x)), "h_prev": h_prev, "C_prev": C_prev}
+    for at, k in enumerate(layer.blocks):
+        w_x, w_h, b = (layer.parameters[name][4 * at : 4 * at + 4] for name in ("w_x_l0", "w_h_l0", "b_l0"))
+        end = "C" if k == "g" else k
+        names |= {f"W_{end}": np.hstack((w_h, w_x)), f"b_{end}": b[:, None]}
+    if "peepholes" in switches:
+        gated = [k for k in layer.blocks if k != "g"]
+        names |= {f"p_{k}": p[:, None] for k, p in zip(gated, layer.parameters["p_l0"].reshape(-1, 4), strict=True)}
+    _, trace = layer.trace(x.T, (h_prev.T[None], C_prev.T[None]))
+    table = cell_of(trace)
+    found = evaluate({key: table[key] for key in "ifgcoh"}, names)  # f may be 1 − i
+    for key, value in found.items():
+        np.testing.assert_allclose(np.broadcast_to(value, (4, 1))[:, 0], trace[key, 0][0, 0], rtol=1e-12, err_msg=key)
 
 
 @pytest.mark.parametrize("name", TABLES)
@@ -67,7 +96,7 @@ def test_every_quantity_has_words_in_both_languages(name):
 
 
 def test_no_gate_in_the_texts_that_the_catalogue_lacks():
-    known = set(gates.LSTM) | set(gates.GRU)
+    known = set(gates.LSTM) | set(gates.GRU) | {q.noted for q in gates.GRU.values() if q.noted}
     for lang in LANGUAGES:
         named = {key.split(".")[1] for key in catalogue(lang) if re.fullmatch(r"gate\.\w+\.(name|note)", key)}
         assert named == known

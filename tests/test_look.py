@@ -225,7 +225,13 @@ def test_a_person_s_step_in_full(run, made):
     assert "d" in out
     assert "Compuerta de olvido" in out
     assert "7 characters" in run("explain", made / "text", "--text", "él dijo", "--step", 8, "--lang", "en", code=2)
-    assert "LSTM" in run("explain", made / "gru", "--text", "él", "--step", 1, "--lang", "en", code=1)
+    out = run("explain", made / "gru", "--text", "él dijo", "--step", 4, "--layer", 2, "--lang", "es")
+    assert "Compuerta de reinicio" in out
+    told = json.loads(run("explain", made / "gru", "--text", "él dijo", "--step", 4, "--layer", 2, "--json"))
+    step = traced_step(compuerta.load(made / "gru").trace("\nél dijo"), 4, layer=1)
+    for name, value in numbers(step).items():
+        np.testing.assert_allclose(told[name], value, rtol=1e-6)
+    np.testing.assert_allclose(np.add(told["kept"], told["written"]), told["h"], rtol=1e-5)
     second = json.loads(run("explain", made / "gru", "--text", "él dijo", "--layer", 2, "--unit", 1, "--json"))
     gru = compuerta.load(made / "gru").trace("\nél dijo")
     np.testing.assert_allclose(second["gates"]["z"], gru["z", 1][0, 1:, 0], rtol=1e-6)

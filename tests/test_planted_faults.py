@@ -311,6 +311,28 @@ FAULTS = {
         "layers/trace.py", "part.steps, part.vocabulary = self.steps[which_steps], self.vocabulary",
         "part.steps, part.vocabulary = which_steps, self.vocabulary", f"{TRACE}::test_a_part_of_a_trace",
     ),
+    "pre-activations of what reads backward begin in the padding": fault(
+        INSIDE, "h_prev[begins, starts[begins] - begin] = first[begins]", "pass",
+        f"{TRACE}::test_pre_activations_give_the_gates",
+    ),
+    "a block of pre-activations from an h that was overwritten": fault(
+        INSIDE, "reversed(range(0, t, size))", "range(0, t, size)", f"{TRACE}::test_pre_activations_give_the_gates"
+    ),
+    "a step of a part follows the part's own step before": fault(
+        "layers/trace.py", "source = self._source.within(source)", "pass",
+        "test_explain.py::test_a_step_of_a_part_follows_what_came_before_it_in_the_whole",
+    ),
+    "a GRU said to write as much as it keeps": fault(
+        "see/steps.py", '(1 - step["z"]) * step["n"]', 'step["z"] * step["n"]',
+        "test_explain.py::test_every_number_told_is_that_of_the_trace",
+    ),
+    "one unit told under the number of the first": fault(
+        "see/explain.py", "self.first + int(u) + 1", "int(u) + 1", "test_explain.py::test_one_unit_goes_by_its_number"
+    ),
+    "a reset before the product told as one after it": fault(
+        "see/steps.py", "gates.GRU if made.reset_after else gates.GRU_RESET_BEFORE", "gates.GRU",
+        "test_explain.py::test_every_number_told_is_that_of_the_trace",
+    ),
     "the ledger takes a step's own gate off what it writes": fault(
         READINGS, "shares[s] = left * m.write[s]", "shares[s] = left * m.keep[s] * m.write[s]", LEDGER
     ),

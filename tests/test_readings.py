@@ -10,7 +10,7 @@ import compuerta
 from compuerta import GRU, LSTM, MinLSTM
 from compuerta.errors import NonFiniteError, SettingError, ShapeError
 from compuerta.layers import Trace
-from compuerta.layers.trace import _Stored
+from compuerta.layers.sources import Stored
 from compuerta.see import readings, search
 
 CELLS = [
@@ -96,6 +96,16 @@ def test_a_ledger_survives_a_file(rng, tmp_path, cell, switches):
     again = readings.ledger(Trace.load(tmp_path / "a"), 3, 1, direction=1)
     for name in ("shares", "start", "value", "rest"):
         assert np.array_equal(getattr(again, name), getattr(readings.ledger(trace, 3, 1, direction=1), name))
+
+
+@pytest.mark.parametrize("steps", [[0, 2, 5], slice(None, None, -1), slice(1, 8, 3)])
+def test_what_a_memory_kept_between_steps_that_are_left_out_is_not_told(rng, steps):
+    """The equation leads from each step to the next; across a gap its shares would be wrong."""
+    trace, _ = traced(LSTM, {}, rng)
+    for reading in (readings.ledger, readings.half_life, readings.held_for):
+        with pytest.raises(SettingError, match="steps that follow one another"):
+            reading(trace.select(steps=steps))
+    assert readings.saturation(trace.select(steps=[0, 2, 5])).steps > 0
 
 
 @pytest.mark.parametrize(("cell", "switches"), CELLS)
@@ -203,6 +213,14 @@ def test_connectivity_of_a_long_row_is_made_in_parts(rng, monkeypatch):
         np.testing.assert_allclose(readings.connectivity(trace), whole, rtol=1e-12)
 
 
+def test_the_flow_from_the_last_step_of_a_padded_row(rng):
+    trace, _ = traced(GRU, {}, rng)
+    dy = np.zeros(trace.y.shape)
+    dy[1, 4] = 1  # the row has 5 steps
+    assert np.array_equal(readings.gradient_flow(trace, row=1)["h"], readings.gradient_flow(trace, dy, row=1)["h"])
+    assert readings.gradient_flow(trace, row=1)["h"][:5].min() > 0
+
+
 def test_agreement_finds_the_place_where_two_runs_part(rng):
     layer = LSTM(2, 4, dtype="float64", rng=0)
     x = rng.normal(size=(9, 2))
@@ -244,6 +262,10 @@ def test_places_that_are_not_there_are_refused(rng):
             readings.ledger(trace, **wrong)
     with pytest.raises(SettingError):
         readings.connectivity(trace, key="q")
+    _, nothing = LSTM(2, 4, rng=0).trace(np.ones((0, 3, 2)))
+    with pytest.raises(SettingError, match="row must be"):
+        readings.half_life(nothing)
+    assert readings.saturation(nothing).steps == 0
 
 
 # ---- the search -----------------------------------------------------------------------------------------------------
@@ -300,7 +322,7 @@ def planted(rng, steps=600):
     values = {(k, 0, 0): trace[k, 0].copy() for k in trace.names}
     values["c", 0, 0][0, :, 5] = labels + 0.3 * rng.normal(size=steps)
     values["c", 0, 0][0, :, 2] = -1.0 * labels + 0.9 * rng.normal(size=steps)
-    return Trace(_Stored(values, [1]), trace.shape, [trace.names]), labels
+    return Trace(Stored(values, [1]), trace.shape, [trace.names]), labels
 
 
 def test_the_unit_that_follows_is_found_and_judged_on_what_it_was_not_chosen_on(rng):
@@ -334,7 +356,7 @@ def test_the_search_refuses_what_it_cannot_judge(rng):
     trace, labels = planted(rng)
     for wrong, error in (
         (labels[:-1], ShapeError), (np.zeros(600, bool), SettingError), (np.arange(600) < 300, SettingError),
-        (labels.astype("U5"), ShapeError),
+        (labels.astype("U5"), ShapeError), (np.where(labels, 1.0, np.nan), NonFiniteError),
     ):  # fmt: skip
         with pytest.raises(error):
             search.find_units(trace, wrong)

@@ -1,6 +1,7 @@
 """Traces: the bits of the run they are of, pre-activations, gradients of every number, held units, files."""
 
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -9,7 +10,8 @@ import compuerta
 from compuerta import GRU, LSTM, Dense, Embedding, Last, MinLSTM, Sequential, files, recurrence
 from compuerta.activations import sigmoid
 from compuerta.errors import FileFormatError, SettingError, ShapeError
-from compuerta.layers import Trace
+from compuerta.layers import Trace, inside
+from compuerta.see import readings
 
 #: Every kind of cell, with switches that touch each line of a step.
 KINDS = {
@@ -75,8 +77,11 @@ def test_a_traced_model_is_the_untraced_bit_for_bit(engine, rng):
     assert inner["c", 0].tobytes() == trace["c", 2].tobytes()
 
 
+@pytest.mark.parametrize("together", [1 << 17, 60, 24], ids="together {}".format)
 @pytest.mark.parametrize("kind", KINDS)
-def test_pre_activations_give_the_gates(engine, rng, kind):
+def test_pre_activations_give_the_gates(engine, rng, monkeypatch, kind, together):
+    """However many steps are computed together: all, a few, or each alone."""
+    monkeypatch.setattr(inside, "_CACHED", together)
     layer, lengths = make(kind, rng), np.array([7, 0, 4])
     state = [rng.normal(size=part.shape) for part in layer._blank_state(3)]
     given = tuple(state) if len(state) > 1 else state[0]
@@ -132,6 +137,84 @@ def test_a_trace_does_not_change_with_its_inputs(engine, rng):
     before = trace["z_f", 0].copy()
     x[...] = 0
     assert np.array_equal(trace["z_f", 0], before)
+
+
+@pytest.mark.parametrize("kind", ["lstm", "gru", "gru, reset before"])
+def test_pre_activations_of_token_ids(engine, rng, monkeypatch, kind):
+    cls, switches = KINDS[kind]
+    of_ids = drawn(cls(5, 4, bidirectional=True, dtype="float64", tokens=True, rng=0, **switches), rng)
+    of_ones = cls(5, 4, bidirectional=True, dtype="float64", rng=0, **switches)
+    of_ones.parameters.writable()[...] = of_ids.parameters.flat
+    ids, lengths = rng.integers(0, 5, (3, 7)), np.array([7, 0, 4])
+    _, expected = of_ones.trace(np.eye(5)[ids], lengths=lengths)
+    monkeypatch.setattr(inside, "_CACHED", 24)
+    _, trace = of_ids.trace(ids, lengths=lengths)
+    for block in of_ids.blocks:
+        for d in range(2):
+            found = trace["z_" + block, 0, d]
+            np.testing.assert_allclose(found, expected["z_" + block, 0, d], rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize("rows", [1, 8])
+@pytest.mark.parametrize("kind", ["lstm", "gru", "gru, reset before"])
+def test_memory_of_a_trace_and_of_reading_all_of_it(engine, monkeypatch, kind, rows):
+    """At most 12 arrays of (N, T, H): those that the way back needs, the inputs, the outputs, and what is read."""
+    cls, switches = KINDS[kind]
+    layer = cls(80, 80, rng=0, **switches)
+    x = np.ones((rows, 4000 // rows, 80), np.float32)
+    layer.trace(x[:, :2])  # the weights are packed
+    monkeypatch.setattr(inside, "_CACHED", 1 << 13)  # few beside these arrays, as it is beside large ones
+    recurrence.memory.Memory._spare.clear()
+    tracemalloc.start()
+    try:
+        _, trace = layer.trace(x)
+        for key in (*trace, *(("z_" + block, 0) for block in layer.blocks)):
+            trace[key]
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert 8 < peak / x.nbytes <= 12
+
+
+@pytest.mark.parametrize("loaded", [False, True])
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_read_may_be_written_to(engine, rng, tmp_path, kind, loaded):
+    """What is read from a trace is the reader's: neither the trace nor its gradients change with it."""
+    layer = make(kind, rng)
+    y, trace = layer.trace(rng.normal(size=(6, 3)))
+    if loaded:
+        trace.save(tmp_path / "a")
+        trace = Trace.load(tmp_path / "a")
+    keys = [*trace, *(("z_" + block, k, d) for block in layer.blocks for k in range(2) for d in range(2))]
+    before = {key: trace[key] for key in keys}
+    gradients = {} if loaded else dict(trace.gradients(step=3, output=0))
+    y[...] = trace.initial("h", 0)[...] = 7.0
+    if not loaded:
+        trace.inputs(0)[...] = 7.0
+    for key in keys:
+        trace[key][...] = 7.0
+    for key in keys:
+        assert np.array_equal(trace[key], before[key]), key
+    for key, value in gradients.items():
+        assert np.array_equal(trace.gradients(step=3, output=0)[key], value)
+    assert (trace.initial("h", 0) == 0).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("rows", "steps", "lengths"), [(0, 4, None), (2, 0, None), (3, 4, [0, 0, 0]), (1, 1, None)])
+def test_a_trace_of_nothing_or_of_one_step(engine, rng, tmp_path, kind, rows, steps, lengths):
+    layer = make(kind, rng)
+    x = rng.normal(size=(rows, steps, 3))
+    y, trace = layer.trace(x, lengths=lengths)
+    assert np.array_equal(y, layer(x, lengths=lengths)[0])
+    gradients = trace.gradients(step=-1 if steps else None)
+    for key in (*trace, *(("z_" + block, k, d) for block in layer.blocks for k in range(2) for d in range(2))):
+        assert trace[key].shape[:2] == gradients[key].shape[:2] == (rows, steps)
+        assert trace[key].shape == gradients[key].shape
+        assert (gradients[key] == 0).all() or steps == 1
+    trace.save(tmp_path / "a")
+    assert all(np.array_equal(value, trace[key]) for key, value in Trace.load(tmp_path / "a").items())
+    assert trace.select(steps=slice(0, 1), units=[1])[layer.quantities[0], 1, 1].shape == (rows, min(steps, 1), 1)
 
 
 # ---- what each number was worth -------------------------------------------------------------------------------------
@@ -292,6 +375,7 @@ def test_both_gates_of_a_minimal_lstm_held_shut_keep_the_state(rng):
         ({("f", 0, 1.5): 0.0}, "takes keys such as"), ({("f", 2, 0): 0.0}, "layer 2, but there are 2"),
         ({("f", 0, 4): 0.0}, "4 units"), ({("f", 0, -1): 0.0}, "4 units"), ({("f", 0, 1, 0): 0.0}, "1 direction"),
         ({("q", 0, 0): 0.0}, "this layer has i, f, g, o, c, h"), ({("f", 0, 0): float("nan")}, "finite"),
+        ({("f", 0, 0): 1e39}, "finite"), ({("f", 0, 0): np.ones(5)}, "finite"), ([("f", 0, 0)], "takes keys such as"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_held_is_refused(clamp, said):
@@ -363,6 +447,20 @@ def test_each_step_apart_adds_up_to_the_whole(rng, kind):
         layer.trace(rng.normal(size=(2, 6, 3)))[1].apart()
 
 
+def test_the_last_step_is_the_last_of_each_row(rng):
+    layer, lengths = make("lstm", rng), np.array([6, 0, 4])
+    _, trace = layer.trace(rng.normal(size=(3, 6, 3)), lengths=lengths)
+    for step in (-1, -5):
+        dy = np.zeros(trace.y.shape)
+        for row, length in enumerate(lengths):
+            if length + step >= 0:
+                dy[row, length + step, 2] = 1
+        expected = trace.gradients(dy)
+        for key, value in trace.gradients(step=step, output=2).items():
+            assert np.array_equal(value, expected[key])
+    assert (trace.gradients(step=-1)["c", 0, 0][2] != 0).any()
+
+
 def test_gradients_refuse_what_does_not_fit(rng):
     _, trace = LSTM(3, 4, rng=0).trace(np.ones((2, 5, 3)))
     with pytest.raises(ShapeError):
@@ -428,6 +526,32 @@ def test_a_file_holds_what_the_inputs_were(tmp_path):
     assert part.labels == list(text[3:5])
 
 
+def test_a_part_of_a_part_knows_what_stood_before_it(rng):
+    layer = make("lstm", rng)
+    _, trace = layer.trace(rng.normal(size=(2, 7, 3)), lengths=np.array([7, 6]))
+    part = trace.select(steps=[1, 4, 5, 6], units=[3, 0, 1]).select(steps=[1, 3], rows=[1, 0], units=[2, 0])
+    assert part.steps.tolist() == [4, 6]
+    assert part.units[1].tolist() == [1, 3]
+    assert np.array_equal(part["f", 1, 0], trace["f", 1, 0][[1, 0]][:, [4, 6]][:, :, [1, 3]])
+    assert np.array_equal(part.initial("c", 1, 0), trace["c", 1, 0][[1, 0], 3][:, [1, 3]])
+    assert np.array_equal(part.initial("h", 0, 1), trace.initial("h", 0, 1)[[1, 0]][:, [1, 3]])
+    first = trace.select(steps=[2, 3]).select(steps=[0])
+    assert np.array_equal(first.initial("h", 0, 1), trace["h", 0, 1][:, 3])
+    dy = rng.normal(size=trace.y.shape)
+    assert np.array_equal(part.gradients(dy)["o", 0], trace.gradients(dy)["o", 0][[1, 0]][:, [4, 6]][:, :, [1, 3]])
+
+
+def test_units_of_a_projection_are_those_of_its_gates(rng):
+    layer = LSTM(3, 6, projection_size=2, rng=0)
+    _, trace = layer.trace(rng.normal(size=(2, 5, 3)), clamp={("f", 0, 5): 1.0})
+    assert trace.units[0].tolist() == [0, 1, 2, 3, 4, 5]
+    assert [(v.unit, v.count) for v in readings.verdicts(readings.saturation(trace))] == [(5, 10)]
+    part = trace.select(units=[5, 1])
+    assert np.array_equal(part["f", 0], trace["f", 0][:, :, [5, 1]])
+    assert np.array_equal(part["h", 0], trace["h", 0])  # there is no feature 5
+    assert np.array_equal(trace.select(units=[1])["h", 0], trace["h", 0][:, :, [1]])
+
+
 def test_a_damaged_file_is_refused(tmp_path):
     _, trace = LSTM(2, 3, rng=0).trace(np.ones((4, 2)))
     path = tmp_path / "a"
@@ -436,11 +560,20 @@ def test_a_damaged_file_is_refused(tmp_path):
     for change in (
         {"kind": "LanguageModel"}, {"shape": [1, 5]}, {"shape": None}, {"names": [["f", "q"]]}, {"names": 3},
         {"directions": [2]}, {"directions": []}, {"steps": [0]}, {"labels": ["a"]}, {"text": "abc"}, {"units": 4},
+        {"lengths": [5]}, {"lengths": [-1]}, {"lengths": 3}, {"lengths": [1, 1]}, {"lengths": [[1]]},
+        {"units": [[0]]}, {"units": []}, {"units": [3]}, {"units": [[0, 1, -2]]}, {"units": [[0, 1, 0.5]]},
+        {"names": [["f", "h"]]}, {"names": [[]]}, {"names": []}, {"names": [list("iffgoch")]}, {"directions": [0]},
+        {"directions": [-1]}, {"directions": [1.5]}, {"labels": []}, {"labels": {}}, {"labels": [1, 2, 3, 4]},
+        {"text": []}, {"text": ["a"] * 4}, {"vocabulary": 7}, {"lengths": [True]}, {"steps": [0, 1, 2, "3"]},
     ):  # fmt: skip
         files.write(path, tensors, {**content, **change})
         with pytest.raises(FileFormatError):
             Trace.load(path)
-    files.write(path, {**tensors, "nonsense": np.ones(3)}, content)
+    for wrong in ({"nonsense": np.ones(3)}, {"values": np.ones(3)}, {"f.0.0": np.ones((1, 4, 2), np.float32)}):
+        files.write(path, {**tensors, **wrong}, content)
+        with pytest.raises(FileFormatError):
+            Trace.load(path)
+    files.write(path, {k: v for k, v in tensors.items() if k != "h.0.0"}, content)
     with pytest.raises(FileFormatError):
         Trace.load(path)
     path.write_text(json.dumps(content))

@@ -26,6 +26,8 @@ class Quantity:
     symbol: str
     equation: str
     range: tuple[float, float]
+    #: Whose note it has in the language catalogues, where it means something else than its key does elsewhere.
+    noted: str = ""
 
     def name(self, lang: str | None = None) -> str:
         """Return its name, such as "forget gate" or "compuerta de olvido"."""
@@ -33,7 +35,7 @@ class Quantity:
 
     def note(self, lang: str | None = None) -> str:
         """Return one sentence on what its values mean."""
-        return say(f"gate.{self.key}.note", lang)
+        return say(f"gate.{self.noted or self.key}.note", lang)
 
     @property
     def is_gate(self) -> bool:
@@ -60,12 +62,20 @@ LSTM = _table(
     Quantity("h", "h_t", "o_t⊙tanh(C_t)", _TANH),
 )
 
-#: Cho et al. 2014; ``q`` is the recurrent part of the candidate where the reset gate acts after the product.
+#: Cho et al. 2014, where the reset gate acts after the product.
 GRU = _table(
     Quantity("r", "r_t", "σ(W_r·[h_{t-1}; x_t] + b_r)", _GATE),
     Quantity("z", "z_t", "σ(W_z·[h_{t-1}; x_t] + b_z)", _GATE),
     Quantity("n", "n_t", "tanh(W_n·x_t + b_n + r_t⊙(U_n·h_{t-1} + b_{hn}))", _TANH),
-    Quantity("h", "h_t", "(1 − z_t)⊙n_t + z_t⊙h_{t-1}", _TANH),
+    Quantity("h", "h_t", "(1 − z_t)⊙n_t + z_t⊙h_{t-1}", _TANH, noted="h_gru"),
+)
+
+#: The same where the reset gate acts before the product, as in the paper.
+GRU_RESET_BEFORE = _table(
+    GRU["r"],
+    GRU["z"],
+    Quantity("n", "n_t", "tanh(W_n·x_t + b_n + U_n·(r_t⊙h_{t-1}))", _TANH),
+    GRU["h"],
 )
 
 #: Feng et al. 2024: nothing is seen of h but by h itself, so all steps can be computed at once.

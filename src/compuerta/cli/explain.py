@@ -1,4 +1,4 @@
-"""``compuerta explain``: one step of an LSTM by hand, or a unit of one's own model along a text, gate by gate."""
+"""``compuerta explain``: one step of an LSTM by hand, or one's own model along a text, gate by gate."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from .base import FILE, IntRange, Refused, Texts, argument, command, flag, option
-from .output import clean, out, out_json, painter
+from .output import clean, out, out_json, page_width, painter
 
 
 def make(t: Texts) -> click.Command:
@@ -42,7 +42,8 @@ def make(t: Texts) -> click.Command:
         if json:
             out_json({"seed": seed, "input_size": input_size, "hidden_size": hidden_size, **numbers(drawn)})
         else:
-            out(explain_step(drawn, t.lang, origin=t("cli.explain.origin", seed=seed), paint=painter()))
+            out(explain_step(drawn, t.lang, origin=t("cli.explain.origin", seed=seed), paint=painter(),
+                             width=page_width()))  # fmt: skip
             out("\n" + t("cli.explain.next", seed=(seed + 1) % 2**32))
 
     return explain
@@ -50,7 +51,7 @@ def make(t: Texts) -> click.Command:
 
 def _model(t: Texts, model: Path, text: str, unit: int | None, layer: int, step: int | None, json: bool) -> None:
     """Show the gates of one unit of a person's own model along a text, or one step of it in full."""
-    from ..see.explain import explain_step, gate_table, numbers, traced_step
+    from ..see.explain import explain_trace, gate_table, numbers, traced_step
     from ..see.ribbon import cell
     from ..tasks import LanguageModel
     from .models import model_trace, open_model, unit_gates
@@ -66,16 +67,16 @@ def _model(t: Texts, model: Path, text: str, unit: int | None, layer: int, step:
     if step is not None:
         if step > len(text):
             raise Refused("cli.explain.no_step", option="--step", steps=len(text), got=step)
-        taken = traced_step(model_trace(task, text), step - 1, None if unit is None else unit - 1, layer - 1)
+        place = model_trace(task, text), step - 1, None if unit is None else unit - 1, layer - 1
         if json:
-            out_json({"text": text, "step": step, "layer": layer, "unit": unit, **numbers(taken)})
+            out_json({"text": text, "step": step, "layer": layer, "unit": unit, **numbers(traced_step(*place))})
             return
         origin = t("cli.explain.own", char=cell(text[step - 1])[0], step=step, layer=layer, text=clean(text))
-        out(explain_step(taken, t.lang, origin=origin, paint=painter()))
+        out(explain_trace(*place, lang=t.lang, origin=origin, paint=painter(), width=page_width()))
         return
     gates, chosen = unit_gates(task, text, None if unit is None else unit - 1, layer - 1)
     if json:
         out_json({"text": text, "layer": layer, "unit": chosen + 1, "gates": gates})
         return
     out(painter()(t("cli.demo.gates", unit=chosen + 1, units=units, word=clean(text)), "title"))
-    out(gate_table(list(text), gates, t.lang))
+    out(gate_table(list(text), gates, t.lang, width=page_width()))

@@ -105,6 +105,9 @@ STYLES: dict[str, dict[str, Any]] = {
     "g": {"fg": "cyan"},
     "c": {"fg": "cyan"},
     "h": {"fg": "cyan"},
+    "r": {"fg": "yellow"},
+    "z": {"fg": "blue"},
+    "n": {"fg": "cyan"},
 }
 
 
@@ -125,6 +128,11 @@ def painter(stream: TextIO | None = None) -> Callable[[str, str], str]:
     It colours on a terminal only, and never where ``NO_COLOR`` is set or ``TERM`` is ``dumb``.
     """
     return (lambda text, style: click.style(text, **STYLES[style])) if colours(stream) else (lambda text, style: text)
+
+
+def page_width() -> int:
+    """Return the columns of a line of prose on stdout: 80, or fewer on a terminal that is narrower."""
+    return max(44, min(shutil.get_terminal_size((80, 24)).columns, 80)) if is_terminal(sys.stdout) else 80
 
 
 def is_terminal(stream: TextIO | None) -> bool:

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .. import checks
+from .. import checks, recurrence
 from ..errors import SettingError
 from ..recurrence import Held, VariantCell
+from ..recurrence.held import FREE
 from ..recurrence.inputs import bounded
 from ..recurrence.numpy_variant import VariantTape
-from ..recurrence.opened import OpenTape, before, cut_steps, reopen, reopen_lstm
+from ..recurrence.opened import OpenTape, cut_steps, reopen, reopen_lstm
 from ..recurrence.packing import Packing
 from ..recurrence.products import of_inputs
 from .base import Array, Holds, Layer
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from .recurrent import Recurrent, StackTape
 
 Lengths = NDArray[np.intp] | None
+
+#: Numbers of a block of steps whose pre-activations are computed together: they stay in the cache.
+_CACHED = 1 << 17
 
 
 def holds(clamp: Mapping[Any, float], stacks: Sequence[Recurrent], name: str) -> Holds:
@@ -37,6 +41,8 @@ def holds(clamp: Mapping[Any, float], stacks: Sequence[Recurrent], name: str) ->
     found: dict[int, list[dict[str, dict[int, float]]]] = {}
     if not places:
         raise SettingError("error.clamp_nothing", name=name)
+    if not isinstance(clamp, Mapping):
+        raise SettingError("error.clamp", name=name, got=repr(clamp))
     for key, value in clamp.items():
         whole = isinstance(key, tuple) and len(key) in (3, 4) and isinstance(key[0], str)
         if not whole or any(isinstance(k, bool) or not isinstance(k, (int, np.integer)) for k in key[1:]):
@@ -52,7 +58,8 @@ def holds(clamp: Mapping[Any, float], stacks: Sequence[Recurrent], name: str) ->
         if not 0 <= d < stack.directions or not 0 <= unit < width:
             raise SettingError("error.clamp_unit", name=name, got=repr(key), units=width, directions=stack.directions)
         mine = found.setdefault(id(stack), [{} for _ in range(stack.num_layers * stack.directions)])
-        number = checks.number(value, f"clamp[{key!r}]")
+        with np.errstate(over="ignore"):  # what the layer's numbers cannot hold is not finite either
+            number = checks.number(stack.dtype.type(checks.number(value, f"clamp[{key!r}]")), f"clamp[{key!r}]")
         mine[at * stack.directions + d].setdefault(what, {})[int(unit)] = number
     return {which: [Held(values) for values in each] for which, each in found.items()}
 
@@ -166,23 +173,41 @@ class Stack(Node):
         """Compute what the activation of one block of a plain LSTM or GRU saw, from the inputs and h before it.
 
         The engines keep what came out, not what went in; this is the same sum in another order, so its σ or tanh is
-        the gate to rounding.
+        the gate to rounding. It goes from the last steps that were read to the first, some at a time, so that they stay
+        in the cache and that the result takes the place of an h that nothing needs any more.
         """
         self.unchanged()
         w_x, w_h, b, *b_hn = (self.layer.parameters[name] for name in self.layer.names(k, reverse=d == 1))
         place, hidden = self.layer.blocks.index(block), self.layer.hidden_size
-        rows = slice(place * hidden, (place + 1) * hidden)
-        packing = self.packing(d)
-        with np.errstate(all="ignore"):
-            x = bounded(packing.pack(self.inputs(k)))
-            h_prev = before(packing, self.read("h", k, d), self.initial(k, d)[0])
-            z = of_inputs(x, w_x[rows]) + b[rows]
-            if block == "n":
-                r = packing.pack(self.read("r", k, d))
-                z += r * (h_prev @ w_h[rows].T + b_hn[0]) if b_hn else (r * h_prev) @ w_h[rows].T
-            else:
-                z += h_prev @ w_h[rows].T
-        return np.ascontiguousarray(packing.unpack(z))
+        w_x, w_h, b = (w[place * hidden : (place + 1) * hidden] for w in (w_x, w_h, b))
+        dense = recurrence.active().dense
+        x, out, first = self.inputs(k), self.read("h", k, d), self.initial(k, d)[0]
+        order = slice(None, None, -1 if d else 1)
+        r = self.read("r", k, d)[:, order] if block == "n" else None
+        x, h = x[:, order], out[:, order]
+        n, t = h.shape[:2]
+        # Where each row begins: read backward, behind its padding.
+        starts = np.zeros(n, np.intp) if self.lengths is None or d == 0 else t - self.lengths
+        size = max(1, _CACHED // max(1, n * max((hidden, *x.shape[2:]))))
+        for begin in reversed(range(0, t, size)):
+            now = slice(begin, begin + size)
+            before_it = h[:, begin - 1 : begin] if begin else first[:, None]
+            h_prev = np.concatenate((before_it, h[:, now][:, :-1]), axis=1)
+            begins = np.flatnonzero((starts >= begin) & (starts < begin + h_prev.shape[1]))
+            h_prev[begins, starts[begins] - begin] = first[begins]
+            block_of, h_prev = h_prev.shape, h_prev.reshape(-1, hidden)
+            with np.errstate(all="ignore"):
+                x_now = bounded(x[:, now].reshape(len(h_prev), *x.shape[2:]))
+                z = dense(x_now, w_x, b) if x_now.ndim == 2 else of_inputs(x_now, w_x) + b
+                if r is None:
+                    z += dense(h_prev, w_h, None)
+                else:
+                    r_now = r[:, now].reshape(-1, hidden)
+                    z += r_now * dense(h_prev, w_h, b_hn[0]) if b_hn else dense(r_now * h_prev, w_h, None)
+            h[:, now] = z.reshape(block_of)
+        if self.lengths is not None:
+            out[np.arange(t) >= self.lengths[:, None]] = 0
+        return out
 
     def _open(self, k: int, d: int) -> tuple[Any, Any, Any]:
         """Return the opened cell of one place, its weights, and the tape as that cell writes it."""
@@ -240,8 +265,12 @@ class Stack(Node):
                 rows = np.concatenate([s[name] for s in steps])
                 found[name] = np.ascontiguousarray(packing.unpack(rows))
         if not steps:
-            found = {name: np.zeros((*dy.shape[:2], self.layer.hidden_size), dy.dtype) for name in tape.names}
-            found["x"] = np.zeros((*dy.shape[:2], weights[0].shape[1] if inputs else 0), dy.dtype)
+            layer = self.layer
+            widths = dict.fromkeys((*layer.quantities, *("z_" + block for block in layer.blocks)), layer.hidden_size)
+            widths["h"] = layer.output_size
+            if inputs:
+                widths["x"] = layer.directions * layer.output_size if k else layer.input_size
+            found = {name: np.zeros((*dy.shape[:2], width), dy.dtype) for name, width in widths.items()}
         return found
 
 
@@ -274,6 +303,12 @@ class Run:
         if part not in stack.layer.parts:
             raise KeyError(part)
         return stack.initial(k, direction)[stack.layer.parts.index(part)]
+
+    def ran(self, layer: int, direction: int) -> tuple[Recurrent, Held]:
+        """Return the layer that ran, a whole stack, and what was held at one place of it."""
+        stack, k = self.places[layer]
+        tape = stack.tape.tapes[k][direction]
+        return stack.layer, tape.held if isinstance(tape, OpenTape | VariantTape) else FREE
 
     def gradients(self, dy: Array) -> dict[Any, Array]:
         """Return dL/d(every quantity of every layer) from dL/dy."""

@@ -5,32 +5,20 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .. import checks, files
+from .. import checks, files, gates
 from ..errors import FileFormatError, SettingError, ShapeError
+from ..recurrence import Held
+from .sources import Selected, Source, Stored, pick
 
 Array = NDArray[Any]
-Key = tuple[str, int, int]
 
-
-class Source(Protocol):
-    """Where a trace reads its numbers."""
-
-    def directions(self, layer: int) -> int:
-        """Return how many directions a layer reads in."""
-
-    def read(self, key: str, layer: int, direction: int) -> Array:
-        """Return one quantity, (N, T, H). KeyError: there is none such."""
-
-    def initial(self, part: str, layer: int, direction: int) -> Array:
-        """Return one part of the state that a layer started from, (N, H). KeyError: there is none such."""
-
-    def inputs(self, layer: int) -> Array:
-        """Return what a layer read, (N, T, F) or (N, T). KeyError: that is not known."""
+#: What one layer tells, by its cell.
+_KINDS = [set(kind) for kind in (gates.LSTM, gates.GRU, gates.MIN_LSTM)]
 
 
 class Trace(Mapping[Any, Array]):
@@ -45,7 +33,7 @@ class Trace(Mapping[Any, Array]):
 
     They are the numbers of the engine that ran, to the bit. Pre-activations are computed when they are asked for, where
     the engine does not keep them: the same sum in another order, so that σ(z) is the gate to rounding. Nothing is
-    copied until it is read.
+    copied until it is read, and what is read is the reader's own: to write to it changes no trace.
 
     Attributes:
         names: the keys of layer 0; ``names_of(layer)`` those of another.
@@ -55,7 +43,8 @@ class Trace(Mapping[Any, Array]):
         text, labels, values_in: what the inputs were, where that is known and it was one row: a text, one label for
             each step, the numbers of a series.
         vocabulary: the characters that a language model knows, in the order of ``y``.
-        units: the numbers of the units that are here, for each layer (all of them unless it was cut down).
+        units: the numbers of the units that are here, for each layer (all of them unless it was cut down). The h of a
+            projection has features of its own in their place.
         steps: the numbers of the steps that are here.
 
     >>> import numpy as np, compuerta
@@ -99,7 +88,7 @@ class Trace(Mapping[Any, Array]):
     def units(self) -> list[NDArray[np.intp]]:
         """The numbers of the units that are here, for each layer."""
         if self._units is None:
-            self._units = [np.arange(self["h", k].shape[2]) for k in range(self.layers)]
+            self._units = [np.arange(self[names[0], k].shape[2]) for k, names in enumerate(self._names)]
         return self._units
 
     def names_of(self, layer: int) -> tuple[str, ...]:
@@ -133,7 +122,15 @@ class Trace(Mapping[Any, Array]):
         Raises:
             KeyError: the trace was loaded, cut down to some units or is one of gradients, and does not know.
         """
-        return self._source.inputs(layer)
+        return self._source.inputs(layer).copy()
+
+    def ran(self, layer: int, direction: int = 0) -> tuple[Any, Held]:
+        """Return the layer of the model that ran, a whole stack, and what was held in it.
+
+        Raises:
+            KeyError: as for :meth:`inputs`.
+        """
+        return self._source.ran(layer, direction)
 
     def initial(self, part: str, layer: int, direction: int = 0) -> Array:
         """Return ``h`` or ``c`` as a layer held it before the first step that it read, (N, H).
@@ -141,7 +138,7 @@ class Trace(Mapping[Any, Array]):
         Raises:
             KeyError: there is none such, or this is a trace of gradients.
         """
-        return self._source.initial(part, layer, direction)
+        return self._source.initial(part, layer, direction).copy()
 
     def __iter__(self) -> Iterator[Any]:
         for k, names in enumerate(self._names):
@@ -167,7 +164,8 @@ class Trace(Mapping[Any, Array]):
         """Return a smaller trace of some units, steps and rows; nothing is copied until it is read.
 
         Args:
-            units: numbers of units, the same in every layer.
+            units: numbers of units, the same in every layer; the h of a projection stays whole if it has
+                fewer features.
             steps: a slice or numbers of steps.
             rows: a slice or numbers of rows.
 
@@ -181,11 +179,13 @@ class Trace(Mapping[Any, Array]):
         ((1, 10, 2), array([3, 5]), np.int64(10))
         """
         n, t = self.shape
-        which_rows, which_steps = _pick(rows, n, "rows"), _pick(steps, t, "steps")
-        each = [_pick(units, len(known), "units") for known in self.units]
+        which_rows, which_steps = pick(rows, n, "rows"), pick(steps, t, "steps")
+        each = [pick(units, len(known), "units") for known in self.units]
+        source = Selected(self, which_rows, which_steps, each if units is not None else None)
+        if isinstance(self._source, Selected):  # of the whole, which knows what stood before each step
+            source = self._source.within(source)
         part = Trace(
-            _Selected(self, which_rows, which_steps, each if units is not None else None),
-            (len(which_rows), len(which_steps)), self._names,
+            source, (len(which_rows), len(which_steps)), self._names,
             None if self.y is None else self.y[which_rows][:, which_steps] if self.y.shape[1] == t else self.y,
         )  # fmt: skip
         part.steps, part.vocabulary = self.steps[which_steps], self.vocabulary
@@ -210,7 +210,7 @@ class Trace(Mapping[Any, Array]):
         Args:
             dy: dL/dy, of the shape of ``y``; or instead of it
             step, output: L is one number of ``y``: that step, that output, summed over rows. All steps if ``step`` is
-                None; all outputs if ``output`` is None.
+                None, and −1 is the last of each row; all outputs if ``output`` is None.
 
         Raises:
             SettingError: the trace was loaded from a file, or the parameters have changed since the run.
@@ -223,13 +223,13 @@ class Trace(Mapping[Any, Array]):
         >>> float(gradients["h", 0][0, 4, 0])
         1.0
         """
-        if isinstance(self._source, _Selected):
+        if isinstance(self._source, Selected):
             source = self._source
             return source.of.gradients(dy, step=step, output=output)._cut(source, self)
         run = self._run()
         array = self._dy(dy, step, output)
         found = run.gradients(array)
-        made = Trace(_Stored(found, [self.directions_of(k) for k in range(self.layers)]), self.shape, self._names)
+        made = Trace(Stored(found, [self.directions_of(k) for k in range(self.layers)]), self.shape, self._names)
         made._like(self)
         return made
 
@@ -250,7 +250,7 @@ class Trace(Mapping[Any, Array]):
         if self.shape[0] != 1:
             raise SettingError("error.trace_one_row", got=self.shape[0])
         array = self._dy(dy, None, None)
-        found: dict[Any, Array] = run.apart(run.down_to(layer, array), layer, _pick(outputs, self.shape[1], "outputs"))
+        found: dict[Any, Array] = run.apart(run.down_to(layer, array), layer, pick(outputs, self.shape[1], "outputs"))
         return found
 
     def _run(self) -> Any:
@@ -265,12 +265,20 @@ class Trace(Mapping[Any, Array]):
             array = array[None] if array.shape == self.y.shape[1:] and self.shape[0] == 1 else array
             return checks.gradient(array, "Trace.gradients", "dy", self.y.shape, self.y.dtype)
         array = np.zeros_like(self.y)
-        steps = slice(None) if step is None else _pick([step], self.y.shape[1], "step")
-        array[:, steps, slice(None) if output is None else _pick([output], self.y.shape[2], "output")] = 1
+        outputs = slice(None) if output is None else pick([output], self.y.shape[2], "output")
+        if step is None or not self.y.shape[1]:
+            array[:, :, outputs] = 1
+            return array
+        (at,) = pick([step], self.y.shape[1], "step")
+        steps = np.full(len(array), at)
+        if step < 0 and self.lengths is not None and self.y.shape[1] == self.shape[1]:
+            steps = self.lengths + step  # from the end of each row
+        for row in np.flatnonzero(steps >= 0):
+            array[row, steps[row], outputs] = 1
         return array
 
-    def _cut(self, source: _Selected, like: Trace) -> Trace:
-        made = Trace(_Selected(self, source.rows, source.steps, source.units), like.shape, self._names)
+    def _cut(self, source: Selected, like: Trace) -> Trace:
+        made = Trace(Selected(self, source.rows, source.steps, source.units), like.shape, self._names)
         made._like(like)
         return made
 
@@ -310,26 +318,39 @@ class Trace(Mapping[Any, Array]):
 
     # ---- in words and in pictures -----------------------------------------------------------------------------------
 
-    def explain(self, t: int, unit: int | None = None, layer: int = 0, *, row: int = 0, lang: str | None = None) -> str:
-        """Explain one step of an LSTM with these very numbers, in ``lang``.
+    def explain(
+        self,
+        t: int,
+        unit: int | None = None,
+        layer: int = 0,
+        *,
+        row: int = 0,
+        direction: int = 0,
+        lang: str | None = None,
+    ) -> str:
+        """Explain one step of an LSTM or a GRU with these very numbers, in ``lang``.
+
+        An LSTM may have peepholes, coupled gates, or lack some of them; one that has more to it is refused. Units that
+        were held are named as such.
 
         Args:
             t: the step, by its place in the trace. unit: one unit alone, by its place; all of the layer if None.
-            layer, row: of which layer and row.
+            layer, row, direction: of which layer, row and direction.
 
         Raises:
-            SettingError: the layer is no LSTM, the step is not there, or what the layer read is not known.
+            SettingError: the layer is of another kind, the step is not there, what the layer read is not known, or the
+                memory or the hidden state of a unit that is explained was held.
             NonFiniteError: a value is NaN or infinite.
 
         >>> import numpy as np, compuerta
         >>> _, trace = compuerta.LSTM(2, 3, rng=0).trace(np.ones((5, 2)))
         >>> print(trace.explain(4, unit=1, lang="en"))  # doctest: +ELLIPSIS
-        One step of an LSTM with 2 inputs and 1 unit
+        One step of an LSTM with 2 inputs and 3 units: unit 2
         ...
         """
-        from ..see.explain import explain_step, traced_step
+        from ..see.explain import explain_trace
 
-        return explain_step(traced_step(self, t, unit, layer, row), lang)
+        return explain_trace(self, t, unit, layer, row=row, direction=direction, lang=lang)
 
     def plot(self, view: str = "gates", **options: Any) -> Any:
         """Draw one view with matplotlib and return its axes: a function of :mod:`compuerta.see.plots`.
@@ -405,7 +426,7 @@ class Trace(Mapping[Any, Array]):
             n, t = (int(size) for size in content["shape"])
             names = [tuple(str(each) for each in row) for row in content["names"]]
             y, values = tensors.pop("y", None), tensors.pop("values", None)
-            found: dict[Key, Array] = {}
+            found: dict[tuple[str, int, int], Array] = {}
             for key, array in tensors.items():
                 what, layer, direction = key.split(".")
                 if what.startswith("initial_"):
@@ -413,88 +434,44 @@ class Trace(Mapping[Any, Array]):
                 if array.ndim != 3 or array.shape[:2] != (n, 1 if what.startswith("initial_") else t):
                     raise ShapeError("error.gradient", name=name, argument=key, expected=(n, t, "H"), got=array.shape)
                 found[what, int(layer), int(direction)] = array
-            directions = [int(d) for d in content["directions"]]
-            trace = cls(_Stored(found, directions), (n, t), names, y)
+            directions = content["directions"]
+            trace = cls(Stored(found, directions), (n, t), names, y)
+            trace._describe(content, values)
             for k, row in enumerate(names):
                 for d in range(directions[k]):
                     for each in row:
-                        found[each, k, d]
-            trace.lengths = None if content["lengths"] is None else np.array(content["lengths"], np.intp)
-            trace.text, trace.labels, trace.vocabulary = (content[k] for k in ("text", "labels", "vocabulary"))
-            trace.values_in = values
-            trace.steps = np.array(content["steps"], np.intp)
-            trace._units = [np.array(known, np.intp) for known in content["units"]]
-            if any(len(row) != t for row in (trace.steps, trace.labels or trace.steps, trace.text or trace.steps)):
-                raise ValueError("steps")
+                        if each != "h" and found[each, k, d].shape[2] != len(trace.units[k]):
+                            raise ValueError("units")
+                    found["h", k, d]
         except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
             if isinstance(error, FileFormatError):
                 raise
             raise FileFormatError("error.file.config", path=name, name="Trace", why=files.one_line(error)) from None
         return trace
 
+    def _describe(self, content: Mapping[str, Any], values: Array | None) -> None:
+        """Take over what a file says of the axes. ValueError: it cannot be so."""
 
-class _Stored:
-    """A source of arrays that are there."""
+        def numbers(name: str, given: Any, count: int, low: int, high: float = np.inf) -> list[int]:
+            if len(given) != count or any(type(k) is not int or not low <= k <= high for k in given):
+                raise ValueError(name)
+            return list(given)
 
-    def __init__(self, found: Mapping[Key, Array], directions: Sequence[int]) -> None:
-        self._found, self._directions = found, directions
-
-    def directions(self, layer: int) -> int:
-        return self._directions[layer]
-
-    def read(self, key: str, layer: int, direction: int) -> Array:
-        return self._found[key, layer, direction]
-
-    def initial(self, part: str, layer: int, direction: int) -> Array:
-        return self._found[f"initial_{part}", layer, direction][:, 0]
-
-    def inputs(self, layer: int) -> Array:
-        raise KeyError("inputs")
-
-
-class _Selected:
-    """Some rows, steps and units of another trace."""
-
-    def __init__(self, of: Trace, rows: Any, steps: Any, units: list[NDArray[np.intp]] | None) -> None:
-        self.of, self.rows, self.steps, self.units = of, rows, steps, units
-
-    def directions(self, layer: int) -> int:
-        return self.of.directions_of(layer)
-
-    def read(self, key: str, layer: int, direction: int) -> Array:
-        whole = self.of[key, layer, direction]
-        units = self.units[layer] if self.units is not None else slice(None)
-        return np.ascontiguousarray(whole[self.rows][:, self.steps][:, :, units])
-
-    def initial(self, part: str, layer: int, direction: int) -> Array:
-        """Return what stood before the first of the steps that are here, in the direction of reading."""
-        units = self.units[layer] if self.units is not None else slice(None)
-        values = self.of[part, layer, direction]
-        first, last = (int(self.steps[0]), int(self.steps[-1])) if len(self.steps) else (0, values.shape[1] - 1)
-        before = self.of.initial(part, layer, direction)
-        if direction == 0 and first > 0:
-            before = values[:, first - 1]
-        elif direction == 1 and last + 1 < values.shape[1]:
-            lengths = self.of.lengths
-            inside = np.full(len(values), True) if lengths is None else lengths > last + 1
-            before = np.where(inside[:, None], values[:, last + 1], before)
-        return np.ascontiguousarray(before[self.rows][:, units])
-
-    def inputs(self, layer: int) -> Array:
-        if self.units is not None:
-            raise KeyError("inputs")
-        whole = self.of.inputs(layer)
-        return np.ascontiguousarray(whole[self.rows][:, self.steps])
-
-
-def _pick(which: Any, size: int, argument: str) -> NDArray[np.intp]:
-    """Return the places that a slice, numbers or one number name; negative ones count from the end."""
-    if which is None or isinstance(which, slice):
-        return np.arange(size)[which if which is not None else slice(None)]
-    numbers = np.atleast_1d(np.asarray(which))
-    if numbers.size == 0:
-        return np.zeros(0, np.intp)
-    if numbers.dtype.kind not in "iu" or numbers.ndim != 1 or numbers.min() < -size or numbers.max() >= size:
-        raise SettingError("error.trace_select", argument=argument, count=size, got=str(which))
-    places: NDArray[np.intp] = np.where(numbers < 0, numbers + size, numbers).astype(np.intp)
-    return places
+        (n, t), (text, labels, vocabulary) = self.shape, (content[k] for k in ("text", "labels", "vocabulary"))
+        if not all(set(row) in _KINDS and len(set(row)) == len(row) for row in self._names):
+            raise ValueError("names")
+        numbers("directions", content["directions"], self.layers, 1, 2)
+        if content["lengths"] is not None:
+            self.lengths = np.array(numbers("lengths", content["lengths"], n, 0, t), np.intp)
+        self.steps = np.array(numbers("steps", content["steps"], t, 0), np.intp)
+        if len(content["units"]) != self.layers:
+            raise ValueError("units")
+        self._units = [np.array(numbers("units", known, len(known), 0), np.intp) for known in content["units"]]
+        for name, given, kind in (("text", text, str), ("labels", labels, list)):
+            if given is not None and (type(given) is not kind or len(given) != t):
+                raise ValueError(name)
+        if not all(isinstance(each, str) for each in (vocabulary or "", *(labels or ()))):
+            raise ValueError("labels")
+        if values is not None and len(values) != t:
+            raise ValueError("values")
+        self.text, self.labels, self.vocabulary, self.values_in = text, labels, vocabulary, values

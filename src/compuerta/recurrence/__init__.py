@@ -47,7 +47,7 @@ class Tape(Protocol):
         """The quantities that :meth:`read` knows, those of :mod:`compuerta.gates`."""
 
     def read(self, key: str) -> Array:
-        """Return one of them as (N, T, H), zeros past each row's length."""
+        """Return one of them as (N, T, H), zeros past each row's length, in an array of its own."""
 
 
 class Cell(Protocol):

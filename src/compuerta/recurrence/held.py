@@ -30,6 +30,10 @@ class Held:
     def __bool__(self) -> bool:
         return bool(self._at)
 
+    def units(self, key: str) -> list[int]:
+        """Return the units of one quantity that are held."""
+        return list(self._at[key][0]) if key in self._at else []
+
     def value(self, key: str, array: Array) -> Array:
         """Return ``array`` (N, H) with what is held in its place; itself where nothing is."""
         return self._put(key, array, 1)

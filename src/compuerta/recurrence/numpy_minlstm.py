@@ -70,7 +70,7 @@ class MinLSTMTape:
         else:
             rows = self.z[self.names.index(block)]
             rows = rows if key == "g" or key != block else sigmoid(rows)
-        return np.ascontiguousarray(self.packing.unpack(rows))
+        return np.require(self.packing.unpack(rows), requirements=["C", "O"])
 
 
 def pack(w_x: Array, b: Array) -> MinLSTMWeights:

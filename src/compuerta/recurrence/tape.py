@@ -42,7 +42,7 @@ class NumpyTape:
         return ("i", "f", "g", "o", "c", "h") if self.c is not None else ("r", "z", "n", "h")
 
     def read(self, key: str) -> Array:
-        """Return one quantity as (N, T, H), zeros past each row's length.
+        """Return one quantity as (N, T, H), zeros past each row's length, in an array of its own.
 
         Raises:
             KeyError: this cell has no such quantity.
@@ -57,4 +57,4 @@ class NumpyTape:
             rows = None
         if rows is None:
             raise KeyError(key)
-        return np.ascontiguousarray(self.packing.unpack(rows))
+        return np.require(self.packing.unpack(rows), requirements=["C", "O"])

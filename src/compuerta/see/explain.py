@@ -1,7 +1,8 @@
-"""An LSTM step in words: every quantity with its equation, its numbers and what these very numbers mean.
+"""One step of a cell in words: every quantity with its equation, its numbers and what these very numbers mean.
 
-Pure functions from values to text. :func:`explain_step` takes what :meth:`compuerta.textbook.LSTM.step` returns, of any
-cell, drawn or trained; :func:`gate_table` follows one unit along a word. Units are counted from 1, as people do.
+From values to text. :func:`explain_step` takes what :meth:`compuerta.textbook.LSTM.step` returns, of any cell, drawn or
+trained, or a step of a GRU; :func:`explain_trace` one of a person's own model; :func:`gate_table` follows one unit
+along a word. Units are counted from 1, as people do.
 
 >>> step = drawn_step(seed=42, input_size=4, hidden_size=3)
 >>> values(step["f"])
@@ -13,32 +14,29 @@ Un paso de una LSTM con 4 entradas y 3 unidades
 
 from __future__ import annotations
 
-import textwrap
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import checks, textbook
+from .. import checks
 from ..errors import SettingError, ShapeError
 from ..gates import GRU, LSTM, Quantity
 from ..texts import say
+from .digits import FEW, WIDTH, bar, heights, number, percent, short, signed_bar, values, wrapped
+from .steps import STEP_KEYS, Cell, cell_of, drawn_step, held_in, numbers, traced_step, two_parts
 
 if TYPE_CHECKING:
     from ..layers import Trace
 
+__all__ = ["bar", "drawn_step", "explain_step", "explain_trace", "gate_table", "heights", "memory_story", "number",
+           "numbers", "percent", "plain", "signed_bar", "traced_step", "values"]  # fmt: skip
+
 Array = NDArray[Any]
 Paint = Callable[[str, str], str]
-
-WIDTH = 80
-FEW = 8  #: up to so many units are listed one by one; more are summed up
-#: From the catalogue's keys to those of the textbook's step.
-STEP_KEYS = {"f": "f", "i": "i", "g": "C_tilde", "c": "C", "o": "o", "h": "h"}
-
-_EIGHTHS = " ▏▎▍▌▋▊▉█"
-_HEIGHTS = "▁▂▃▄▅▆▇█"
 
 
 def plain(text: str, style: str) -> str:
@@ -46,252 +44,208 @@ def plain(text: str, style: str) -> str:
     return text
 
 
-# ---- the numbers ----------------------------------------------------------------------------------------------------
-
-
-def drawn_step(seed: int, input_size: int, hidden_size: int) -> dict[str, Array]:
-    """Return one step of a cell whose every number is drawn: x, h, C, then W_f, b_f, W_i, b_i, W_C, b_C, W_o, b_o.
-
-    All come from ``numpy.random.RandomState(seed).rand``, as after ``np.random.seed(seed)`` in a notebook.
-    """
-    rand = np.random.RandomState(seed).rand
-    x, h, C = rand(input_size, 1), rand(hidden_size, 1), rand(hidden_size, 1)
-    cell = textbook.LSTM(input_size, hidden_size, rng=0, init="normal")
-    for k in textbook.BLOCKS:
-        setattr(cell, "W" + k, rand(hidden_size, hidden_size + input_size))
-        setattr(cell, "b" + k, rand(hidden_size, 1))
-    return cell.step(x, h, C)
-
-
-def traced_step(trace: Trace, t: int, unit: int | None = None, layer: int = 0, row: int = 0) -> dict[str, Array]:
-    """Return one step of a trace under the names of the textbook's, for :func:`explain_step`.
-
-    With ``unit``, of that unit alone; what it reads stays whole.
-
-    Raises:
-        SettingError: the layer is no LSTM or its inputs are not known, or there is no such step, unit, layer or row.
-    """
-    for what, got, count in (("layer", layer, trace.layers), ("row", row, trace.shape[0]), ("step", t, trace.shape[1])):
-        if not 0 <= got < count:
-            raise SettingError("error.reading_place", what=what, got=got, count=count)
-    if not set(STEP_KEYS) <= set(trace.names_of(layer)):
-        raise SettingError("error.explain_kind", got=" ".join(trace.names_of(layer)))
-    units = trace["c", layer].shape[2]
-    if unit is not None and not 0 <= unit < units:
-        raise SettingError("error.reading_place", what="unit", got=unit, count=units)
-    try:
-        x = trace.inputs(layer)[row, t]
-    except KeyError:
-        raise SettingError("error.explain_inputs") from None
-    which = slice(None) if unit is None else slice(unit, unit + 1)
-    before = {key: trace[key, layer][row, t - 1] if t else trace.initial(key, layer)[row] for key in ("h", "c")}
-    step = {name: trace[key, layer][row, t][which] for key, name in STEP_KEYS.items()}
-    x = np.atleast_1d(x).astype(step["C"].dtype)
-    return {
-        "x": x, "h_prev": before["h"], "C_prev": before["c"][which], "concat": np.concatenate((before["h"], x)),
-        **step, "tanh_C": np.tanh(step["C"]),
-    }  # fmt: skip
-
-
-def numbers(step: Mapping[str, Array]) -> dict[str, list[float]]:
-    """Return every number of a step by name, for JSON; ``kept`` and ``written`` are the two parts of ``C``."""
-    flat = {name: np.asarray(value, dtype=np.float64).ravel().tolist() for name, value in step.items()}
-    flat["kept"] = (step["f"] * step["C_prev"]).ravel().tolist()
-    flat["written"] = (step["i"] * step["C_tilde"]).ravel().tolist()
-    return flat
-
-
-def number(v: float) -> str:
-    """Write a number with NumPy's own digits: 0.9685002, not 0.96850020.
-
-    >>> number(0.96850020), number(1.5e-9), number(1.0)
-    ('0.9685002', '1.5e-09', '1.0')
-    """
-    if v and not 1e-4 <= abs(v) < 1e8:
-        return np.format_float_scientific(v, precision=8, trim="-")
-    return np.format_float_positional(v, precision=8, trim="0")
-
-
-def values(v: Array) -> str:
-    """Write a vector; of a long one the first three and the last."""
-    flat = [number(float(n)) for n in v.ravel()]
-    return " ".join(flat if len(flat) <= FEW else [*flat[:3], "…", flat[-1]])
-
-
-def percent(share: float) -> str:
-    """Write a share in percent without rounding it to all or nothing.
-
-    >>> percent(0.7195), percent(0.9996), percent(0.004), percent(1.0)
-    ('72 %', '99.9 %', '0.4 %', '100 %')
-    """
-    p = 100 * share
-    if p in (0, 100) or 1 <= p <= 99:
-        return f"{p:.0f} %"
-    return f"{min(max(p, 0.1), 99.9):.1f} %"
-
-
-def bar(share: float, width: int = 20) -> str:
-    """Draw a share between 0 and 1 in eighths of a character.
-
-    >>> bar(0.5, 4), bar(1.0, 4)
-    ('██··', '████')
-    """
-    eighths = round(8 * width * min(max(share, 0.0), 1.0))
-    full, rest = divmod(eighths, 8)
-    return ("█" * full + (_EIGHTHS[rest] if rest else "")).ljust(width, "·")
-
-
-def signed_bar(v: float, width: int = 20) -> str:
-    """Draw a value between -1 and 1 from the middle to the left or to the right.
-
-    >>> signed_bar(-0.5, 8), signed_bar(1.0, 8)
-    ('··██│····', '····│████')
-    """
-    half = width // 2
-    full, rest = divmod(round(2 * half * min(abs(v), 1.0)), 2)
-    if v < 0:
-        return ("▐" * rest + "█" * full).rjust(half, "·") + "│" + "·" * half
-    return "·" * half + "│" + ("█" * full + "▌" * rest).ljust(half, "·")
-
-
-def heights(v: Array) -> str:
-    """Draw shares as heights, one character each: a whole layer in a line.
-
-    >>> heights(np.array([0.0, 0.5, 1.0]))
-    '▁▅█'
-    """
-    return "".join(_HEIGHTS[min(int(8 * min(max(float(x), 0.0), 1.0)), 7)] for x in v.ravel())
-
-
 # ---- one step -------------------------------------------------------------------------------------------------------
 
 
-def explain_step(step: Mapping[str, Array], lang: str | None = None, *, origin: str = "", paint: Paint = plain) -> str:
-    """Explain one step of an LSTM.
+def explain_step(
+    step: Mapping[str, Array],
+    lang: str | None = None,
+    *,
+    origin: str = "",
+    paint: Paint = plain,
+    cell: Cell | None = None,
+    held: Mapping[str, Sequence[int]] | None = None,
+    unit: int | None = None,
+    width: int = WIDTH,
+) -> str:
+    """Explain one step of an LSTM or a GRU.
 
     Args:
-        step: what ``textbook.LSTM.step`` returned.
+        step: what ``textbook.LSTM.step`` or :func:`~compuerta.see.steps.traced_step` returned.
         lang: ``"en"`` or ``"es"``; the environment's if not given.
         origin: a sentence on where the numbers come from, told after the title.
         paint: ``paint(text, style)`` colours a text, for a terminal.
+        cell: the equations, of :func:`~compuerta.see.steps.cell_of`; those of the plain LSTM or GRU if not given.
+        held: by quantity the units, by their place in the step, that did not follow their equation.
+        unit: which unit of its layer it is, counted from 0, where the step is of one alone.
+        width: columns of a line.
 
     Returns:
-        The text, in lines of 80 characters at most where the numbers allow it.
+        The text, in lines of ``width`` characters at most where the numbers allow it.
 
     Raises:
         NonFiniteError: a value is NaN or infinite.
     """
-    return _Explanation(step, lang, origin, paint).text()
+    made = _LSTM if "C" in step else _GRU
+    return made(step, lang, origin, paint, cell or made.plain, held or {}, unit or 0, width).text()
+
+
+def explain_trace(
+    trace: Trace,
+    t: int,
+    unit: int | None = None,
+    layer: int = 0,
+    *,
+    row: int = 0,
+    direction: int = 0,
+    lang: str | None = None,
+    origin: str = "",
+    paint: Paint = plain,
+    width: int = WIDTH,
+) -> str:
+    """Explain one step of a trace; see :meth:`compuerta.layers.trace.Trace.explain`.
+
+    Raises:
+        SettingError: the cell is none whose equations can be told here, the step, unit or layer is not there, what the
+            layer read is not known, or the memory or the hidden state of a unit was held.
+        NonFiniteError: a value is NaN or infinite.
+
+    >>> import compuerta
+    >>> _, trace = compuerta.GRU(2, 3, rng=0).trace(np.ones((5, 2)))
+    >>> print(explain_trace(trace, 4, lang="en"))  # doctest: +ELLIPSIS
+    One step of a GRU with 2 inputs and 3 units
+    ...
+    """
+    step = traced_step(trace, t, unit, layer, row, direction)
+    cell, held = cell_of(trace, layer), held_in(trace, layer, direction)
+    if unit is not None:
+        held = {key: [0] for key, units in held.items() if unit in units}
+    for key in ("c", "h"):
+        if held.get(key):
+            name = say("explain.unit", lang, number=(held[key][0] if unit is None else unit) + 1)
+            raise SettingError("error.explain_held", name=f"({key}, {name})")
+    return explain_step(step, lang, origin=origin, paint=paint, cell=cell, held=held, unit=unit, width=width)
 
 
 class _Explanation:
-    """One explanation in the making: the values as vectors and the language."""
+    """One explanation in the making: the values as vectors and the language.
 
-    def __init__(self, step: Mapping[str, Array], lang: str | None, origin: str, paint: Paint) -> None:
+    What is told of which quantity, and what a cell keeps of its memory and writes to it, a subclass says.
+    """
+
+    kind: str  #: its title, as a key
+    plain: Cell  #: its equations, in the order in which they are told
+    names: Mapping[str, str]  #: from the catalogue's keys to those of the step
+    #: What comes in: key in the step, key of the words, symbol.
+    enters: Sequence[tuple[str, str, str]]
+    before: str  #: the memory before the step, among the values
+    after: str
+    keep: str
+    new: str
+    worked: Sequence[str]  #: quantities of which the arithmetic is shown
+
+    def __init__(
+        self, step: Mapping[str, Array], lang: str | None, origin: str, paint: Paint, cell: Cell,
+        held: Mapping[str, Sequence[int]], first: int, width: int,
+    ) -> None:  # fmt: skip
         self.v = {name: np.asarray(value, dtype=np.float64).ravel() for name, value in step.items()}
         for name, value in self.v.items():
             checks.finite(value, "explain_step", name)
-        self.lang = lang
-        self.origin = origin
-        self.paint = paint
-        self.units = len(self.v["C"])
+        self.lang, self.origin, self.paint = lang, origin, paint
+        self.cell, self.held, self.first, self.width = cell, held, first, width
+        self.units = len(self.v[self.after])
         self.few = self.units <= FEW
-        self.kept = self.v["f"] * self.v["C_prev"]
-        self.written = self.v["i"] * self.v["C_tilde"]
+        self.kept, self.written = two_parts(self.v)
 
     def say(self, key: str, **fields: object) -> str:
         return say(f"explain.{key}", self.lang, **fields)
 
+    def wrapped(self, text: str, indent: str) -> list[str]:
+        return wrapped(text, indent, self.width)
+
     def text(self) -> str:
         blocks = [self.what_comes_in(), self.concatenation()]
-        blocks += [self.block(LSTM[key]) for key in "figcoh"]
+        blocks += [self.block(self.cell[key]) for key in self.plain]
         return "\n\n".join("\n".join(lines) for lines in blocks)
 
     # -- blocks
 
     def what_comes_in(self) -> list[str]:
-        inputs = len(self.v["x"])
-        title = self.say("title", inputs=self.counted("input", inputs), units=self.counted("unit", self.units))
-        lines = [self.paint(title, "title"), *_wrapped(self.origin, "  "), ""]
-        for key, symbol in (("x", "x_t"), ("h_prev", "h_{t-1}"), ("C_prev", "C_{t-1}")):
-            lines.append(f"  {self.say(key)}")
-            lines += _wrapped(f"{symbol} = {values(self.v[key])}", "    ")
+        inputs, units = len(self.v["x"]), len(self.v["concat"]) - len(self.v["x"])
+        title = self.say(self.kind, inputs=self.counted("input", inputs), units=self.counted("unit", units))
+        title += f": {self.unit([0])}" if self.units < units else ""
+        lines = [*(self.paint(line, "title") for line in self.wrapped(title, "")), *self.wrapped(self.origin, "  "), ""]
+        for key, words, symbol in self.enters:
+            lines += self.wrapped(self.say(words), "  ")
+            lines += self.wrapped(f"{symbol} = {values(self.v[key])}", "    ")
         return lines
 
     def concatenation(self) -> list[str]:
-        title = self.say("concat", size=len(self.v["concat"]))
-        return [self.paint(title, "title"), *_wrapped(values(self.v["concat"]), "    ")]
+        title = self.wrapped(self.say("concat", size=len(self.v["concat"])), "")
+        return [*(self.paint(line, "title") for line in title), *self.wrapped(values(self.v["concat"]), "    ")]
 
     def block(self, q: Quantity) -> list[str]:
-        v = self.v[STEP_KEYS[q.key]]
+        v = self.v[self.names[q.key]]
         name = q.name(self.lang)
-        lines = [f"{self.paint(name[0].upper() + name[1:], 'title')}   {q.symbol} = {q.equation}"]
-        lines += _wrapped(f"{q.symbol} = {values(v)}", "    ")
+        name, equation = name[0].upper() + name[1:], f"{q.symbol} = {q.equation}"
+        lines = [f"{self.paint(name, 'title')}   {equation}"]
+        if len(name) + 3 + len(equation) > self.width:
+            lines = [self.paint(name, "title"), f"    {equation}"]
+        lines += self.wrapped(f"{q.symbol} = {values(v)}", "    ")
+        if self.held.get(q.key):
+            lines += self.wrapped(self.say("held", units=self.unit(self.held[q.key])), "    ")
         lines += self.picture(q, v)
-        lines += _wrapped(self.say("general", note=q.note(self.lang)), "  ")
-        lines += _wrapped(self.say("here", what=getattr(self, f"here_{q.key}")()), "  ")
+        lines += self.wrapped(self.say("general", note=q.note(self.lang)), "  ")
+        absent = q.equation == "1" and not self.held.get(q.key)
+        what = self.say("absent") if absent else getattr(self, f"here_{q.key}")()
+        lines += self.wrapped(self.say("here", what=what), "  ")
         return lines
 
     def picture(self, q: Quantity, v: Array) -> list[str]:
         """Bars for gates and candidate, worked arithmetic for the memory and the output."""
-        if q.key in ("c", "h"):
-            return self.arithmetic(q)
+        if q.key in self.worked:
+            told = [f"{self.unit([u])}: {self.arithmetic(q.key, u)}" for u in self.shown()]
+            return [line for each in (told if self.few else [*told, self.say("others")])
+                    for line in self.wrapped(each, "    ")]  # fmt: skip
         if self.few:
             draw, write = (bar, percent) if q.is_gate else (signed_bar, "{:+.2f}".format)
             return [f"    {self.unit([u])}  {self.paint(draw(v[u]), q.key)}  {write(v[u])}" for u in range(self.units)]
-        lines = [f"    {self.say('spread', low=f'{v.min():.2f}', high=f'{v.max():.2f}', mean=f'{v.mean():.2f}')}"]
+        spread = self.say("spread", low=f"{v.min():.2f}", high=f"{v.max():.2f}", mean=f"{v.mean():.2f}")
+        lines = self.wrapped(spread, "    ")
         if q.is_gate:
-            line = heights(v[: WIDTH - 8]) + ("…" if self.units > WIDTH - 8 else "")
+            most = self.width - 8
+            line = heights(v[:most]) + ("…" if self.units > most else "")
             closed, opened = int((v < 0.1).sum()), int((v > 0.9).sum())
             lines = [f"    {self.paint(line, q.key)}", *lines]
-            lines += _wrapped(self.say("saturated", closed=closed, open=opened, units=self.units), "    ")
+            lines += self.wrapped(self.say("saturated", closed=closed, open=opened, units=self.units), "    ")
         return lines
 
-    def arithmetic(self, q: Quantity) -> list[str]:
+    def arithmetic(self, key: str, u: int) -> str:
+        """Work out the memory of one unit: what it kept, what it wrote, and the sum."""
         v = self.v
-        lines = []
-        for u in self.shown():
-            f, i, g, C_prev, C, o, h = (v[k][u] for k in ("f", "i", "C_tilde", "C_prev", "C", "o", "h"))
-            if q.key == "c":
-                products = f"{_short(f)}·{_short(C_prev)} + {_short(i)}·{_short(g)}"
-                sums = f"{self.kept[u]:.4f} {'-' if self.written[u] < 0 else '+'} {abs(self.written[u]):.4f}"
-                lines.append(f"{self.unit([u])}: {products} = {sums} = {C:.4f}")
-            else:
-                squashed = f"{_short(o)}·{_short(v['tanh_C'][u])}"
-                lines.append(f"{self.unit([u])}: {_short(o)}·tanh({C:.4f}) = {squashed} = {h:.4f}")
-        if not self.few:
-            lines.append(self.say("others"))
-        return [f"    {line}" for line in lines]
+        products = (
+            f"{short(v[self.keep][u])}·{short(v[self.before][u])} + {short(self.share(u))}·{short(v[self.new][u])}"
+        )
+        sums = f"{self.kept[u]:.4f} {'-' if self.written[u] < 0 else '+'} {abs(self.written[u]):.4f}"
+        return f"{products} = {sums} = {v[self.after][u]:.4f}"
+
+    def share(self, u: int) -> float:
+        """Return how much of its candidate a unit writes."""
+        raise NotImplementedError
 
     def shown(self) -> list[int]:
         """Return the units whose arithmetic is written out: all, or of many the telling ones."""
         if self.few:
             return list(range(self.units))
-        telling = (np.argmax(np.abs(self.written)), np.argmin(self.v["f"]), np.argmax(np.abs(self.v["C"])))
+        telling = (np.argmax(np.abs(self.written)), np.argmin(self.v[self.keep]), np.argmax(np.abs(self.v[self.after])))
         return sorted({int(u) for u in telling})
 
     # -- what these values mean
 
-    def here_f(self) -> str:
-        f = self.v["f"]
+    def told_keep(self) -> str:
+        keep = self.v[self.keep]
         if self.units == 1:
-            return self.say("f.one", kept=percent(f[0]), lost=percent(1 - f[0]))
-        return self.most_least("f", f) + " " + self.how_many("f", f < 0.5)
+            return self.say("f.one", kept=percent(keep[0]), lost=percent(1 - keep[0]))
+        return self.most_least("f", keep) + " " + self.how_many("f", keep < 0.5)
 
-    def here_i(self) -> str:
-        i = self.v["i"]
+    def told_share(self, key: str) -> str:
+        share = self.v[key]
         if self.units == 1:
-            return self.say("i.one", share=percent(i[0]))
-        return self.most_least("i", i) + " " + self.how_many("i", i > 0.5)
+            return self.say(f"{key}.one", share=percent(share[0]))
+        return self.most_least(key, share) + " " + self.how_many(key, share > 0.5)
 
-    def here_o(self) -> str:
-        o = self.v["o"]
-        if self.units == 1:
-            return self.say("o.one", share=percent(o[0]))
-        return self.most_least("o", o) + " " + self.how_many("o", o > 0.5)
-
-    def here_g(self) -> str:
-        g = self.v["C_tilde"]
+    def told_new(self) -> str:
+        g = self.v[self.new]
         up, down = np.flatnonzero(g > 0), np.flatnonzero(g < 0)
         if self.units == 1:
             sign = "up" if up.size else "down" if down.size else "none"
@@ -305,8 +259,8 @@ class _Explanation:
         strongest = int(np.argmax(np.abs(g)))
         return f"{sentence} {self.say('g.strongest', unit=self.unit([strongest]), value=f'{g[strongest]:+.2f}')}"
 
-    def here_c(self) -> str:
-        before, after = self.v["C_prev"], self.v["C"]
+    def told_memory(self) -> str:
+        before, after = self.v[self.before], self.v[self.after]
         turned = before * after < 0
         grew = ~turned & (np.abs(after) > np.abs(before))
         shrank = ~turned & (np.abs(after) < np.abs(before))
@@ -319,13 +273,6 @@ class _Explanation:
             return f"{told} {self.say('c.one_write', **write)}"
         told = self.grouped("c", [(name, np.flatnonzero(mask)) for name, mask in masks.items()])
         return f"{told} {self.say('c.most', unit=self.unit([most]), **write)}"
-
-    def here_h(self) -> str:
-        C, h = self.v["C"], self.v["h"]
-        most = int(np.argmax(np.abs(h)))
-        fields = {"unit": self.unit([most]), "C": f"{C[most]:+.2f}", "h": f"{h[most]:+.2f}"}
-        fields |= {"squashed": f"{self.v['tanh_C'][most]:+.2f}", "share": percent(self.v["o"][most])}
-        return self.say("h.one" if self.units == 1 else "h.most", **fields)
 
     # -- small change
 
@@ -351,7 +298,7 @@ class _Explanation:
 
     def unit(self, which: Sequence[int] | Array, the: str = "") -> str:
         """Name units: "unit 2", "units 1 and 3", "17 units"; with ``the="the_"`` as a Spanish sentence needs it."""
-        names = [str(int(u) + 1) for u in which]
+        names = [str(self.first + int(u) + 1) for u in which]
         if len(names) <= 1:
             return self.say(the + "unit", number="".join(names))
         if len(names) > FEW:
@@ -359,17 +306,72 @@ class _Explanation:
         return self.say(the + "units", numbers=", ".join(names[:-1]), last=names[-1])
 
 
-def _short(v: float) -> str:
-    """Write a factor to four decimals, a negative one in parentheses."""
-    return f"({v:.4f})" if v < 0 and f"{v:.4f}" != "-0.0000" else f"{abs(v):.4f}"
+class _LSTM(_Explanation):
+    """The memory is c, and h is what shows of it."""
+
+    kind = "title"
+    plain = LSTM
+    names = STEP_KEYS
+    enters = (("x", "x", "x_t"), ("h_prev", "h_prev", "h_{t-1}"), ("C_prev", "C_prev", "C_{t-1}"))
+    before, after, keep, new = "C_prev", "C", "f", "C_tilde"
+    worked = ("c", "h")
+
+    def share(self, u: int) -> float:
+        return float(self.v["i"][u])
+
+    def arithmetic(self, key: str, u: int) -> str:
+        if key == "c":
+            return super().arithmetic(key, u)
+        C, o, h, tanh = (self.v[k][u] for k in ("C", "o", "h", "tanh_C"))
+        return f"{short(o)}·tanh({C:.4f}) = {short(o)}·{short(tanh)} = {h:.4f}"
+
+    def here_f(self) -> str:
+        return self.told_keep()
+
+    def here_i(self) -> str:
+        return self.told_share("i")
+
+    def here_g(self) -> str:
+        return self.told_new()
+
+    def here_c(self) -> str:
+        return self.told_memory()
+
+    def here_o(self) -> str:
+        return self.told_share("o")
+
+    def here_h(self) -> str:
+        C, h = self.v["C"], self.v["h"]
+        most = int(np.argmax(np.abs(h)))
+        fields = {"unit": self.unit([most]), "C": f"{C[most]:+.2f}", "h": f"{h[most]:+.2f}"}
+        fields |= {"squashed": f"{self.v['tanh_C'][most]:+.2f}", "share": percent(self.v["o"][most])}
+        return self.say("h.one" if self.units == 1 else "h.most", **fields)
 
 
-def _wrapped(text: str, indent: str) -> list[str]:
-    glued = text.replace(" %", "\u00a0%")  # "72 %" stays on one line
-    lines = textwrap.wrap(
-        glued, WIDTH, initial_indent=indent, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
-    )
-    return [line.replace("\u00a0%", " %") for line in lines]
+class _GRU(_Explanation):
+    """The memory is h, and all of it shows; what z does not keep of it makes room for the candidate."""
+
+    kind = "title_gru"
+    plain = GRU
+    names = MappingProxyType({key: key for key in GRU})
+    enters = (("x", "x", "x_t"), ("h_prev", "h_prev_gru", "h_{t-1}"))
+    before, after, keep, new = "h_prev", "h", "z", "n"
+    worked = ("h",)
+
+    def share(self, u: int) -> float:
+        return 1 - float(self.v["z"][u])
+
+    def here_r(self) -> str:
+        return self.told_share("r")
+
+    def here_z(self) -> str:
+        return self.told_keep()
+
+    def here_n(self) -> str:
+        return self.told_new()
+
+    def here_h(self) -> str:
+        return self.told_memory()
 
 
 # ---- one unit along a word ------------------------------------------------------------------------------------------
@@ -380,7 +382,7 @@ _MARKS = {" ": "␣", "\n": "⏎", "\r": "␍", "\t": "⇥"}
 _BAR = 6
 
 
-def gate_table(chars: Sequence[str], trace: Mapping[str, Array], lang: str | None = None) -> str:
+def gate_table(chars: Sequence[str], trace: Mapping[str, Array], lang: str | None = None, *, width: int = WIDTH) -> str:
     """Follow one unit along a word: a line for each character, then what became of the unit's memory.
 
     Args:
@@ -388,9 +390,10 @@ def gate_table(chars: Sequence[str], trace: Mapping[str, Array], lang: str | Non
         trace: the values of one unit by the catalogue's keys (``f i g o c h`` of an LSTM, ``r z n h`` of a GRU), each
             of shape (T,), from a memory that was empty before the first character.
         lang: ``"en"`` or ``"es"``; the environment's if not given.
+        width: columns of a line; where they are too few for bars, there are none.
 
     Returns:
-        A table of at most 80 columns, a legend, and for an LSTM the story of its memory.
+        A table, a legend, and for an LSTM the story of its memory.
 
     Raises:
         ShapeError: a row of the trace is not as long as ``chars``.
@@ -402,19 +405,22 @@ def gate_table(chars: Sequence[str], trace: Mapping[str, Array], lang: str | Non
         if len(row) != len(chars):
             raise ShapeError("explain.table.unequal", name=key, expected=len(chars), got=len(row))
         checks.finite(row, "gate_table", key)
-    width = {q.key: 5 + _BAR if q.is_gate else _signed_width(rows[q.key]) for q in present}
-    lines = ["     " + "  ".join(q.key.ljust(width[q.key]) for q in present)]
-    for t, char in enumerate(chars):
-        cells = [
-            f"{rows[q.key][t]:.2f} {bar(rows[q.key][t], _BAR)}" if q.is_gate else _signed(rows[q.key][t], width[q.key])
-            for q in present
-        ]
-        lines.append(f"  {_visible(char)}  " + "  ".join(cells))
+    signed = {q.key: _signed_width(rows[q.key]) for q in present if not q.is_gate}
+    beside = 5 + sum(signed.values()) + 4 * (len(present) - len(signed)) + 2 * (len(present) - 1)
+    bars = _BAR if beside + (1 + _BAR) * (len(present) - len(signed)) <= width else 0
+
+    def cell(q: Quantity, t: int) -> str:
+        v = rows[q.key][t]
+        return f"{v:.2f} {bar(v, bars)}".rstrip() if q.is_gate else _signed(v, signed[q.key])
+
+    columns = {q.key: signed.get(q.key, 5 + bars if bars else 4) for q in present}
+    lines = ["     " + "  ".join(q.key.ljust(columns[q.key]) for q in present)]
+    lines += [f"  {_visible(char)}  " + "  ".join(cell(q, t) for q in present) for t, char in enumerate(chars)]
     lines = [line.rstrip() for line in lines]
     legend = ", ".join(f"{q.key} = {q.name(lang)}" for q in present)
-    lines += ["", *_wrapped(legend, "  ")]
+    lines += ["", *wrapped(legend, "  ", width)]
     if len(chars) and {"f", "i", "g", "c"} <= rows.keys():
-        lines += ["", *_wrapped(memory_story(chars, rows, lang), "  ")]
+        lines += ["", *wrapped(memory_story(chars, rows, lang), "  ", width)]
     return "\n".join(lines)
 
 

@@ -69,9 +69,11 @@ def memory_of(trace: Trace, layer: int = 0, *, direction: int = 0, row: int = 0)
     """Return what a layer kept and wrote along a row.
 
     Raises:
-        SettingError: there is no such layer, direction or row.
+        SettingError: there is no such layer, direction or row, or steps between those of the trace are left out.
     """
     names = _names(trace, layer, direction, row)
+    if (np.diff(trace.steps) != 1).any():
+        raise SettingError("error.reading_gaps")
     length = trace.shape[1] if trace.lengths is None else int(trace.lengths[row])
     order = np.arange(length)[::-1] if direction else np.arange(length)
 
@@ -241,7 +243,7 @@ def saturation(trace: Trace, layer: int = 0, *, direction: int = 0) -> Saturatio
     >>> saturation(trace).above["f"][1]
     np.int64(9)
     """
-    names = _names(trace, layer, direction, 0)
+    names = _names(trace, layer, direction)
     n, t = trace.shape
     valid = np.ones((n, t), bool) if trace.lengths is None else np.arange(t) < trace.lengths[:, None]
     below, above = {}, {}
@@ -295,7 +297,7 @@ def gradient_flow(
 
     Args:
         trace: the run. layer, direction, row: whose gradients.
-        dy: dL/dy, of the shape of ``trace.y``; None for the sum of the outputs of the last step.
+        dy: dL/dy, of the shape of ``trace.y``; None for the sum of the outputs of the last step of each row.
 
     Raises:
         SettingError: the trace has no network, or there is no such layer, direction or row.
@@ -344,7 +346,7 @@ def connectivity(
            [1, 1, 1, 1, 0],
            [1, 1, 1, 1, 1]])
     """
-    if key not in _names(trace, layer, direction, 0):
+    if key not in _names(trace, layer, direction):
         raise SettingError("error.choice", name="key", known=", ".join(trace.names_of(layer)), got=repr(key))
     t = trace.shape[1]
     norms = np.zeros((t, t))
@@ -403,12 +405,12 @@ def agreement(one: Trace, other: Trace, tolerance: float = 0.0) -> list[Differen
     return found
 
 
-def _names(trace: Trace, layer: int, direction: int, row: int) -> Sequence[str]:
-    """Return the quantities of a layer, once it is known that it is there."""
+def _names(trace: Trace, layer: int, direction: int, row: int | None = None) -> Sequence[str]:
+    """Return the quantities of a layer, once it is known that it is there, and the row if one is asked for."""
     if not 0 <= layer < trace.layers:
         raise SettingError("error.reading_place", what="layer", got=layer, count=trace.layers)
     if not 0 <= direction < trace.directions_of(layer):
         raise SettingError("error.reading_place", what="direction", got=direction, count=trace.directions_of(layer))
-    if not 0 <= row < max(trace.shape[0], 1):
+    if row is not None and not 0 <= row < trace.shape[0]:
         raise SettingError("error.reading_place", what="row", got=row, count=trace.shape[0])
     return trace.names_of(layer)

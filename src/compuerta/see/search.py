@@ -215,7 +215,7 @@ def find_units(
     shifts: int = 20,
     seed: int = 0,
 ) -> Search:
-    """Rank all units of all layers by how well they follow ``labels``.
+    """Rank all units of all layers, as they read forward, by how well they follow ``labels``.
 
     Units are chosen on the first half of the trace and judged on the second; the first 20 steps count for neither.
 
@@ -229,6 +229,7 @@ def find_units(
 
     Raises:
         ShapeError: labels and trace differ in length.
+        NonFiniteError: a label is NaN or infinite.
         SettingError: the trace has more than one row, is too short, or in one of its halves all labels are the same.
         NonFiniteError: no unit is finite at all steps; units that are not are left out of the search.
 
@@ -249,6 +250,8 @@ def find_units(
         raise SettingError("error.trace_one_row", got=n)
     if y.shape != (t,) or y.dtype.kind not in "biuf":
         raise ShapeError("error.search_labels", expected=t, got=f"{y.dtype.name} {y.shape}")
+    if y.dtype.kind == "f":
+        checks.finite(y, "find_units", "labels")
     if t < 3 * WARM_UP:
         raise SettingError("error.search_short", got=t, expected=3 * WARM_UP)
     yes = y.dtype.kind == "b"

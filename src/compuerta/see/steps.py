@@ -1,0 +1,143 @@
+"""What one step of a cell computed, by name: of a cell that is drawn, or of a model along a trace."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import gates, textbook
+from ..errors import SettingError
+from ..gates import Quantity
+from ..layers import GRU, LSTM
+
+if TYPE_CHECKING:
+    from ..layers import Trace
+
+Array = NDArray[Any]
+Cell = Mapping[str, Quantity]
+
+#: From the catalogue's keys to those of the textbook's step.
+STEP_KEYS = {"f": "f", "i": "i", "g": "C_tilde", "c": "C", "o": "o", "h": "h"}
+#: What an LSTM may do otherwise and still be told; the last two do nothing outside training.
+_TOLD = {"peepholes", "coupled", "input_gate", "forget_gate", "output_gate", "recurrent_dropout", "weight_drop"}
+
+
+def drawn_step(seed: int, input_size: int, hidden_size: int) -> dict[str, Array]:
+    """Return one step of a cell whose every number is drawn: x, h, C, then W_f, b_f, W_i, b_i, W_C, b_C, W_o, b_o.
+
+    All come from ``numpy.random.RandomState(seed).rand``, as after ``np.random.seed(seed)`` in a notebook.
+    """
+    rand = np.random.RandomState(seed).rand
+    x, h, C = rand(input_size, 1), rand(hidden_size, 1), rand(hidden_size, 1)
+    cell = textbook.LSTM(input_size, hidden_size, rng=0, init="normal")
+    for k in textbook.BLOCKS:
+        setattr(cell, "W" + k, rand(hidden_size, hidden_size + input_size))
+        setattr(cell, "b" + k, rand(hidden_size, 1))
+    return cell.step(x, h, C)
+
+
+def cell_of(trace: Trace, layer: int = 0) -> Cell:
+    """Return the quantities of a layer with the equations by which its cell computes them.
+
+    Raises:
+        SettingError: the layer is no LSTM and no GRU, or an LSTM whose step has more to it than these equations; or it
+            is not known what it is.
+
+    >>> import compuerta
+    >>> _, trace = compuerta.LSTM(2, 3, peepholes=True, rng=0).trace(np.ones((5, 2)))
+    >>> cell_of(trace)["o"].equation
+    'σ(W_o·[h_{t-1}; x_t] + p_o⊙C_t + b_o)'
+    """
+    made, _ = _ran(trace, layer)
+    if isinstance(made, GRU):
+        return gates.GRU if made.reset_after else gates.GRU_RESET_BEFORE
+    if not isinstance(made, LSTM):
+        raise SettingError("error.explain_kind", got=made.name)
+    variant = made.variant
+    more = variant.changed().keys() - _TOLD
+    if more:
+        raise SettingError("error.explain_variant", got=", ".join(sorted(more)))
+    cell = dict(gates.LSTM)
+    for key, q in gates.LSTM.items():
+        if key in variant.gates and variant.peepholes:
+            sees = "C_t" if key == "o" else "C_{t-1}"
+            cell[key] = replace(q, equation=q.equation.replace(" + b_", f" + p_{key}⊙{sees} + b_"))
+        elif q.is_gate and key not in variant.gates:
+            cell[key] = replace(q, equation="1 − i_t" if variant.coupled and key == "f" else "1")
+    return cell
+
+
+def held_in(trace: Trace, layer: int = 0, direction: int = 0) -> dict[str, list[int]]:
+    """Return the units that were held in a run, by quantity.
+
+    Raises:
+        SettingError: it is not known what ran.
+    """
+    _, held = _ran(trace, layer, direction)
+    return {key: held.units(key) for key in trace.names_of(layer)}
+
+
+def _ran(trace: Trace, layer: int, direction: int = 0) -> tuple[Any, Any]:
+    try:
+        return trace.ran(layer, direction)
+    except KeyError:
+        raise SettingError("error.explain_inputs") from None
+
+
+def traced_step(
+    trace: Trace, t: int, unit: int | None = None, layer: int = 0, row: int = 0, direction: int = 0
+) -> dict[str, Array]:
+    """Return one step of a trace: of an LSTM under the names of the textbook's, of a GRU under those of the catalogue.
+
+    With ``unit``, of that unit alone; what it reads stays whole: all of ``concat``, and in an LSTM of ``h_prev``.
+
+    Raises:
+        SettingError: the layer is no LSTM and no GRU or its inputs are not known, or there is no such step, unit,
+            layer, row or direction.
+    """
+    places = (("layer", layer, trace.layers), ("row", row, trace.shape[0]))
+    for what, got, count in places:
+        _within(what, got, count)
+    _within("direction", direction, trace.directions_of(layer))
+    _within("step", t, trace.shape[1] if trace.lengths is None else int(trace.lengths[row]))
+    made, _ = _ran(trace, layer, direction)
+    names = trace.names_of(layer)
+    if "z" not in names and not set(STEP_KEYS) <= set(names):
+        raise SettingError("error.explain_kind", got=made.name)
+    if unit is not None:
+        _within("unit", unit, made.hidden_size)
+    which = slice(None) if unit is None else slice(unit, unit + 1)
+    here = trace.select(steps=[t], rows=[row])
+    now = {key: here[key, layer, direction][0, 0] for key in names}
+    before = {part: here.initial(part, layer, direction)[0] for part in ("h", "c") if part in names}
+    x = here.inputs(layer)[0, 0]
+    x = np.eye(made.input_size)[x] if x.ndim == 0 else x  # a token is a column of W, as from one 1 among zeros
+    x = x.astype(now["h"].dtype)
+    both = {"x": x, "concat": np.concatenate((before["h"], x))}
+    if "c" not in names:
+        return {**both, "h_prev": before["h"][which], **{key: value[which] for key, value in now.items()}}
+    step = {name: now[key][which] for key, name in STEP_KEYS.items()}
+    return {**both, "h_prev": before["h"], "C_prev": before["c"][which], **step, "tanh_C": np.tanh(step["C"])}
+
+
+def _within(what: str, got: int, count: int) -> None:
+    if not 0 <= got < count:
+        raise SettingError("error.reading_place", what=what, got=got, count=count)
+
+
+def two_parts(step: Mapping[str, Array]) -> tuple[Array, Array]:
+    """Return what a step kept of its memory and what it wrote: their sum is the memory after it."""
+    if "C" in step:
+        return step["f"] * step["C_prev"], step["i"] * step["C_tilde"]
+    return step["z"] * step["h_prev"], (1 - step["z"]) * step["n"]
+
+
+def numbers(step: Mapping[str, Array]) -> dict[str, list[float]]:
+    """Return every number of a step by name, for JSON; ``kept`` and ``written`` are the two parts of its memory."""
+    flat = {name: np.asarray(value, dtype=np.float64).ravel().tolist() for name, value in step.items()}
+    flat["kept"], flat["written"] = (part.ravel().tolist() for part in two_parts(step))
+    return flat
