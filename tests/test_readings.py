@@ -292,7 +292,7 @@ def test_correlation(rng):
     ("text", "what", "marks"),
     [
         ('say "no" or "yes"', "quotes", "....####....#####"),
-        ("«uno “dos” tres» no", "quotes", "####.....#######...."),
+        ("«uno “dos” tres» no", "quotes", "################..."),
         ("»no", "quotes", "..."),
         ("—Ya —dijo—. Ven.\nSí.", "dialogue", "####.....#######...."),
         ("— Ya\nvoy.\n\nFue.", "dialogue", "#########......"),  # lines broken within a paragraph
