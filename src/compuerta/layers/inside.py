@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -220,18 +220,22 @@ class Stack(Node):
         opened = reopen_lstm(*more) if isinstance(cell, VariantCell) else reopen(cell, *more)
         return cell, weights, opened
 
-    def back(self, dy: Array, into: dict[Any, Array] | None, first: int) -> Array | None:
+    def back(
+        self, dy: Array, into: dict[Any, Array] | None, first: int, lowest: int = 0, keys: Sequence[str] | None = None
+    ) -> Array | None:
         """Walk the stack back; the gradient of every quantity goes ``into[name, layer, direction]``.
 
         A run over one row may be walked for many gradients at once: ``dy`` is then (S, T, D·H), and so is the rest.
+        The walk ends with the layer ``lowest`` of the stack, and where that is not the first, returns None. With
+        ``keys`` only these quantities are kept.
         """
         self.unchanged()
         width, dx = self.layer.output_size, dy
-        for k in reversed(range(self.layer.num_layers)):
-            inputs = k > 0 or not self.layer.tokens
+        for k in reversed(range(lowest, self.layer.num_layers)):
+            inputs = k > lowest or not (k or self.layer.tokens)
             below: Array | None = None
             for d in range(self.layer.directions):
-                found = self._flow(dx[:, :, d * width : (d + 1) * width], k, d, inputs)
+                found = self._flow(dx[:, :, d * width : (d + 1) * width], k, d, inputs, keys)
                 if inputs:
                     part = found.pop("x")
                     below = part if below is None else below + part
@@ -242,20 +246,24 @@ class Stack(Node):
             dx = below
         return dx
 
-    def _flow(self, dy: Array, k: int, d: int, inputs: bool) -> dict[str, Array]:
+    def _flow(self, dy: Array, k: int, d: int, inputs: bool, keys: Sequence[str] | None) -> dict[str, Array]:
         cell, weights, tape = self._open(k, d)
         packing, many = tape.packing, len(dy) != len(self.x)
         last = [np.zeros((len(dy), part.shape[1]), dy.dtype) for part in self.initial(k, d)]
         if many:  # of one row
             order = range(len(packing.steps))
             times = list(reversed(order) if packing.reverse else order)
+            # What was computed after the last of these outputs has no part in them.
+            last_one = np.flatnonzero([dy[:, t].any() for t in times])[-1:]
+            times = times[: int(last_one[0]) + 1 if len(last_one) else 0]
             dys = [dy[:, t] for t in times]
+            tape = replace(tape, packing=Packing(1, len(times), None, packing.reverse), steps=tape.steps[: len(times)])
         else:
             dys = cut_steps(packing, packing.pack(dy))
         steps, _ = cell.flow(weights, tape, dys, last, inputs)
         found: dict[str, Array] = {}
         for name in steps[0] if steps else ():
-            if name in ("q", "h_prev"):
+            if name in ("q", "h_prev") or not (keys is None or name in keys or name == "x"):
                 continue
             if many:
                 out = found[name] = np.zeros((*dy.shape[:2], steps[0][name].shape[1]), dy.dtype)
@@ -325,8 +333,8 @@ class Run:
             dy = dx
         return found
 
-    def apart(self, dy: Array, layer: int, outputs: NDArray[np.intp]) -> dict[Any, Array]:
-        """Return the gradients of one stack for each of some steps' outputs alone, a row for each.
+    def apart(self, dy: Array, layer: int, outputs: NDArray[np.intp], keys: Sequence[str] | None) -> dict[Any, Array]:
+        """Return the gradients of ``layer`` and those above it in its stack for each of some steps' outputs alone.
 
         ``dy`` (1, T, D·H) is the gradient of the outputs of the stack that ``layer`` stands in.
         """
@@ -334,7 +342,7 @@ class Run:
         each = np.zeros((len(outputs), *dy.shape[1:]), dy.dtype)
         each[np.arange(len(outputs)), outputs] = dy[0, outputs]
         found: dict[Any, Array] = {}
-        stack.back(each, found, layer - k)
+        stack.back(each, found, layer - k, k, keys)
         return found
 
     def down_to(self, layer: int, dy: Array) -> Array:

@@ -234,14 +234,18 @@ class Trace(Mapping[Any, Array]):
         return made
 
     def apart(
-        self, dy: ArrayLike | None = None, layer: int = 0, outputs: slice | Sequence[int] | None = None
+        self,
+        dy: ArrayLike | None = None,
+        layer: int = 0,
+        outputs: slice | Sequence[int] | None = None,
+        keys: Sequence[str] | None = None,
     ) -> dict[Any, Array]:
         """Return gradients for each step's output by itself: row s holds dL_s/d(quantity), (S, T, H).
 
         L_s is what the outputs of step s alone add to L, as far as they come through the layers above ``layer`` step by
         step. Of one row only. Keys as in the trace, with the direction always given. See :meth:`gradients`. All of it
         takes some 11 · S · T · H numbers while it is computed; ``outputs`` are the S steps that are asked about, all of
-        them if None.
+        them if None, and ``keys`` the quantities.
 
         Raises:
             SettingError, ShapeError: as in :meth:`gradients`, or there is more than one row.
@@ -250,7 +254,8 @@ class Trace(Mapping[Any, Array]):
         if self.shape[0] != 1:
             raise SettingError("error.trace_one_row", got=self.shape[0])
         array = self._dy(dy, None, None)
-        found: dict[Any, Array] = run.apart(run.down_to(layer, array), layer, pick(outputs, self.shape[1], "outputs"))
+        at = pick(outputs, self.shape[1], "outputs")
+        found: dict[Any, Array] = run.apart(run.down_to(layer, array), layer, at, keys)
         return found
 
     def _run(self) -> Any:

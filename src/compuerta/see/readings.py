@@ -18,6 +18,7 @@ MinLSTM  h      f / (f + i)       i ⊙ g / (f + i)
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -348,13 +349,17 @@ def connectivity(
     """
     if key not in _names(trace, layer, direction):
         raise SettingError("error.choice", name="key", known=", ".join(trace.names_of(layer)), got=repr(key))
-    t = trace.shape[1]
+    t, start = trace.shape[1], 0
     norms = np.zeros((t, t))
-    at_once = max(1, _AT_ONCE // max(1, t * len(trace.units[layer])))
-    for start in range(0, t, at_once):
-        part = slice(start, start + at_once)
-        values = trace.apart(dy, layer, part)[key, layer, direction].astype(np.float64)
-        norms[part] = np.linalg.norm(values, axis=2)
+    most = _AT_ONCE // max(1, len(trace.units[layer]))
+    forward = trace.directions_of(layer) == 1
+    while start < t:
+        # A walk begins with the last of its n outputs and has start + n steps: n (start + n) = most.
+        count = (math.isqrt(start * start + 4 * most) - start) // 2 if forward else most // t
+        part = slice(start, start + max(1, count))
+        values = trace.apart(dy, layer, part, (key,))[key, layer, direction]
+        norms[part] = np.sqrt(np.einsum("sth,sth->st", values, values, dtype=np.float64))
+        start = part.stop
     return norms
 
 
