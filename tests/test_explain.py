@@ -421,7 +421,7 @@ STORIES = [
     ([0.5, 1.0, 0.9, 0.4, 1.0, 1.0], [0, -0.9, 0, 0, 0, 0], "for 1 character, until “d” (step 4)."),
     ([1.0, 0.3, 1.0, 1.0, 1.0, 1.0], [-0.9, 0, 0, 0, 0, 0], "very next character, “b” (step 2), only 30 % is left."),
     (*KEPT, "to the end, where 77 % of it is left."),
-    (*KEPT, "It never forgets more than a tenth"),
+    (*KEPT, "From the second character on it never forgets more than a tenth"),
 ]
 
 

@@ -78,5 +78,6 @@ def _model(t: Texts, model: Path, text: str, unit: int | None, layer: int, step:
     if json:
         out_json({"text": text, "layer": layer, "unit": chosen + 1, "gates": gates})
         return
+    table = gate_table(list(text), gates, t.lang, width=page_width())  # or an error, before anything is told
     out(painter()(t("cli.demo.gates", unit=chosen + 1, units=units, word=clean(text)), "title"))
-    out(gate_table(list(text), gates, t.lang, width=page_width()))
+    out(table)
