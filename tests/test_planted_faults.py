@@ -368,7 +368,7 @@ FAULTS = {
         "see/html.py", 'for character in "<>&', 'for character in "&', "test_page.py::test_text_from_a_person_is_data"
     ),
     "a held run passed off as the model's own": fault(
-        "see/scene.py", "and fresh and not clamped", "and fresh",
+        "see/scene.py", "if not whole or clamped or not known", "if not whole or not known",
         "test_page.py::test_a_scene_knows_when_the_page_can_run_the_model",
     ),
 }  # fmt: skip

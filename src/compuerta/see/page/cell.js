@@ -68,7 +68,7 @@ function drawing() {
     put("before", num(before));
     put("after", num(value(main)));
     put("h0", num(stateBefore(r, "h", S.p, S.t)[S.u]));
-    put("x", S.p ? say("page.cell.below") : label(S.t));
+    put("x", data.places[S.p][0] ? say("page.cell.below") : label(S.t));
     if (lstm) {
       put("h1", num(value("h")));
       put("kept", num(value("f") * before));
@@ -95,10 +95,11 @@ function story() {
   return say("page.story", { ...at, f: degree(f, "f"), i: degree(i, "i"), o: degree(o, "o"), g: num(valueAt("g"), 2), c: num(valueAt("c"), 2), h: num(valueAt("h"), 2) });
 }
 
-const termName = ({ kind, index }) => kind === "token" ? say("page.term.token", { token: label(S.t) })
+const termName = ({ kind, index, place }) => kind === "token" ? say("page.term.token", { token: label(S.t) })
   : kind === "unit" ? say("page.term.unit", { unit: unitName(index) })
-  : kind === "below" ? say("page.term.below", { unit: unitName(index), layer: S.p })
+  : kind === "below" ? say("page.term.below", { unit: unitName(index), layer: placeName(place) })
   : kind === "input" ? say("page.term.input", { n: index + 1 })
+  : kind === "peep" ? say("page.term.peep")
   : say("page.term.bias");
 
 const bars = (rows, most) => el("table.terms", el("tbody", ...rows.map(([name, value, last]) =>
@@ -106,13 +107,16 @@ const bars = (rows, most) => el("table.terms", el("tbody", ...rows.map(([name, v
     el("td.swing", { "aria-hidden": "true" }, el("span", { class: value < 0 ? "minus" : "plus", css: {
       width: `${Math.min(50, (50 * Math.abs(value)) / most) || 0}%`, [value < 0 ? "right" : "left"]: "50%" } }))))));
 
+const FUNCTIONS = { Sigmoid: "σ", Tanh: "tanh", Identity: "" };
+
 /** The sum behind the chosen quantity: its largest terms, the rest together, the function, the value. */
 function sum() {
   const node = el("div.sum-of");
   view((changed) => {
     if (!any(changed, "t", "u", "p", "q", "shown", "rev")) return;
     const r = run(), q = S.q, value = valueAt(q), quantity = data.quantities[q];
-    const head = [el("h3", `${quantity.symbol} · ${quantityName(q)}`), el("p", el("code", quantity.equation))];
+    const head = [el("h3", `${quantity.symbol} · ${quantityName(q)}`), quantity.equation && el("p", el("code", quantity.equation))];
+    const behind = r.model && terms(r.model, r, q, S.p, S.u, S.t);
     const before = (key) => stateBefore(r, key, S.p, S.t)[S.u];
     let rows = null, after;
     if (q === "c" && r.values.f) rows = [[`f · c′ = ${num(valueAt("f"))} · ${num(before("c"))}`, valueAt("f") * before("c")], [`i · C̃ = ${num(valueAt("i"))} · ${num(valueAt("g"))}`, valueAt("i") * valueAt("g")]];
@@ -120,16 +124,17 @@ function sum() {
     else if (q === "h" && r.values.c) after = `h = o · tanh(c) = ${num(valueAt("o"))} · ${num(Math.tanh(valueAt("c")))} = ${num(value)}`;
     if (rows && data.plain) {
       after = say("page.sum.total", { symbol: quantity.symbol, value: num(value) });
-    } else if (r.model && q !== "h" && q !== "c") {
-      const { found, z } = terms(r.model, r, q, S.p, S.u, S.t), few = found.slice(0, 8), rest = found.slice(8);
+    } else if (behind) {
+      const { found, z } = behind, few = found.slice(0, 8), rest = found.slice(8);
       rows = few.map((term) => [termName(term), term.value]);
       if (rest.length) rows.push([say("page.sum.rest", { n: rest.length }), rest.reduce((a, term) => a + term.value, 0)]);
       rows.push([say("page.sum.z"), z, true]);
-      const f = quantity.range[0] < 0 ? "tanh" : "σ", most = few[0];
+      const [gate, input] = r.model.switches.activations?.map(([name]) => FUNCTIONS[name] ?? name) ?? ["σ", quantity.range ? "tanh" : ""];
+      const f = quantity.range?.[0] === 0 ? gate : input, most = few[0];
       after = say("page.sum.gate", { f, z: num(z), value: num(value), term: termName(most), push: signed(most.value, 2) });
     }
     const most = rows ? Math.max(...rows.map(([, v]) => Math.abs(v)).filter(Number.isFinite), 1e-9) : 1;
-    fill(node, ...head, rows && bars(rows, most), after ? el("p", after) : el("p.quiet", say("page.sum.none")),
+    fill(node, ...head, rows && bars(rows, most), after ? el("p", after) : el("p.quiet", say(r.model ? "page.sum.variant" : "page.sum.none")),
       el("p.quiet", `${quantity.symbol}: ${say(`gate.${q}.note`)}`));
   });
   return node;

@@ -12,10 +12,11 @@ export function ledgerView() {
   const table = el("table", el("thead", el("tr", ["page.step", "page.token", "page.share", "page.part"].map((k) => el("th", { scope: "col" }, say(k))))), body);
   view((changed) => {
     if (!any(changed, "t", "u", "p", "shown", "rev")) return;
-    const r = run(), { steps, shares, total } = ledger(r, S.p, S.u, S.t);
+    const r = run(), { steps, shares, start, total } = ledger(r, S.p, S.u, S.t);
     const state = data.quantities.c ? "c" : "h", all = shares.reduce((a, v) => a + Math.abs(v), 0);
     const most = shares.reduce((a, v) => Math.max(a, Math.abs(v)), 1e-12);
     told.textContent = say("page.ledger.sum", { unit: unitName(), symbol: data.quantities[state].symbol, value: num(valueAt(state)), total: num(total), n: shares.length })
+      + (start ? " " + say("page.ledger.start", { value: num(start) }) : "")
       + (data.lesson ? "" : " " + say("page.ledger.half", { n: num(halfLife(r, S.p, S.u), 1) }));
     line.show(steps.slice(-SHOWN), (k) => tint(shares[Math.max(0, steps.length - SHOWN) + k] / most));
     const top = Array.from(shares.keys()).sort((a, b) => Math.abs(shares[b]) - Math.abs(shares[a])).slice(0, 6);

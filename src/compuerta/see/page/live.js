@@ -1,7 +1,7 @@
 // The person's own model, live: new text, forced gates, a text that goes on; and whether this copy computes the same.
 
 import { S, any, button, card, choice, clampTo, data, el, field, fill, num, placeName, refresh, run, say, set, signed, unitName, view } from "./base.js";
-import { forward, outputs, parity, sample, surprise } from "./model.js";
+import { forward, outputsAt, parity, probabilitiesOf, sample, surprise } from "./model.js";
 import { average } from "./readings.js";
 
 const MOST = 2000;
@@ -15,12 +15,10 @@ export function encode(text) {
 
 /** Run the model over inputs with what is forced, as a run like the stored ones. */
 export function freeRun(inputs, clamps, before = null) {
-  const from = data.runs.base, r = { ...forward(data.model, inputs, clamps, null, before), inputs, clamps, model: data.model, series: from.series };
-  if (data.vocabulary) r.ids = inputs;
-  else if (data.output) {
-    const said = outputs(data.model, r.runner.state.at(-1).h);
-    r.forecast = said.map((v, k) => { const z = data.output.base[k] + data.output.scale * (v + data.output.skip[k]); return data.output.log ? Math.exp(z) : z; });
-  }
+  const r = forward(data.model, inputs, { clamps, before });
+  if (data.vocabulary) Object.assign(r, { ids: inputs, probabilities: probabilitiesOf(data.model, r, before) });
+  else r.series = data.runs.base.series;
+  if (data.output) r.forecast = outputsAt(data.model, r, r.T - 1).map((v, k) => { const z = data.output.base[k] + data.output.scale * (v + data.output.skip[k]); return data.output.log ? Math.exp(z) : z; });
   return r;
 }
 
@@ -28,7 +26,7 @@ export const bits = (r) => average(surprise(r, data.vocabulary.length));
 
 /** Show the live run of `inputs` under what is forced now. */
 export function showLive(inputs, clamps = S.clamps) {
-  const last = data.runs.live, more = last?.ids && last.clamps === clamps && last.T <= inputs.length && last.ids.every((id, t) => id === inputs[t]);
+  const last = data.runs.live, more = last?.ids && data.directions === 1 && last.clamps === clamps && last.T <= inputs.length && last.ids.every((id, t) => id === inputs[t]);
   data.runs.live = freeRun(inputs, clamps, more ? last : null);
   set({ clamps, shown: "live", rev: S.rev + 1 });
 }
@@ -77,21 +75,11 @@ export function live() {
   });
   setTimeout(() => (check.textContent = said()), 400);
   return card("live", text, note, el("div.row-of", el("label.field", force, value)), chips, loss,
-    text && el("div.row-of", button("page.live.go", goOn), field("page.live.heat", heat), field("page.live.seed", seed)), went, check);
+    text && data.directions === 1 && el("div.row-of", button("page.live.go", goOn), field("page.live.heat", heat), field("page.live.seed", seed)), went, check);
 }
 
-/** One step at a time from stored states, this copy of the model against the numbers in the file. */
-export function checked() {
-  const r = data.runs.base, H = data.H;
-  if (!r.meta.frames) return parity(data.model, r.ids ?? r.inputs, (q, k, t, u) => r.values[q][k][t * H + u], Array.from({ length: r.T }, (_, t) => t));
-  const parts = data.quantities.c ? ["h", "c"] : ["h"], stored = r.frames;
-  return parity(data.model, r.ids ?? r.inputs, (q, k, t, u) => {
-    const frame = r.at[t + 1], part = parts.indexOf(q); // stored states are those before a step
-    return part < 0 || frame === undefined ? undefined : stored[((frame * data.places.length + k) * parts.length + part) * H + u];
-  }, r.meta.frames.filter((t) => r.at[t + 1] !== undefined && r.at[t] !== undefined));
-}
-
+/** This copy of the model against the numbers in the file. */
 function said() {
-  const worst = (data.parity = checked());
+  const worst = (data.parity = parity(data.model, data.runs.base)); // one step at a time from stored states
   return say(worst < 1e-6 ? "page.live.same" : "page.live.differs", { worst: worst.toExponential(1).replace("-", "−") }) + " " + say("page.live.whatif");
 }

@@ -1,6 +1,7 @@
 // What is read off a run: who wrote a memory, which gates are stuck, which unit follows what.
 
 import { data } from "./base.js";
+import { beginning } from "./model.js";
 
 /** The order in which a place read the steps up to and with t, the earliest first. */
 export function past(r, p, t) {
@@ -16,7 +17,7 @@ function parts(r, p, u, t) {
   return [v("f") / all, (v("i") * v("g")) / all];
 }
 
-/** The exact ledger c_t = (∏ f) c_0 + Σ_k (∏_{j>k} f_j) i_k g_k along the direct path, from c_0 = 0. */
+/** The exact ledger c_t = (∏ f) c_0 + Σ_k (∏_{j>k} f_j) i_k g_k along the direct path; `start` is what c_0 left. */
 export function ledger(r, p, u, t) {
   const steps = past(r, p, t), shares = new Float64Array(steps.length);
   let kept = 1, total = 0;
@@ -25,7 +26,8 @@ export function ledger(r, p, u, t) {
     total += shares[k] = kept * wrote;
     kept *= f;
   }
-  return { steps, shares, total };
+  const start = kept * beginning(r, r.values.c ? "c" : "h", p)[u];
+  return { steps, shares, start, total: total + start };
 }
 
 /** Steps after which half of what a unit held is left: ln ½ over the mean of ln f of the whole run. */
