@@ -395,7 +395,14 @@ def test_a_step_of_a_place_that_reads_backward_has_its_terms(opened, rng):
             z = trace["z_" + q, k, d][0, 7, 3]
             assert number(tab.text(".terms tr.sum td.n")) == pytest.approx(z, abs=6e-4)
     tab.go(q="c")
+    assert f"Together: C = {shown(float(trace['c', 1, 1][0, 7, 3]))}" in tab.text(".sum-of")
+    tab.go(q="h")
     assert "only the value is shown" in tab.text(".sum-of")
+    tab.go(q="c")
+    tab.locator("#live .field button").first.click()
+    tab.until("S.shown === 'live'")
+    tab.wait_for_timeout(60)
+    assert "What is forced, clipped or mixed in makes it C = 0.000" in tab.text(".sum-of")
 
 
 @pytest.mark.parametrize("layer", [

@@ -112,19 +112,14 @@ const FUNCTIONS = { Sigmoid: "σ", Tanh: "tanh", Identity: "" };
 /** The sum behind the chosen quantity: its largest terms, the rest together, the function, the value. */
 function sum() {
   const node = el("div.sum-of");
-  view((changed) => {
-    if (!any(changed, "t", "u", "p", "q", "shown", "rev")) return;
+  view(() => {
     const r = run(), q = S.q, value = valueAt(q), quantity = data.quantities[q];
     const head = [el("h3", `${quantity.symbol} · ${quantityName(q)}`), quantity.equation && el("p", el("code", quantity.equation))];
     const behind = r.model && terms(r.model, r, q, S.p, S.u, S.t);
     const before = (key) => stateBefore(r, key, S.p, S.t)[S.u];
-    let rows = null, after;
-    if (q === "c" && r.values.f) rows = [[`f · c′ = ${num(valueAt("f"))} · ${num(before("c"))}`, valueAt("f") * before("c")], [`i · C̃ = ${num(valueAt("i"))} · ${num(valueAt("g"))}`, valueAt("i") * valueAt("g")]];
-    else if (q === "h" && r.values.z) rows = [[`z · h′ = ${num(valueAt("z"))} · ${num(before("h"))}`, valueAt("z") * before("h")], [`(1 − z) · n = ${num(1 - valueAt("z"))} · ${num(valueAt("n"))}`, (1 - valueAt("z")) * valueAt("n")]];
-    else if (q === "h" && r.values.c) after = `h = o · tanh(c) = ${num(valueAt("o"))} · ${num(Math.tanh(valueAt("c")))} = ${num(value)}`;
-    if (rows && data.plain) {
-      after = say("page.sum.total", { symbol: quantity.symbol, value: num(value) });
-    } else if (behind) {
+    const product = (a, b, x, y) => [`${a} · ${b} = ${num(x)} · ${num(y)}`, x * y], v = valueAt;
+    let rows = null, after, expected = value;
+    if (behind) {
       const { found, z } = behind, few = found.slice(0, 8), rest = found.slice(8);
       rows = few.map((term) => [termName(term), term.value]);
       if (rest.length) rows.push([say("page.sum.rest", { n: rest.length }), rest.reduce((a, term) => a + term.value, 0)]);
@@ -132,11 +127,22 @@ function sum() {
       const [gate, input] = r.model.switches.activations?.map(([name]) => FUNCTIONS[name] ?? name) ?? ["σ", quantity.range ? "tanh" : ""];
       const f = quantity.range?.[0] === 0 ? gate : input, most = few[0];
       after = say("page.sum.gate", { f, z: num(z), value: num(value), term: termName(most), push: signed(most.value, 2) });
+    } else if ((q === "c" && r.values.f) || (q === "h" && r.values.z)) {
+      rows = q === "c" ? [product("f", "c′", v("f"), before("c")), product("i", "C̃", v("i"), v("g"))]
+        : [product("z", "h′", v("z"), before("h")), product("(1 − z)", "n", 1 - v("z"), v("n"))];
+      expected = rows[0][1] + rows[1][1];
+      after = say("page.sum.total", { symbol: quantity.symbol, value: num(value) });
+    } else if (q === "h" && data.plain && r.values.c) {
+      const shown = Math.tanh(v("c"));
+      expected = v("o") * shown;
+      after = `h = o · tanh(c) = ${num(v("o"))} · ${num(shown)} = ${num(value)}`;
     }
+    const forced = r.clamps?.some((c) => c.p === S.p && c.q === q && c.u === S.u);
+    if (after && (forced || Math.abs(expected - value) > 1e-3)) after = say("page.sum.apart", { symbol: quantity.symbol, value: num(value) });
     const most = rows ? Math.max(...rows.map(([, v]) => Math.abs(v)).filter(Number.isFinite), 1e-9) : 1;
     fill(node, ...head, rows && bars(rows, most), after ? el("p", after) : el("p.quiet", say(r.model ? "page.sum.variant" : "page.sum.none")),
       el("p.quiet", `${quantity.symbol}: ${say(`gate.${q}.note`)}`));
-  });
+  }, "t u p q rev");
   return node;
 }
 

@@ -1,6 +1,6 @@
 // Where one is: step, layer, unit, quantity; play, pin, keys, language, the address's hash, what is taken along.
 
-import { S, any, button, choice, data, el, field, fill, language, placeName, quantityName, run, say, set, unitName, view } from "./base.js";
+import { S, button, choice, data, el, field, fill, language, placeName, quantityName, run, say, set, unitName, view } from "./base.js";
 import { saveCsv, savePng, saveSvg } from "./export.js";
 import { LESSON_KEYS, turnTo } from "./lesson.js";
 import { sentence } from "./ribbon.js";
@@ -95,7 +95,7 @@ export function controls(root) {
   const shown = el("div.shown");
   const wide = el("div.row-of", start, range, hold);
   let heard = null;
-  view((changed) => {
+  view(() => {
     range.max = run().T;
     range.value = S.t + 1;
     range.setAttribute("aria-valuetext", sentence());
@@ -109,11 +109,11 @@ export function controls(root) {
     // Said when one comes to rest: a reader of the screen is not to hear every step of a run.
     clearTimeout(heard);
     heard = setTimeout(() => (now.textContent = sentence()), S.playing ? 1500 : 120);
-    if (any(changed, "shown", "rev", "clamps")) {
-      shown.hidden = S.shown === "base";
-      if (!shown.hidden) fill(shown, el("strong", say(`page.shown.${S.shown}`)), " ", button("page.shown.back", () => set({ shown: "base", rev: S.rev + 1 })));
-    }
   });
+  view(() => {
+    shown.hidden = S.shown === "base";
+    if (!shown.hidden) fill(shown, el("strong", say(`page.shown.${S.shown}`)), " ", button("page.shown.back", () => set({ shown: "base" })));
+  }, "rev clamps");
   const more = el("details.more", el("summary", say("page.take")), el("div.row-of", button("page.csv", saveCsv),
     button("page.png", () => savePng(root)), data.plain ? button("page.svg", () => saveSvg(root)) : null));
   return el("nav.controls", { "aria-label": say("page.controls") }, wide,

@@ -1,6 +1,6 @@
 // Find the unit that follows something: mark it, search, doubt the find, then force the unit and see what it costs.
 
-import { S, any, button, card, choice, data, el, field, fill, num, placeName, run, say, scroller, set, signed, unitName, view } from "./base.js";
+import { S, button, card, choice, data, el, field, fill, heads, num, placeName, run, say, scroller, set, signed, unitName, view } from "./base.js";
 import { bits, freeRun, showLive } from "./live.js";
 import { average, search } from "./readings.js";
 
@@ -72,7 +72,7 @@ export function find() {
     const r = run(), { binary, found, chance } = search(r, l), name = (f) => ({ symbol: data.quantities[f.q].symbol, unit: unitName(f.u), layer: placeName(f.p) });
     const hold = ({ p, q, u }) => [{ p, q, u, v: average(Array.from({ length: r.T }, (_, t) => r.values[q][p][t * data.H + u])) }];
     note.textContent = say(binary ? "page.find.result" : "page.find.result.number", { ...name(found[0]), held: num(found[0].held, 2), chance: num(chance, 2) });
-    fill(out, el("table", el("thead", el("tr", ["page.unit", binary ? "page.find.auroc" : "page.find.corr", "page.find.chance", "page.find.cost"].map((k) => el("th", { scope: "col" }, say(k))))),
+    fill(out, el("table", heads("page.unit", binary ? "page.find.auroc" : "page.find.corr", "page.find.chance", "page.find.cost"),
       el("tbody", found.map((f) => {
         const cell = el("td.n");
         if (data.model) cell.append(button("page.find.clamp", () => {
@@ -82,13 +82,13 @@ export function find() {
           el("td.n", `${num(f.held, 3)} ${f.sign < 0 ? "▼" : "▲"}`), el("td.n", num(chance, 3)), cell);
       }))), el("p.quiet", say("page.find.doubt")));
   };
-  view((changed) => {
-    if (!any(changed, "mark") || !S.mark || !S.brush) return;
+  view(() => {
+    if (!S.mark || !S.brush) return;
     const [a, b] = S.mark, now = S.marks?.length === run().T ? [...S.marks] : Array(run().T).fill(false);
     for (let t = a; t <= b; t++) now[t] = true;
     set({ marks: now });
-  });
-  view((changed) => any(changed, "shown", "rev") && S.marks && (S.marks.length !== run().T) && mark());
+  }, "mark");
+  view(() => S.marks && S.marks.length !== run().T && mark(), "rev");
   regex.hidden = true;
   return card("find", el("div.row-of", what, regex, button("page.find.clear", () => set({ marks: null, mark: null })), button("page.find.look", look, { class: "main" })), note, out);
 }

@@ -1,20 +1,18 @@
 // How far the error reaches back: the size of its gradient at every step, and from which step to which.
 
-import { S, any, card, data, el, fill, label, num, placeName, run, say, set, view } from "./base.js";
+import { S, any, card, clampTo, data, el, fill, label, num, placeName, run, say, set, shareOf, standAt, through, view } from "./base.js";
 import { shade } from "./colour.js";
 import { grid, paint } from "./heat.js";
 
 export function flow() {
   if (!data.runs.base.flow) return null;
-  const W = 1000, HIGH = 200, PAD = 10, lines = {}, now = el("svg:line.now", { y1: 0, y2: HIGH }), ticks = el("svg:g"), told = el("p"), pair = el("p"), scale = el("p.quiet");
-  const svg = el("svg:svg.flow", { viewBox: `0 0 ${W} ${HIGH}`, preserveAspectRatio: "none", "aria-hidden": "true", onpointerdown: (event) => {
-    const box = svg.getBoundingClientRect();
-    set({ t: Math.floor(((event.clientX - box.left) / box.width) * run().T) });
-  } }, ticks, now);
+  const W = 1000, HIGH = 200, PAD = 10, lines = {}, now = el("svg:line.now", { y1: 0, y2: HIGH }), told = el("p"), pair = el("p"), scale = el("p.quiet");
+  const svg = el("svg:svg.flow", { viewBox: `0 0 ${W} ${HIGH}`, preserveAspectRatio: "none", "aria-hidden": "true",
+    onpointerdown: (event) => set({ t: Math.floor(shareOf(event, svg)[0] * run().T) }) }, now);
   const ends = el("div.ends"), keys = el("p.legend"), map = grid(), reach = el("div", el("h3", say("page.flow.map")), el("div.square", map.node), pair, scale);
   map.node.addEventListener("pointermove", (event) => {
-    const box = map.canvas.getBoundingClientRect(), T = run().T, step = (share) => Math.min(T - 1, Math.max(0, Math.floor(share * T)));
-    tell(step((event.clientY - box.top) / box.height), step((event.clientX - box.left) / box.width));
+    const [k, s] = shareOf(event, map.canvas).map((share) => clampTo(Math.floor(share * run().T), 0, run().T - 1));
+    tell(s, k);
   });
   const tell = (s, k) => {
     const v = run().flow?.reach?.[s * run().T + k];
@@ -25,20 +23,14 @@ export function flow() {
     const r = run(), T = r.T;
     svg.parentNode.hidden = reach.hidden = keys.hidden = !r.flow;
     if (!r.flow) return (told.textContent = say("page.flow.none"));
-    if (any(changed, "shown", "rev", "p")) {
+    if (any(changed, "rev", "p")) {
       const logs = [], parts = Object.keys(r.flow).filter((q) => q !== "reach");
       for (const q of parts) for (const v of r.flow[q].subarray(S.p * T, S.p * T + T)) if (v > 0 && Number.isFinite(v)) logs.push(Math.log10(v));
       const top = Math.ceil(Math.max(...logs, -12)), low = Math.max(Math.floor(Math.min(...logs, top - 1)), top - 16);
       const y = (v) => HIGH - PAD - ((Math.max(low, Math.log10(v)) - low) / (top - low)) * (HIGH - 2 * PAD);
       for (const q of parts) {
         lines[q] ??= svg.insertBefore(el(`svg:path.d${q}`), now);
-        let pen = "M";
-        lines[q].setAttribute("d", Array.from(r.flow[q].subarray(S.p * T, S.p * T + T), (v, t) => {
-          if (!(v > 0) || !Number.isFinite(v)) return (pen = "M"), "";
-          const point = `${pen}${((t + 0.5) * W) / T} ${y(v)}`;
-          pen = "L";
-          return point;
-        }).join(""));
+        lines[q].setAttribute("d", through(Array.from(r.flow[q].subarray(S.p * T, S.p * T + T), (v, t) => [((t + 0.5) * W) / T, v > 0 ? y(v) : NaN])));
       }
       fill(ends, el("span", `10^${top}`), el("span", `10^${low}`));
       fill(keys, parts.map((q) => el(`span.key.d${q}`, `∥dL/d${q}∥`)), placeName(S.p));
@@ -49,7 +41,7 @@ export function flow() {
       }
       reach.hidden = !r.flow.reach;
     }
-    for (const end of ["x1", "x2"]) now.setAttribute(end, ((S.t + 0.5) * W) / T);
+    standAt(now, ((S.t + 0.5) * W) / T);
     map.cross([S.t / T, 1 / T]);
     told.textContent = say("page.flow.now", { t: S.t + 1, token: label(S.t) }) + " " + Object.keys(lines).map((q) => `∥dL/d${q}∥ = ${num(r.flow[q][S.p * T + S.t], 5)}`).join(", ") + ".";
     tell(S.t, Math.max(0, S.t - 10));

@@ -28,7 +28,7 @@ export const bits = (r) => average(surprise(r, data.vocabulary.length));
 export function showLive(inputs, clamps = S.clamps) {
   const last = data.runs.live, more = last?.ids && data.directions === 1 && last.clamps === clamps && last.T <= inputs.length && last.ids.every((id, t) => id === inputs[t]);
   data.runs.live = freeRun(inputs, clamps, more ? last : null);
-  set({ clamps, shown: "live", rev: S.rev + 1 });
+  set({ clamps, shown: "live" });
 }
 
 const forced = (c) => say("page.forced", { symbol: data.quantities[c.q].symbol, unit: unitName(c.u), layer: placeName(c.p), v: num(c.v, 2) });
@@ -62,13 +62,13 @@ export function live() {
     const read = inputs(), write = (clamps) => sample(data.model, read, 160, clampTo(Number(heat.value), 0, 3), seed.value | 0, clamps).map((id) => data.vocabulary[id]).join("");
     fill(went, [[], ...(S.clamps.length ? [S.clamps] : [])].map((clamps) => el("div", el("h3", say(clamps.length ? "page.live.forced" : "page.live.free")), el("pre", write(clamps)))));
   };
-  text?.addEventListener("input", () => text.value ? rerun() : set({ shown: "base", rev: S.rev + 1 }));
+  text?.addEventListener("input", () => text.value ? rerun() : set({ shown: "base" }));
   view((changed) => {
     force.textContent = say("page.live.force", { symbol: data.quantities[S.q].symbol, unit: unitName() });
     if (any(changed, "clamps")) fill(chips, S.clamps.map((c) => el("button", { type: "button", "aria-label": say("page.live.release", { what: forced(c) }), onclick: () => {
       const left = S.clamps.filter((other) => other !== c);
       if (left.length || text?.value) rerun(left);
-      else set({ clamps: [], shown: "base", rev: S.rev + 1 });
+      else set({ clamps: [], shown: "base" });
       force.focus();
     } }, `${forced(c)} ✕`)));
     if (S.shown !== "live") loss.textContent = "";

@@ -1,6 +1,6 @@
 // Gates that stand open or shut: every unit as a point, and what can be said of the extreme ones.
 
-import { S, any, card, data, el, fill, placeName, quantityName, run, say, set, unitName, view } from "./base.js";
+import { S, card, data, el, fill, placeName, quantityName, run, say, set, unitName, view } from "./base.js";
 import { saturation } from "./readings.js";
 
 const SIDE = 170, EDGE = 24;
@@ -19,18 +19,19 @@ export function saturationView() {
     return [el("figure", el("figcaption", `${data.quantities[q].symbol} · ${quantityName(q)}`), node), me];
   };
   let marks = [];
-  view((changed) => {
+  view(() => {
     const T = run().T;
-    if (any(changed, "shown", "rev", "p")) {
-      counts = Object.fromEntries(gates.map((q) => [q, data.units.map((_, u) => saturation(run(), q, S.p, u))]));
-      marks = gates.map(plot);
-      fill(plots, marks.map(([figure]) => figure));
-      const all = gates.flatMap((q) => counts[q].flatMap((pair, u) => pair.map((n, end) => ({ q, u, n, end }))))
-        .filter(({ n }) => n >= 0.95 * T).sort((a, b) => b.n - a.n || a.u - b.u || (a.q < b.q ? -1 : 1));
-      fill(verdicts, all.slice(0, 6).map(({ q, u, n, end }) => el("li", el("button.link", { type: "button", onclick: () => set({ u, q }) },
-        say("reading.counted", { what: say(`reading.${q}.${end ? "open" : "closed"}`, { unit: unitName(u) }), sign: `${q} ${end ? "> 0.9" : "< 0.1"}`, count: n, steps: T })))),
-      el("li.quiet", say(all.length ? "page.verdict.more" : "page.verdict.none", { n: all.length, layer: placeName(S.p) })));
-    }
+    counts = Object.fromEntries(gates.map((q) => [q, data.units.map((_, u) => saturation(run(), q, S.p, u))]));
+    marks = gates.map(plot);
+    fill(plots, marks.map(([figure]) => figure));
+    const all = gates.flatMap((q) => counts[q].flatMap((pair, u) => pair.map((n, end) => ({ q, u, n, end }))))
+      .filter(({ n }) => n >= 0.95 * T).sort((a, b) => b.n - a.n || a.u - b.u || (a.q < b.q ? -1 : 1));
+    fill(verdicts, all.slice(0, 6).map(({ q, u, n, end }) => el("li", el("button.link", { type: "button", onclick: () => set({ u, q }) },
+      say("reading.counted", { what: say(`reading.${q}.${end ? "open" : "closed"}`, { unit: unitName(u) }), sign: `${q} ${end ? "> 0.9" : "< 0.1"}`, count: n, steps: T })))),
+    el("li.quiet", say(all.length ? "page.verdict.more" : "page.verdict.none", { n: all.length, layer: placeName(S.p) })));
+  }, "rev p");
+  view(() => {
+    const T = run().T;
     marks.forEach(([, me], k) => {
       const [low, high] = counts[gates[k]][S.u];
       me.setAttribute("cx", at(low / T));
