@@ -126,8 +126,15 @@ export const any = (changed, ...keys) => keys.some((key) => changed.has(key));
 export const unitName = (u = S.u) => String(data.units[u] + 1);
 export const placeName = (p) =>
   say("page.layer", { n: data.places[p][0] + 1 }) + (data.directions > 1 ? (data.places[p][1] ? " ←" : " →") : "");
+export const symbol = (q) => data.quantities[q].symbol;
 export const quantityName = (q) => say(`gate.${q}.name`);
-export const label = (t, r = run()) => (r.ids ? glyph(data.vocabulary[r.ids[t]]) : `${data.labels ? `${data.labels[t]}: ` : ""}${num(r.series[t], 2)}`);
+export const symbolAndName = (q) => `${symbol(q)} · ${quantityName(q)}`;
+
+/** What was read at a step: a character as it can be seen, or a number of a series with its label. */
+export function label(t, r = run()) {
+  if (r.ids) return glyph(data.vocabulary[r.ids[t]]);
+  return (data.labels ? `${data.labels[t]}: ` : "") + num(r.series[t], 2);
+}
 
 /** A step as a sentence names it: its character, or its number and value in a series. */
 export const place = (t) => (run().ids ? label(t) : say("page.at", { t: t + 1, value: label(t) }));
@@ -152,10 +159,11 @@ export function shareOf(event, node) {
 export const through = (points) => points.map(([x, y], k) =>
   Number.isFinite(y) ? `${k && Number.isFinite(points[k - 1][1]) ? "L" : "M"}${x} ${y}` : "").join("");
 
-/** Put an upright line of a chart at `x`; out of sight for null. */
+/** An upright line over a chart `high`, with a halo that shows it on any colour; and where it stands, null for nowhere. */
+export const upright = (name, high) => el("svg:g", ["halo", name].map((kind) => el(`svg:line.${kind}`, { y1: 0, y2: high })));
 export function standAt(line, x) {
   line.style.display = x === null ? "none" : "";
-  for (const end of ["x1", "x2"]) line.setAttribute(end, x ?? 0);
+  line.setAttribute("transform", `translate(${x ?? 0})`);
 }
 
 /** A box that scrolls sideways where it is narrow, by keyboard too. */

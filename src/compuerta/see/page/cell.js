@@ -1,7 +1,7 @@
 // One step of one unit, drawn as the machine that it is, with the numbers of this step in it; and the sum in a gate.
 
-import { S, any, card, data, el, fill, label, num, place, placeName, quantityName, run, say, scroller, set, signed, unitName, view } from "./base.js";
-import { css, ink, rgb, scaleOf } from "./colour.js";
+import { S, any, card, data, el, fill, label, num, place, placeName, quantityName, run, say, scroller, set, signed, symbol, symbolAndName, unitName, view } from "./base.js";
+import { css, ink, rgb } from "./colour.js";
 import { stateBefore, terms } from "./model.js";
 import { valueAt } from "./ribbon.js";
 
@@ -114,7 +114,7 @@ function sum() {
   const node = el("div.sum-of");
   view(() => {
     const r = run(), q = S.q, value = valueAt(q), quantity = data.quantities[q];
-    const head = [el("h3", `${quantity.symbol} · ${quantityName(q)}`), quantity.equation && el("p", el("code", quantity.equation))];
+    const head = [el("h3", symbolAndName(q)), quantity.equation && el("p", el("code", quantity.equation))];
     const behind = r.model && terms(r.model, r, q, S.p, S.u, S.t);
     const before = (key) => stateBefore(r, key, S.p, S.t)[S.u];
     const product = (a, b, x, y) => [`${a} · ${b} = ${num(x)} · ${num(y)}`, x * y], v = valueAt;
@@ -131,17 +131,17 @@ function sum() {
       rows = q === "c" ? [product("f", "c′", v("f"), before("c")), product("i", "C̃", v("i"), v("g"))]
         : [product("z", "h′", v("z"), before("h")), product("(1 − z)", "n", 1 - v("z"), v("n"))];
       expected = rows[0][1] + rows[1][1];
-      after = say("page.sum.total", { symbol: quantity.symbol, value: num(value) });
+      after = say("page.sum.total", { symbol: symbol(q), value: num(value) });
     } else if (q === "h" && data.plain && r.values.c) {
       const shown = Math.tanh(v("c"));
       expected = v("o") * shown;
       after = `h = o · tanh(c) = ${num(v("o"))} · ${num(shown)} = ${num(value)}`;
     }
     const forced = r.clamps?.some((c) => c.p === S.p && c.q === q && c.u === S.u);
-    if (after && (forced || Math.abs(expected - value) > 1e-3)) after = say("page.sum.apart", { symbol: quantity.symbol, value: num(value) });
+    if (after && (forced || Math.abs(expected - value) > 1e-3)) after = say("page.sum.apart", { symbol: symbol(q), value: num(value) });
     const most = rows ? Math.max(...rows.map(([, v]) => Math.abs(v)).filter(Number.isFinite), 1e-9) : 1;
     fill(node, ...head, rows && bars(rows, most), after ? el("p", after) : el("p.quiet", say(r.model ? "page.sum.variant" : "page.sum.none")),
-      el("p.quiet", `${quantity.symbol}: ${say(`gate.${q}.note`)}`));
+      el("p.quiet", `${symbol(q)}: ${say(`gate.${q}.note`)}`));
   }, "t u p q rev");
   return node;
 }
@@ -159,7 +159,7 @@ function table() {
     fill(body, ...Object.keys(data.quantities).map((q) => {
       const colour = rgb(q, valueAt(q));
       return el("tr", { class: q === S.q ? "chosen" : null, onclick: () => set({ q }) },
-        el("th", { scope: "row" }, el("span.swatch", { css: { background: css(colour) } }), data.quantities[q].symbol),
+        el("th", { scope: "row" }, el("span.swatch", { css: { background: css(colour) } }), symbol(q)),
         el("td", quantityName(q)), el("td.n", { "data-q": q }, num(valueAt(q))),
         el("td.n", S.t ? num(valueAt(q, S.t - 1)) : "—"),
         pin ? el("td.n", `${num(valueAt(q, S.pin))}  (${signed(valueAt(q) - valueAt(q, S.pin), 2)})`) : null);

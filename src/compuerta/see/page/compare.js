@@ -1,6 +1,6 @@
 // Two checkpoints on the same text: the same unit before and after, step under step.
 
-import { S, button, card, data, el, num, run, say, set, times, view } from "./base.js";
+import { S, button, card, data, el, num, run, say, set, symbol, times, view } from "./base.js";
 import { rgb } from "./colour.js";
 import { grid, paint } from "./heat.js";
 import { bits } from "./live.js";
@@ -13,7 +13,8 @@ export function compare() {
   if (!both[0][1]) return null;
   const called = ([name, r]) => r.label || say(data.lesson ? `lesson.compare.${name}` : `page.compare.${name}`);
   const told = el("p"), rows = both.map(([name, r]) => {
-    const line = strip(), score = el("span.quiet"), { node, canvas, cross } = grid((share) => set({ u: Math.min(data.H - 1, Math.floor(share * data.H)) }));
+    const line = strip(), score = el("span.quiet");
+    const { node, canvas, cross } = grid((share) => set({ u: Math.min(data.H - 1, Math.floor(share * data.H)) }));
     node.style.height = `${Math.max(40, Math.min(180, data.H * 8))}px`;
     const at = (t, u = S.u) => rgb(S.q, valueAt(S.q, t, u, S.p, r));
     view(() => {
@@ -29,7 +30,9 @@ export function compare() {
     const [a, b] = both.map(([, r]) => r.values[S.q][S.p]);
     let sum = 0;
     for (let k = 0; k < a.length; k++) sum += Math.abs(a[k] - b[k]);
-    told.textContent = say("page.compare.now", { symbol: data.quantities[S.q].symbol, one: called(both[0]), two: called(both[1]), a: num(valueAt(S.q, S.t, S.u, S.p, both[0][1])), b: num(valueAt(S.q, S.t, S.u, S.p, both[1][1])), mean: num(sum / a.length) });
+    const [one, two] = both.map(called), now = S.t * data.H + S.u;
+    told.textContent = say("page.compare.now", { symbol: symbol(S.q), one, two, a: num(a[now]), b: num(b[now]), mean: num(sum / a.length) });
   }, "q p rev t u");
-  return card("compare", told, el("div.two.even", rows), el("div.row-of", button("page.compare.swap", () => set({ shown: run() === data.runs.other ? "base" : "other" }))));
+  const swap = button("page.compare.swap", () => set({ shown: run() === data.runs.other ? "base" : "other" }));
+  return card("compare", told, el("div.two.even", rows), el("div.row-of", swap));
 }

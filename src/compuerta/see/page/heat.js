@@ -1,6 +1,6 @@
 // Every unit at every step: a heat map of one quantity for each layer, and all quantities of one unit above them.
 
-import { S, card, choice, data, el, placeName, run, say, set, shareOf, times, unitName, view } from "./base.js";
+import { S, card, choice, data, el, placeName, run, say, set, shareOf, symbol, times, unitName, view } from "./base.js";
 import { rgb, scaleOf } from "./colour.js";
 import { average, halfLife, saturation } from "./readings.js";
 import { legend, overTime, short, valueAt } from "./ribbon.js";
@@ -84,7 +84,7 @@ export function grid(pick, more = {}) {
 /** All quantities of the current unit, one strip each. */
 function strips() {
   const keys = Object.keys(data.quantities);
-  const names = el("div.names", ...keys.map((q) => el("span", data.quantities[q].symbol)));
+  const names = el("div.names", ...keys.map((q) => el("span", symbol(q))));
   const { node, canvas, cross } = grid((share) => set({ q: keys[Math.min(keys.length - 1, Math.floor(share * keys.length))] }));
   node.style.height = `${keys.length * 1.4}rem`;
   view(() => paint(canvas, keys.length, run().T, (row, t) => rgb(keys[row], valueAt(keys[row], t))), "rev u p");
@@ -104,7 +104,7 @@ function layer(p) {
   }, "rev order");
   view(() => paint(canvas, data.H, run().T, (k, t) => rgb(S.q, valueAt(S.q, t, order[k], p))), "rev order q");
   view(() => {
-    name.textContent = say("page.heat.layer", { layer: placeName(p), name: data.quantities[S.q].symbol, n: data.H });
+    name.textContent = say("page.heat.layer", { layer: placeName(p), name: symbol(S.q), n: data.H });
     cross(S.p === p ? [row[S.u] / data.H, 1 / data.H] : undefined);
   });
   return el("div", name, node);
@@ -120,7 +120,7 @@ export function heat() {
     const [low, high] = scaleOf(S.q);
     limit.textContent = data.quantities[S.q].range && high <= 1
       ? say("page.heat.fixed", { low: short(low), high: short(high) })
-      : say("page.heat.limit", { symbol: data.quantities[S.q].symbol, limit: short(high) });
+      : say("page.heat.limit", { symbol: symbol(S.q), limit: short(high) });
   }, "u p q rev");
   view(() => (wide.style.minWidth = run().T > 900 ? `${run().T}px` : ""), "rev");
   view(() => {

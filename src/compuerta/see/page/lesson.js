@@ -16,7 +16,12 @@ let gate = null;
 
 const written = (value) => typeof value === "string" ? Array.from(value, glyph).join("") : Number.isInteger(value) ? String(value) : num(value);
 const stepNow = () => data.lesson[S.lesson - 1];
-const phrase = (part) => say(`lesson.${stepNow().name}.${part}`, Object.fromEntries(Object.entries(stepNow().values).map(([name, value]) => [name, written(value)])));
+
+/** A part of what the step says, its numbers filled in. */
+function phrase(part) {
+  const { name, values } = stepNow();
+  return say(`lesson.${name}.${part}`, Object.fromEntries(Object.entries(values).map(([key, value]) => [key, written(value)])));
+}
 
 /** Go to a step of the lesson: to its place in the text, with what it asks for out of sight until it is answered. */
 export function turnTo(n) {
@@ -66,7 +71,8 @@ export function lesson(root, controls) {
       if (given) option.setAttribute("aria-disabled", true);
       else option.removeAttribute("aria-disabled");
     });
-    fill(told, given && el("p", el("strong", given === right ? say("lesson.right") : say("lesson.wrong")), " ", given === right ? null : `${phrase("wrong")} `, phrase("told")));
+    const lead = given === right ? ["lesson.right", ""] : ["lesson.wrong", `${phrase("wrong")} `];
+    fill(told, given && el("p", el("strong", say(lead[0])), " ", lead[1], phrase("told")));
     back.disabled = S.lesson === 1;
     next.disabled = S.lesson === data.lesson.length;
     Array.from(dots.children, ({ firstChild: dot }, k) => {

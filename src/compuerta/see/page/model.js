@@ -165,9 +165,13 @@ export function terms(model, r, q, p, u, t) {
   const { H, blocks, handed: P } = model, w = model.places[p], [k] = data.places[p], block = blocks.indexOf(q);
   if (block < 0 || w.gain_x || w.w_r || model.switches.clip || (w.p && model.switches.zoneout[0])) return null;
   const row = block * H + u, found = [{ kind: "bias", value: w.b[row] }];
-  if (w.table) found.push({ kind: "token", value: w.table[r.ids[t]][row] });
-  else (k ? handed(model, r.values, k - 1, t) : r.inputs[t]).forEach((x, j, { length }) => found.push({
-    kind: k ? "below" : "input", index: k ? j % P : j, place: k && data.places.findIndex(([layer]) => layer === k - 1) + Math.floor(j / P), value: w.w_x[row * length + j] * x }));
+  const below = k && data.places.findIndex(([layer]) => layer === k - 1); // the first place of the layer below
+  const input = k ? handed(model, r.values, k - 1, t) : w.table ? [] : r.inputs[t];
+  if (!k && w.table) found.push({ kind: "token", value: w.table[r.ids[t]][row] });
+  input.forEach((x, j) => {
+    const from = k ? { kind: "below", index: j % P, place: below + Math.floor(j / P) } : { kind: "input", index: j };
+    found.push({ ...from, value: w.w_x[row * input.length + j] * x });
+  });
   const after = q === "n" && w.b_hn, reset = q === "n" ? r.values.r[p].subarray(t * H, t * H + H) : null;
   if (after) found.push({ kind: "bias_h", value: reset[u] * w.b_hn[u] });
   if (w.w_h) stateBefore(r, "h", p, t).subarray(0, P).forEach((h, j) => found.push({

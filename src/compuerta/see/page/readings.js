@@ -94,13 +94,17 @@ export function search(r, labels, count = 6) {
     return binary ? ranks(values) : values;
   };
   for (let p = 0; p < data.places.length; p++) for (const q of ["c", "h"]) for (let u = 0; r.values[q] && u < H; u++) {
+    if (Number.isNaN(r.values[q][p][u])) continue; // a projection's h has fewer units
     all.push({ q, p, u, early: column(q, p, u, data.warm, cut), late: column(q, p, u, cut, T) });
   }
   const score = binary ? above : correlation, told = (v) => (binary ? v + 0.5 : v);
   const best = (marks, most) => {
     const a = marks.slice(data.warm, cut), b = marks.slice(cut);
-    return all.map((one) => [one, score(one.early, a)]).filter(([, v]) => Number.isFinite(v)).sort((x, y) => Math.abs(y[1]) - Math.abs(x[1])).slice(0, most)
-      .map(([one, v]) => ({ q: one.q, p: one.p, u: one.u, sign: v < 0 ? -1 : 1, held: told((v < 0 ? -1 : 1) * score(one.late, b)) }));
+    const scored = all.map((one) => [one, score(one.early, a)]).filter(([, v]) => Number.isFinite(v));
+    return scored.sort((x, y) => Math.abs(y[1]) - Math.abs(x[1])).slice(0, most).map(([{ q, p, u, late }, v]) => {
+      const sign = v < 0 ? -1 : 1;
+      return { q, p, u, sign, held: told(sign * score(late, b)) };
+    });
   };
   const chance = data.shifts.map((share) => {
     const turn = data.warm + Math.round(share * (T - 2 * data.warm));

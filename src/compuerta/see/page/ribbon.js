@@ -1,6 +1,6 @@
 // The text (or the series) coloured by one quantity of one unit, and what the model expects next.
 
-import { S, any, card, data, el, fill, glyph, label, num, percent, placeName, quantityName, run, say, set, shareOf, standAt, through, times, unitName, view } from "./base.js";
+import { S, any, card, data, el, fill, glyph, label, num, percent, placeName, quantityName, run, say, set, shareOf, standAt, symbolAndName, through, times, unitName, upright, view } from "./base.js";
 import { css, ink, ramp, rgb, scaleOf } from "./colour.js";
 
 /** The keys that every view of time shares, told to screen readers as a slider over the steps. */
@@ -31,7 +31,7 @@ export function legend() {
   const bar = el("span.ramp"), low = el("span"), high = el("span"), name = el("span.quiet");
   view(() => {
     const [a, b] = scaleOf(S.q);
-    name.textContent = `${data.quantities[S.q].symbol} · ${quantityName(S.q)}`;
+    name.textContent = symbolAndName(S.q);
     low.textContent = short(a);
     high.textContent = short(b);
     bar.style.background = ramp(S.q);
@@ -138,7 +138,7 @@ function predictions() {
 function seriesRibbon() {
   const W = 1000, HIGH = 220, PAD = 14;
   const columns = el("svg:g"), halo = el("svg:path.halo"), line = el("svg:path.line"), ahead = el("svg:path.ahead");
-  const now = el("svg:line.now", { y1: 0, y2: HIGH }), pin = el("svg:line.pin", { y1: 0, y2: HIGH });
+  const now = upright("now", HIGH), pin = upright("pin", HIGH);
   const high = el("span"), low = el("span");
   const svg = el("svg:svg.series", { viewBox: `0 0 ${W} ${HIGH}`, preserveAspectRatio: "none", "aria-hidden": "true" }, columns, halo, line, ahead, pin, now);
   const node = overTime(el("div.chart", svg, el("div.ends", high, low)), say("page.series.title"));

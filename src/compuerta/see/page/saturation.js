@@ -1,6 +1,6 @@
 // Gates that stand open or shut: every unit as a point, and what can be said of the extreme ones.
 
-import { S, card, data, el, fill, placeName, quantityName, run, say, set, unitName, view } from "./base.js";
+import { S, card, data, el, fill, placeName, quantityName, run, say, set, symbol, symbolAndName, unitName, view } from "./base.js";
 import { saturation } from "./readings.js";
 
 const SIDE = 170, EDGE = 24;
@@ -16,7 +16,7 @@ export function saturationView() {
       el("svg:path.axis", { d: `M${EDGE} ${EDGE}V${at(1)}H${at(1)}` }), el("svg:path.faint", { d: `M${EDGE} ${EDGE}L${at(1)} ${at(1)}` }),
       counts[q].map(([low, high], u) => el("svg:circle", { cx: at(low / run().T), cy: at(1 - high / run().T), r: 3, onclick: () => set({ u, q }) })), me,
       el("svg:text", { x: at(1), y: at(1) + 17, "text-anchor": "end" }, say("page.saturation.low")), el("svg:text", { x: EDGE, y: EDGE - 8 }, say("page.saturation.high")));
-    return [el("figure", el("figcaption", `${data.quantities[q].symbol} · ${quantityName(q)}`), node), me];
+    return [el("figure", el("figcaption", symbolAndName(q)), node), me];
   };
   let marks = [];
   view(() => {
@@ -37,7 +37,8 @@ export function saturationView() {
       me.setAttribute("cx", at(low / T));
       me.setAttribute("cy", at(1 - high / T));
     });
-    mine.textContent = say("page.saturation.unit", { unit: unitName(), T }) + " " + gates.map((q) => `${data.quantities[q].symbol}: ${counts[q][S.u].join(" / ")}`).join(" · ");
+    const each = gates.map((q) => `${symbol(q)}: ${counts[q][S.u].join(" / ")}`);
+    mine.textContent = `${say("page.saturation.unit", { unit: unitName(), T })} ${each.join(" · ")}`;
   });
   return card("saturation", plots, mine, verdicts);
 }

@@ -1,6 +1,6 @@
 // One gate that learns to remember: f = σ(b), a 1 written at the start, and b pushed down the slope of the loss.
 
-import { button, choice, data, el, fill, num, say } from "./base.js";
+import { button, choice, el, fill, num, say } from "./base.js";
 
 const RATE = 2, WIDE = 320, TALL = 120, STARTS = [-2, 0, 2];
 
