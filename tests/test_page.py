@@ -405,6 +405,20 @@ def test_a_step_of_a_place_that_reads_backward_has_its_terms(opened, rng):
     assert "What is forced, clipped or mixed in makes it C = 0.000" in tab.text(".sum-of")
 
 
+def test_a_gate_without_weights_of_its_own_is_told_by_its_rule(opened, rng):
+    for switch, rule in (({"coupled": True}, "f = 1 − i = 1 − "), ({"forget_gate": False}, "f = 1.000")):
+        layer = LSTM(2, 4, rng=0, **switch)
+        tab = opened(html.page(layer.trace(rng.normal(size=(9, 2)))[1], lang="en"), "#t=4&q=f")
+        assert rule in tab.text(".sum-of")
+        tab.locator("#live .field button").first.click()
+        tab.until("S.shown === 'live'")
+        tab.wait_for_timeout(60)
+        assert "What is forced, clipped or mixed in makes it f = 0.000" in tab.text(".sum-of")
+    layer = LSTM(2, 4, layer_norm="gates", rng=0)
+    tab = opened(html.page(layer.trace(rng.normal(size=(9, 2)))[1], lang="en"), "#t=4&q=f")
+    assert "only the value is shown" in tab.text(".sum-of")
+
+
 @pytest.mark.parametrize("layer", [
     LSTM(3, 8, rng=0), GRU(3, 24, bidirectional=True, rng=0), LSTM(3, 250, rng=0),
 ], ids=["narrow", "both ways", "wide"])  # fmt: skip

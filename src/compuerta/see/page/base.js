@@ -136,8 +136,11 @@ export function label(t, r = run()) {
   return (data.labels ? `${data.labels[t]}: ` : "") + num(r.series[t], 2);
 }
 
+/** The same inside a sentence, where a comma that was read is not to be taken for one of its own. */
+export const quoted = (t) => (run().ids ? say("page.quoted", { char: label(t) }) : label(t));
+
 /** A step as a sentence names it: its character, or its number and value in a series. */
-export const place = (t) => (run().ids ? label(t) : say("page.at", { t: t + 1, value: label(t) }));
+export const place = (t) => (run().ids ? quoted(t) : say("page.at", { t: t + 1, value: label(t) }));
 
 /** A section of the page with its heading, one sentence, and what it shows. */
 export function card(id, ...children) {

@@ -1,6 +1,6 @@
 // One step of one unit, drawn as the machine that it is, with the numbers of this step in it; and the sum in a gate.
 
-import { S, any, card, data, el, fill, label, num, place, placeName, quantityName, run, say, scroller, set, signed, symbol, symbolAndName, unitName, view } from "./base.js";
+import { S, any, card, data, el, fill, label, num, place, placeName, quantityName, quoted, run, say, scroller, set, signed, symbol, symbolAndName, unitName, view } from "./base.js";
 import { css, ink, rgb } from "./colour.js";
 import { stateBefore, terms } from "./model.js";
 import { valueAt } from "./ribbon.js";
@@ -95,7 +95,7 @@ function story() {
   return say("page.story", { ...at, f: degree(f, "f"), i: degree(i, "i"), o: degree(o, "o"), g: num(valueAt("g"), 2), c: num(valueAt("c"), 2), h: num(valueAt("h"), 2) });
 }
 
-const termName = ({ kind, index, place }) => kind === "token" ? say("page.term.token", { token: label(S.t) })
+const termName = ({ kind, index, place }) => kind === "token" ? say("page.term.token", { token: quoted(S.t) })
   : kind === "unit" ? say("page.term.unit", { unit: unitName(index) })
   : kind === "below" ? say("page.term.below", { unit: unitName(index), layer: placeName(place) })
   : kind === "input" ? say("page.term.input", { n: index + 1 })
@@ -137,6 +137,11 @@ function sum() {
       expected = v("o") * shown;
       after = `h = o · tanh(c) = ${num(v("o"))} · ${num(shown)} = ${num(value)}`;
     }
+    if (quantity.range?.[0] === 0 && r.model && !r.model.blocks.includes(q)) { // a gate without weights of its own
+      const coupled = q === "f" && r.model.switches.coupled;
+      after = coupled ? `f = 1 − i = 1 − ${num(v("i"))} = ${num(value)}` : `${symbol(q)} = ${num(value)}`;
+      expected = coupled ? 1 - v("i") : 1;
+    }
     const forced = r.clamps?.some((c) => c.p === S.p && c.q === q && c.u === S.u);
     if (after && (forced || Math.abs(expected - value) > 1e-3)) after = say("page.sum.apart", { symbol: symbol(q), value: num(value) });
     const most = rows ? Math.max(...rows.map(([, v]) => Math.abs(v)).filter(Number.isFinite), 1e-9) : 1;
@@ -152,9 +157,9 @@ function table() {
   const node = el("table.step", el("caption"), el("thead", el("tr",
     ...["symbol", "name", "value", "before"].map((k) => el("th", { scope: "col" }, say(`page.table.${k}`))), pinned)), body);
   view(() => {
-    node.caption.textContent = say("page.table.caption", { t: S.t + 1, token: label(S.t), unit: unitName(), layer: placeName(S.p) });
+    node.caption.textContent = say("page.table.caption", { t: S.t + 1, token: quoted(S.t), unit: unitName(), layer: placeName(S.p) });
     const pin = S.pin !== null && S.pin < run().T;
-    pinned.textContent = pin ? say("page.table.pin", { t: S.pin + 1, token: label(S.pin) }) : "";
+    pinned.textContent = pin ? say("page.table.pin", { t: S.pin + 1, token: quoted(S.pin) }) : "";
     pinned.hidden = !pin;
     fill(body, ...Object.keys(data.quantities).map((q) => {
       const colour = rgb(q, valueAt(q));

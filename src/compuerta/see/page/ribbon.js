@@ -1,6 +1,6 @@
 // The text (or the series) coloured by one quantity of one unit, and what the model expects next.
 
-import { S, any, card, data, el, fill, glyph, label, num, percent, placeName, quantityName, run, say, set, shareOf, standAt, symbolAndName, through, times, unitName, upright, view } from "./base.js";
+import { S, any, card, data, el, fill, glyph, label, num, percent, placeName, quantityName, quoted, run, say, set, shareOf, standAt, symbolAndName, through, times, unitName, upright, view } from "./base.js";
 import { css, ink, ramp, rgb, scaleOf } from "./colour.js";
 
 /** The keys that every view of time shares, told to screen readers as a slider over the steps. */
@@ -21,7 +21,7 @@ export const valueAt = (q, t = S.t, u = S.u, p = S.p, r = run()) => r.values[q][
 
 /** The current step in one short sentence. */
 export const sentence = () =>
-  say("page.now", { t: S.t + 1, T: run().T, token: label(S.t), unit: unitName(), layer: placeName(S.p), name: quantityName(S.q), value: S.asked ? "?" : num(valueAt(S.q)) });
+  say("page.now", { t: S.t + 1, T: run().T, token: quoted(S.t), unit: unitName(), layer: placeName(S.p), name: quantityName(S.q), value: S.asked ? "?" : num(valueAt(S.q)) });
 
 /** A limit of a scale, without zeros that say nothing. */
 export const short = (value) => num(value, 2).replace(/\.?0+$/, "");
@@ -123,7 +123,7 @@ function predictions() {
     const line = r.probabilities.subarray(S.t * V, (S.t + 1) * V), truth = S.t + 1 < r.T ? r.ids[S.t + 1] : -1;
     const shown = top(line, 5);
     if (truth >= 0 && !shown.includes(truth)) shown.push(truth);
-    fill(node, el("h3", say("page.next", { token: label(S.t) })), el("ol", ...shown.map((v) =>
+    fill(node, el("h3", say("page.next", { token: quoted(S.t) })), el("ol", ...shown.map((v) =>
       el("li", { class: v === truth ? "true" : null },
         el("code", glyph(data.vocabulary[v])),
         el("span.bar", el("span", { css: { width: `${100 * line[v]}%` } })),
