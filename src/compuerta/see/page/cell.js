@@ -43,7 +43,8 @@ function drawing() {
     el("svg:text.sym", { x: 14, y: 40 }, lstm ? "c′" : "h′"), say2("before", 14, 80, "start"),
     el("svg:text.sym", { x: 700, y: 50 }, lstm ? "c" : "h"), say2("after", 700, 80, "start"),
     el("svg:text.sym", { x: 14, y: 276 }, "h′"), say2("h0", 14, 306, "start"),
-    ...(lstm ? [el("svg:text.sym", { x: 700, y: 276 }, "h"), say2("h1", 700, 306, "start"), say2("kept", 228, 50), say2("wrote", 322, 98, "start"), say2("tanh", 624, 90, "start")]
+    ...(lstm ? [el("svg:text.sym", { x: 700, y: 276 }, "h"), say2("h1", 700, 306, "start"), say2("kept", 228, 50),
+      say2("wrote", 322, 98, "start"), say2("tanh", 624, 90, "start")]
       : [say2("kept", 450, 50), say2("wrote", 598, 98, "start")]),
     el("svg:text.sym", { x: 110, y: 342, "text-anchor": "middle" }, "x"), say2("x", 128, 340, "start"));
   const parts = Array.from(node.querySelectorAll("[data-part]"));
@@ -90,9 +91,9 @@ function story() {
     const z = valueAt("z");
     return say("page.story.gru", { ...at, kept: num(z, 2), wrote: num(1 - z, 2), n: num(valueAt("n"), 2), h: num(valueAt("h"), 2) });
   }
-  const f = valueAt("f"), i = valueAt("i"), o = valueAt("o");
-  const degree = (v, q) => say(`page.story.${q}.${v > 0.9 ? "high" : v < 0.1 ? "low" : "mid"}`, { v: num(v, 2) });
-  return say("page.story", { ...at, f: degree(f, "f"), i: degree(i, "i"), o: degree(o, "o"), g: num(valueAt("g"), 2), c: num(valueAt("c"), 2), h: num(valueAt("h"), 2) });
+  const value = (q) => num(valueAt(q), 2);
+  const degree = (q) => say(`page.story.${q}.${valueAt(q) > 0.9 ? "high" : valueAt(q) < 0.1 ? "low" : "mid"}`, { v: value(q) });
+  return say("page.story", { ...at, f: degree("f"), i: degree("i"), o: degree("o"), g: value("g"), c: value("c"), h: value("h") });
 }
 
 const termName = ({ kind, index, place }) => kind === "token" ? say("page.term.token", { token: quoted(S.t) })

@@ -53,10 +53,13 @@ export function lesson(root, controls) {
   view((changed) => any(changed, "u") && limits(S.u)); // before the views that colour by it
   gate = training(data.lesson.at(-1).values.n);
   const cards = { ribbon: ribbon(), cell: cell(), ledger: ledgerView(), flow: flow(), train: gate.node, compare: compare() };
-  const head = el("h2", { id: "lesson-h", tabindex: -1 }), text = el("p.story"), ask = el("h3", { id: "lesson-ask" }), told = el("div.told", { role: "status" });
-  const options = LETTERS.map((letter, k) => el("button.option", { type: "button", onclick: () => answer(root, letter) }, el("kbd", { "aria-hidden": "true" }, k + 1), el("span")));
+  const head = el("h2", { id: "lesson-h", tabindex: -1 }), text = el("p.story");
+  const ask = el("h3", { id: "lesson-ask" }), told = el("div.told", { role: "status" });
+  const options = LETTERS.map((letter, k) =>
+    el("button.option", { type: "button", onclick: () => answer(root, letter) }, el("kbd", { "aria-hidden": "true" }, k + 1), el("span")));
   const back = button("lesson.back", () => turn(root, -1)), next = button("lesson.next", () => turn(root, 1), { class: "main" });
-  const dots = el("ol.dots", data.lesson.map((_, k) => el("li", el("button", { type: "button", onclick: () => turn(root, k + 1 - S.lesson) }, k + 1))));
+  const dots = el("ol.dots", data.lesson.map((_, k) =>
+    el("li", el("button", { type: "button", onclick: () => turn(root, k + 1 - S.lesson) }, k + 1))));
   view((changed) => {
     if (!any(changed, "lesson", "asked")) return;
     const step = stepNow(), given = answers[S.lesson], { answer: right } = step;

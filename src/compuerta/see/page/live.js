@@ -1,6 +1,6 @@
 // The person's own model, live: new text, forced gates, a text that goes on; and whether this copy computes the same.
 
-import { S, any, button, card, clampTo, data, el, field, fill, num, placeName, run, say, set, signed, symbol, unitName, view } from "./base.js";
+import { S, button, card, clampTo, data, el, field, fill, num, placeName, run, say, set, signed, symbol, unitName, view } from "./base.js";
 import { forward, outputsAt, parity, probabilitiesOf, sample, surprise } from "./model.js";
 import { average } from "./readings.js";
 
@@ -38,7 +38,8 @@ const forced = (c) => say("page.forced", { symbol: symbol(c.q), unit: unitName(c
 
 export function live() {
   if (!data.model) return card("live", el("p.quiet", say("page.live.none")));
-  const how = say("page.live.text"), text = data.vocabulary && el("textarea", { rows: 3, maxlength: MOST, spellcheck: "false", "aria-label": how, placeholder: how });
+  const how = say("page.live.text"), box = { rows: 3, maxlength: MOST, spellcheck: "false", "aria-label": how, placeholder: how };
+  const text = data.vocabulary && el("textarea", box);
   const note = el("p.quiet", { role: "status" }), chips = el("div.row-of"), loss = el("p"), went = el("div"), check = el("p.quiet");
   const inputs = () => {
     if (!text?.value) return data.runs.base.ids ?? data.runs.base.inputs;
@@ -74,14 +75,16 @@ export function live() {
     fill(went, written("page.live.free", []), S.clamps.length ? written("page.live.forced", S.clamps) : null);
   };
   text?.addEventListener("input", () => text.value ? rerun() : set({ shown: "base" }));
-  view((changed) => {
+  const release = (clamp) => {
+    const left = S.clamps.filter((other) => other !== clamp);
+    if (left.length || text?.value) rerun(left);
+    else set({ clamps: [], shown: "base" });
+    force.focus();
+  };
+  view(() => fill(chips, S.clamps.map((clamp) =>
+    el("button", { type: "button", "aria-label": say("page.live.release", { what: forced(clamp) }), onclick: () => release(clamp) }, `${forced(clamp)} ✕`))), "clamps");
+  view(() => {
     force.textContent = say("page.live.force", { symbol: symbol(S.q), unit: unitName() });
-    if (any(changed, "clamps")) fill(chips, S.clamps.map((c) => el("button", { type: "button", "aria-label": say("page.live.release", { what: forced(c) }), onclick: () => {
-      const left = S.clamps.filter((other) => other !== c);
-      if (left.length || text?.value) rerun(left);
-      else set({ clamps: [], shown: "base" });
-      force.focus();
-    } }, `${forced(c)} ✕`)));
     if (S.shown !== "live") loss.textContent = "";
   });
   setTimeout(() => (check.textContent = said()), 400);

@@ -53,7 +53,8 @@ function mount(id, file, bytes) {
   const arrays = unpack(bytes, file.index);
   Object.assign(data, file.about, { id, limits: {}, runs: {} });
   data.model = load(file.model, arrays, "");
-  for (const meta of file.runs) data.runs[meta.name] = storedRun(meta, arrays, meta.name === "other" ? load(file.other, arrays, "other.") : data.model);
+  const models = { base: data.model, other: load(file.other, arrays, "other.") };
+  for (const meta of file.runs) data.runs[meta.name] = storedRun(meta, arrays, models[meta.name]);
   limits();
   colours(data.stops);
   const { unit, place, key } = file.about.start;
@@ -93,7 +94,9 @@ function mount(id, file, bytes) {
   } else build();
   keys(whole);
   if (own) document.addEventListener("keydown", (event) => {
-    if (event.target === document.body) whole.dispatchEvent(new KeyboardEvent("keydown", { key: event.key, shiftKey: event.shiftKey, cancelable: true })) || event.preventDefault();
+    if (event.target !== document.body) return;
+    const same = new KeyboardEvent("keydown", { key: event.key, shiftKey: event.shiftKey, cancelable: true });
+    if (!whole.dispatchEvent(same)) event.preventDefault();
   });
   host.compuerta = { S, data, set }; // for who drives the page from outside: a lesson, a test
   requestAnimationFrame(() => (host.dataset.ready = Math.round(performance.now())));

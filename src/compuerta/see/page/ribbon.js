@@ -20,8 +20,10 @@ export function overTime(node, name) {
 export const valueAt = (q, t = S.t, u = S.u, p = S.p, r = run()) => r.values[q][p][t * data.H + u];
 
 /** The current step in one short sentence. */
-export const sentence = () =>
-  say("page.now", { t: S.t + 1, T: run().T, token: quoted(S.t), unit: unitName(), layer: placeName(S.p), name: quantityName(S.q), value: S.asked ? "?" : num(valueAt(S.q)) });
+export const sentence = () => say("page.now", {
+  t: S.t + 1, T: run().T, token: quoted(S.t), unit: unitName(), layer: placeName(S.p), name: quantityName(S.q),
+  value: S.asked ? "?" : num(valueAt(S.q)),
+});
 
 /** A limit of a scale, without zeros that say nothing. */
 export const short = (value) => num(value, 2).replace(/\.?0+$/, "");
@@ -50,7 +52,8 @@ function best(r, t) {
 
 /** A line of characters whose cells are kept and only coloured anew: `show(steps, colour of k, run)`. */
 export function strip() {
-  const node = el(`p.ribbon.plain${data.vocabulary ? "" : ".numbers"}`, { "aria-hidden": "true", onclick: ({ target }) => target.dataset.t && set({ t: +target.dataset.t }) });
+  const go = ({ target }) => target.dataset.t && set({ t: +target.dataset.t });
+  const node = el(`p.ribbon.plain${data.vocabulary ? "" : ".numbers"}`, { "aria-hidden": "true", onclick: go });
   const show = (steps, colour, r = run()) => {
     while (node.childElementCount > steps.length) node.lastChild.remove();
     while (node.childElementCount < steps.length) node.append(el("span.cell"));
@@ -140,7 +143,8 @@ function seriesRibbon() {
   const columns = el("svg:g"), halo = el("svg:path.halo"), line = el("svg:path.line"), ahead = el("svg:path.ahead");
   const now = upright("now", HIGH), pin = upright("pin", HIGH);
   const high = el("span"), low = el("span");
-  const svg = el("svg:svg.series", { viewBox: `0 0 ${W} ${HIGH}`, preserveAspectRatio: "none", "aria-hidden": "true" }, columns, halo, line, ahead, pin, now);
+  const svg = el("svg:svg.series", { viewBox: `0 0 ${W} ${HIGH}`, preserveAspectRatio: "none", "aria-hidden": "true" },
+    columns, halo, line, ahead, pin, now);
   const node = overTime(el("div.chart", svg, el("div.ends", high, low)), say("page.series.title"));
   let wide = 1;
   node.addEventListener("pointerdown", (event) => set({ t: Math.floor(shareOf(event, svg)[0] * W / wide) }));

@@ -19,6 +19,8 @@ export function saturationView() {
     return [el("figure", el("figcaption", symbolAndName(q)), node), me];
   };
   let marks = [];
+  const verdict = (q, u, count, open) => say("reading.counted", {
+    what: say(`reading.${q}.${open ? "open" : "closed"}`, { unit: unitName(u) }), sign: `${q} ${open ? "> 0.9" : "< 0.1"}`, count, steps: run().T });
   view(() => {
     const T = run().T;
     counts = Object.fromEntries(gates.map((q) => [q, data.units.map((_, u) => saturation(run(), q, S.p, u))]));
@@ -27,7 +29,7 @@ export function saturationView() {
     const all = gates.flatMap((q) => counts[q].flatMap((pair, u) => pair.map((n, end) => ({ q, u, n, end }))))
       .filter(({ n }) => n >= 0.95 * T).sort((a, b) => b.n - a.n || a.u - b.u || (a.q < b.q ? -1 : 1));
     fill(verdicts, all.slice(0, 6).map(({ q, u, n, end }) => el("li", el("button.link", { type: "button", onclick: () => set({ u, q }) },
-      say("reading.counted", { what: say(`reading.${q}.${end ? "open" : "closed"}`, { unit: unitName(u) }), sign: `${q} ${end ? "> 0.9" : "< 0.1"}`, count: n, steps: T })))),
+      verdict(q, u, n, end)))),
     el("li.quiet", say(all.length ? "page.verdict.more" : "page.verdict.none", { n: all.length, layer: placeName(S.p) })));
   }, "rev p");
   view(() => {
