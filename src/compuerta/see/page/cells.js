@@ -119,7 +119,10 @@ export const CELLS = {
       hold("r");
       hold("z");
       if (w.b_hn) for (let u = 0; u < H; u++) q[u] = s.r[u] * (zh[2 * H + u] + w.b_hn[u]);
-      else product(u_n, reset.map((_, u) => s.r[u] * s.h[u]), H, q);
+      else {
+        for (let u = 0; u < H; u++) reset[u] = s.r[u] * s.h[u];
+        product(u_n, reset, H, q);
+      }
       for (let u = 0; u < H; u++) s.n[u] = Math.tanh(x[2 * H + u] + w.b[2 * H + u] + q[u]);
       hold("n");
       for (let u = 0; u < H; u++) s.h[u] = (1 - s.z[u]) * s.n[u] + s.z[u] * s.h[u];
