@@ -3,6 +3,7 @@
 import html as markup
 import json
 import re
+from functools import partial
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from compuerta.see import html, readings, search
 from compuerta.see.scene import DECADES, in_decades, scene_of
 from compuerta.texts import LANGUAGES, catalogue
 from in_browser import Tab, number, shown
+from variant_cases import CASES
 
 FOLDER = Path(html.__file__).parent / "page"
 SOURCES = {path.stem: path.read_text(encoding="utf-8") for path in FOLDER.glob("*.js")}
@@ -194,19 +196,17 @@ def test_sizes_are_told_to_a_fraction_of_a_decade(rng):
 
 def test_a_scene_knows_when_the_page_can_run_the_model(model, trace, rng):
     x = rng.normal(size=(1, 6, 2))
-    assert scene_of(trace).model["layers"] == 2
+    assert {"w_h.0", "w_h.1", "w", "embedding"} < scene_of(trace).weights.keys()
     assert scene_of(trace.select(units=[1])).model is None
+    assert scene_of(trace.select(steps=slice(3, 9))).model is None
+    for layer in (model.model_.layers[1], GRU(12, 3, rng=0), compuerta.MinLSTM(12, 3, rng=0)):
+        held = layer.trace(rng.normal(size=(6, layer.input_size)), clamp={("h", 0, 1): 0.0})[1]
+        assert scene_of(held).model is None
     assert scene_of(model.trace("la luna", clamp={("f", 0, 1): 0.0})).model is None
-    assert scene_of(LSTM(2, 3, rng=0).trace(x, state=(np.ones((1, 1, 3)), np.ones((1, 1, 3))))[1]).model is None
-    for layer in (
-        LSTM(2, 3, bidirectional=True, rng=0),
-        LSTM(2, 3, peepholes=True, rng=0),
-        compuerta.MinLSTM(2, 3, rng=0),
-    ):
-        assert scene_of(layer.trace(x)[1]).model is None
+    assert scene_of(Sequential(LSTM(2, 3, rng=0), Dense(3, 3, rng=0), Dense(3, 1, rng=0)).trace(x)[1]).model is None
     for layer in (
         LSTM(2, 3, rng=0),
-        GRU(2, 3, 2, rng=0),
+        GRU(2, 3, 2, bidirectional=True, rng=0),
         Sequential(GRU(2, 3, reset_after=False, rng=0), Dense(3, 1, rng=0)),
     ):
         assert scene_of(layer.trace(x)[1]).model["hidden"] == 3
@@ -335,6 +335,110 @@ def test_one_step_at_a_time_the_page_computes_the_same(opened, make, rng, monkey
     q = "f" if "f" in trace.names else "n"  # the sum behind a gate is what its activation saw
     tab.go(t=70, u=5, q=q)
     np.testing.assert_allclose(number(tab.text(".terms tr.sum td.n")), trace["z_" + q, 0][0, 70, 5], atol=6e-4)
+
+
+MADE = {
+    "gru": partial(GRU, dtype="float64"), "gru, reset before": partial(GRU, reset_after=False, dtype="float64"),
+    "minlstm": partial(compuerta.MinLSTM, dtype="float64"),
+} | {case: partial(LSTM, dtype="float64", **switches) for case, switches in CASES.items()}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", MADE)
+def test_every_cell_runs_live_in_both_directions_and_can_be_held(opened, kind, rng, monkeypatch):
+    monkeypatch.setattr(html, "_STORED", 0)  # all is computed in the page
+    layer = MADE[kind](3, 5, 2, bidirectional=True)
+    for name, shape in layer.parameters.shapes.items():
+        layer.parameters[name] = 0.8 * rng.normal(size=shape)
+    x, state = rng.normal(size=(60, 3)).astype(np.float32), [rng.normal(size=(4, 1, w)) for w in layer.widths]
+    state = None if layer.learn_state else state[0] if len(state) == 1 else tuple(state)
+    _, free = layer.trace(x, state)
+    tab = opened(html.page(free, lang="en"))
+
+    def compared(trace):
+        shown = tab.inside(
+            "Object.fromEntries(Object.entries(r.values).map(([q, all]) => [q, all.map((v) => [...v])]))"
+        )
+        for q in trace.names:
+            for p, values in enumerate(shown[q]):
+                told = trace[q, p // 2, p % 2][0]
+                got = np.array(values, float).reshape(60, -1)
+                np.testing.assert_allclose(got[:, : told.shape[1]], told, rtol=1e-6, atol=1e-6, err_msg=f"{q} of {p}")
+                assert np.isnan(got[:, told.shape[1] :]).all()
+
+    compared(free)
+    tab.until("data.parity !== undefined")
+    assert 0 < tab.inside("data.parity") < 1e-6
+    gate = trace_gate(free)
+    clamp = {("h", 1, 0, 1): -0.5, (gate, 0, 1, 2): 0.25, (gate, 1, 1, 3): 1.0}
+    for (q, k, d, u), v in clamp.items():
+        tab.go(p=2 * k + d, q=q, u=u)
+        tab.locator("#live input[type=number]").first.fill(str(v))
+        tab.locator("#live .field button").first.click()
+    tab.until("S.shown === 'live' && S.clamps.length === 3")
+    compared(layer.trace(x, state, clamp=clamp)[1])
+
+
+def trace_gate(trace):
+    """A gate that every cell of the kind has, and that moves."""
+    return next(q for q in ("f", "z") if q in trace.names)
+
+
+def test_a_step_of_a_place_that_reads_backward_has_its_terms(opened, rng):
+    layer = LSTM(3, 5, 2, bidirectional=True, peepholes=True, rng=0)
+    for name, shape in layer.parameters.shapes.items():
+        layer.parameters[name] = rng.normal(size=shape)
+    _, trace = layer.trace(rng.normal(size=(20, 3)))
+    tab = opened(html.page(trace, lang="en"))
+    for p, (k, d) in enumerate([(0, 0), (0, 1), (1, 0), (1, 1)]):
+        for q in "fgo":
+            tab.go(p=p, t=7, u=3, q=q)
+            z = trace["z_" + q, k, d][0, 7, 3]
+            assert number(tab.text(".terms tr.sum td.n")) == pytest.approx(z, abs=6e-4)
+    tab.go(q="c")
+    assert f"Together: C = {shown(float(trace['c', 1, 1][0, 7, 3]))}" in tab.text(".sum-of")
+    tab.go(q="h")
+    assert "only the value is shown" in tab.text(".sum-of")
+    tab.go(q="c")
+    tab.locator("#live .field button").first.click()
+    tab.until("S.shown === 'live'")
+    tab.wait_for_timeout(60)
+    assert "What is forced, clipped or mixed in makes it C = 0.000" in tab.text(".sum-of")
+
+
+def test_a_gate_without_weights_of_its_own_is_told_by_its_rule(opened, rng):
+    for switch, rule in (({"coupled": True}, "f = 1 − i = 1 − "), ({"forget_gate": False}, "f = 1.000")):
+        layer = LSTM(2, 4, rng=0, **switch)
+        tab = opened(html.page(layer.trace(rng.normal(size=(9, 2)))[1], lang="en"), "#t=4&q=f")
+        assert rule in tab.text(".sum-of")
+        tab.locator("#live .field button").first.click()
+        tab.until("S.shown === 'live'")
+        tab.wait_for_timeout(60)
+        assert "What is forced, clipped or mixed in makes it f = 0.000" in tab.text(".sum-of")
+    layer = LSTM(2, 4, layer_norm="gates", rng=0)
+    tab = opened(html.page(layer.trace(rng.normal(size=(9, 2)))[1], lang="en"), "#t=4&q=f")
+    assert "only the value is shown" in tab.text(".sum-of")
+
+
+@pytest.mark.parametrize("layer", [
+    LSTM(3, 8, rng=0), GRU(3, 24, bidirectional=True, rng=0), LSTM(3, 250, rng=0),
+], ids=["narrow", "both ways", "wide"])  # fmt: skip
+def test_a_longer_reading_is_a_larger_page(layer, rng):
+    x = rng.normal(size=(300, 3))
+    sizes = [len(html.page(layer.trace(x[:steps])[1])) for steps in (1, 20, 60, 100, 200, 300)]
+    assert sizes == sorted(sizes)
+
+
+def test_a_run_that_began_from_a_state_says_so(opened, rng):
+    layer = LSTM(2, 4, rng=0)
+    state = tuple(rng.normal(size=(1, 1, 4)).astype(np.float32) for _ in range(2))
+    _, whole = layer.trace(rng.normal(size=(30, 2)), state)
+    for trace, from_c in ((whole, state[1][0, 0]), (whole.select(steps=slice(10, 30)), whole["c", 0][0, 9])):
+        tab = opened(html.page(trace, lang="en"), "#t=0&u=2&q=c")
+        assert shown(float(from_c[2])) in tab.locator(".cell-drawing .n").all_text_contents()
+        tab.go(t=4)
+        told = readings.ledger(trace, step=4)
+        assert f"the shares of 5 steps sum to {shown(float(told.value[2]))}" in tab.text("#ledger .story")
+        assert f"{shown(float(told.start[2]))} is left of what it began with" in tab.text("#ledger .story")
 
 
 def test_a_trace_stored_in_part_is_computed_again_from_stored_states(opened, model, trace, monkeypatch):
@@ -527,5 +631,6 @@ def test_the_command_writes_a_page(model, tmp_path):
     assert done.exit_code == 0, done.output
     content = json.loads(parsed(page.read_text(encoding="utf-8")).scripts[0])
     assert content["lang"] == "es"
-    assert content["model"]["layers"] == 2  # the page can run it
+    assert content["about"]["layers"] == 2
+    assert content["model"]["cell"] == "lstm"  # the page can run it
     assert content["about"]["start"] == {"unit": 2, "place": 1, "key": "f"}

@@ -32,15 +32,15 @@ from .scene import Array, Scene, scene_of
 
 #: Values of a trace that a page takes at most: all quantities, layers, steps and units together.
 MOST_VALUES = 8_000_000
-#: Bytes of stored quantities up to which a trace is stored whole; beyond, a model that the page can run is started
-#: again from stored states.
-_STORED = 600_000
-#: Steps between two stored states.
+#: Bytes of quantities that are stored of a model that the page can run: its first steps. The others it computes again
+#: from stored states. How many steps that is depends on the model alone, so that a longer text is a larger page.
+_STORED = 128_000
+#: Steps between two stored states; fewer than that are not worth storing whole.
 _EVERY = 50
 #: The modules in the order in which each uses only those before it.
 MODULES = (
-    "base", "data", "colour", "model", "readings", "ribbon", "heat", "cell", "ledger", "saturation", "live", "find",
-    "flow", "compare", "train", "lesson", "export", "controls", "main",
+    "base", "data", "colour", "cells", "model", "readings", "ribbon", "heat", "cell", "ledger", "saturation", "live",
+    "find", "flow", "compare", "train", "lesson", "export", "controls", "main",
 )  # fmt: skip
 #: Those of them that only the page of a lesson has; the others call them only there.
 LESSON = ("train", "lesson")
@@ -202,15 +202,18 @@ def _run(name: str, scene: Scene, arrays: dict[str, Array]) -> dict[str, Any]:
             most=MOST_VALUES,
         )  # fmt: skip
     arrays |= {f"{name}.{key}": array for key, array in (scene.reading | scene.flow).items()}
-    told: dict[str, Any] = {"name": name, "T": steps, "label": scene.label, "frames": None}
-    if scene.model is None or total * 4 <= _STORED:
-        arrays |= {f"{name}.{key}": array for key, array in values.items()}
-        return told
-    # Two states beside each other every so often: the run starts again from each, and one step between is checked.
-    at = sorted({t for k in range(0, steps, _EVERY) for t in (k, k + 1) if t < steps})
-    told["frames"] = at
-    arrays[f"{name}.frames"] = np.stack([scene.state_before(t) for t in at])
-    return told
+    whole, at = steps, []
+    if scene.model is not None:
+        most = _STORED // (sum(array.nbytes for array in values.values()) // steps)
+        whole = min(steps, most if most >= _EVERY else 0)
+        # Two states beside each other every so often: the run starts again from each, and one step between is checked.
+        at = sorted({t for k in range(0, steps, _EVERY) for t in (k, k + 1) if whole <= t < steps})
+        if at:
+            arrays[f"{name}.frames"] = np.stack([scene.state_before(t) for t in at])
+    arrays |= {f"{name}.{key}": array[:, :whole] for key, array in values.items()}
+    if scene.initial.any():
+        arrays[f"{name}.initial"] = scene.initial
+    return {"name": name, "T": steps, "label": scene.label, "whole": whole, "frames": at, "parts": scene.parts}
 
 
 def _packed(arrays: dict[str, Array]) -> tuple[list[list[Any]], str]:
@@ -218,18 +221,11 @@ def _packed(arrays: dict[str, Array]) -> tuple[list[list[Any]], str]:
     index: list[list[Any]] = []
     parts = []
     for name, array in arrays.items():
-        kind = (
-            "u1"
-            if array.dtype == np.uint8
-            else "i4"
-            if array.dtype.kind in "iu"
-            else "f8"
-            if array.dtype.itemsize == 8
-            else "f4"
-        )
+        whole = "u1" if array.dtype == np.uint8 else "i4"
+        kind = whole if array.dtype.kind in "iu" else f"f{array.dtype.itemsize}"
         plain = np.ascontiguousarray(array, dtype="<" + kind).reshape(-1)
         index.append([name, kind, plain.size])
-        parts.append(plain.view(np.uint8).reshape(plain.size, -1).T.tobytes())
+        parts.append(plain.view(np.uint8).reshape(plain.size, plain.itemsize).T.tobytes())
     return index, _deflated(b"".join(parts))
 
 

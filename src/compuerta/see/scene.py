@@ -16,6 +16,8 @@ from .. import gates
 from ..activations import softmax
 from ..errors import SettingError
 from ..layers import GRU, LSTM, Dense, Dropout, Embedding, Last, Recurrent, Trace
+from ..recurrence import Variant
+from ..recurrence.normalize import EPSILON
 from ..recurrence.numpy_variant import VariantTape
 from ..recurrence.opened import OpenTape
 from ..tasks import Forecaster, LanguageModel
@@ -45,7 +47,8 @@ class Scene:
         reading: what was read: "ids" (T,), or "series" (T,) and "inputs" (T, F); "forecast" where there is one.
         vocabulary: the characters that ids stand for, or None for a series.
         weights: arrays of the model by the names that the page knows, empty if it cannot run it.
-        model: sizes for the page's own run of it, or None.
+        model: sizes and switches for the page's own run of it, or None.
+        parts: the parts of the state, "h" first. initial: what each place began from, (P, parts, H).
         label: what this run is called beside another.
         flow: norms of the gradient with respect to c and h, "dc" and "dh" (P, T), and "dreach" (T, T), see
             :func:`~compuerta.see.readings.connectivity`, of the memory of the last layer.
@@ -64,6 +67,8 @@ class Scene:
     hidden: int
     values: dict[str, Array]
     reading: dict[str, Array]
+    initial: Array
+    parts: tuple[str, ...]
     vocabulary: list[str] | None = None
     weights: dict[str, Array] = field(default_factory=dict)
     model: dict[str, Any] | None = None
@@ -90,11 +95,13 @@ class Scene:
         )
 
     def state_before(self, t: int) -> Array:
-        """Return the state before step t, (places, parts, H), parts h and c or h: zeros before the first."""
-        parts = ("h", "c") if "c" in self.values else ("h",)
-        if t == 0:
-            return np.zeros((len(self.places), len(parts), len(self.units)), np.float32)
-        return np.stack([np.stack([self.values[q][p, t - 1] for q in parts]) for p in range(len(self.places))])
+        """Return the state in which each place came to step t, (P, parts, H): that after the step it read before."""
+        state = self.initial.copy()
+        for p, (_, direction) in enumerate(self.places):
+            before = t + 1 if direction else t - 1
+            if 0 <= before < self.steps:
+                state[p] = [self.values[q][p, before] for q in self.parts]
+        return state
 
     def about(self) -> dict[str, Any]:
         """Return what the page is told about it, for JSON."""
@@ -102,7 +109,7 @@ class Scene:
         quantities = {
             key: {
                 "symbol": known[key].symbol.replace("_t", "") if key in known else key,
-                "equation": known[key].equation if key in known else "",
+                "equation": known[key].equation if key in known and (self.plain or self.cell == "minlstm") else "",
                 "range": list(known[key].range) if key in known and math.isfinite(known[key].range[0]) else None,
             }
             for key in self.values
@@ -215,19 +222,25 @@ def of_trace(
     if not places or not 0 <= row < trace.shape[0]:
         raise SettingError("error.page.nothing", shape=trace.shape, row=row)
     stop = trace.shape[1] if trace.lengths is None else int(trace.lengths[row])
-    units = [int(u) for u in trace.units[0]]
     alike = all(trace.names_of(k) == trace.names_of(0) for k in range(trace.layers))
-    alike = alike and all(list(trace.units[k]) == units for k in range(trace.layers))
-    if not alike or len({trace[(q, *place)].shape[2] for q in keys for place in places}) > 1:
+    alike = alike and all(list(trace.units[k]) == list(trace.units[0]) for k in range(trace.layers))
+    found = {q: [trace[(q, *place)][row, :stop] for place in places] for q in keys} if alike else {}
+    widths = {values.shape[1] for each in found.values() for values in each}
+    wide = max(widths, default=0)
+    if not alike or {values.shape[1] for q, each in found.items() for values in each if q != "h"} != {wide}:
         raise SettingError("error.page.uneven")
-    if not stop or not units:
-        raise SettingError("error.page.nothing", shape=(*trace.shape, len(units)), row=row)
-    values = {q: np.stack([trace[(q, *place)][row, :stop] for place in places]) for q in keys}
+    if not stop or not wide:
+        raise SettingError("error.page.nothing", shape=(*trace.shape, wide), row=row)
+    units = [int(u) for u in trace.units[0]] if len(widths) == 1 else list(range(wide))
+    values = {q: np.stack([_widened(part, wide) for part in each]) for q, each in found.items()}
+    parts = _parts(trace, keys)
+    initial = np.stack([[_widened(_began(trace, q, place, row), wide) for q in parts] for place in places])
     cell = "lstm" if "o" in keys else "gru" if "r" in keys else "minlstm" if "c" not in keys else "lstm"
     text = trace.text is not None and row == 0
     scene = Scene(
         title=title or (_first_line(trace.text) if text else "") or "compuerta", cell=cell,
-        plain=cell != "minlstm", places=places, units=units, hidden=len(units), values=values, reading={}, label=label,
+        plain=cell != "minlstm", places=places, units=units, hidden=wide, values=values, reading={}, label=label,
+        initial=initial, parts=parts,
     )  # fmt: skip
     if text and trace.vocabulary is not None and trace.text is not None:
         scene.vocabulary = list(trace.vocabulary)
@@ -241,13 +254,32 @@ def of_trace(
     return scene
 
 
+def _widened(values: Array, width: int) -> Array:
+    """Return values (..., P) as (..., width): a projection's h is narrower than its cell, and has no further units."""
+    short = width - values.shape[-1]
+    return np.pad(values, [(0, 0)] * (values.ndim - 1) + [(0, short)], constant_values=np.nan) if short else values
+
+
+def _parts(trace: Trace, keys: list[str]) -> tuple[str, ...]:
+    stacks = getattr(trace._source, "stacks", None)
+    return tuple(stacks[0].layer.parts) if stacks else ("h", "c") if "c" in keys else ("h",)
+
+
+def _began(trace: Trace, part: str, place: tuple[int, int], row: int) -> Array:
+    try:
+        began: Array = trace.initial(part, *place)[row]
+    except KeyError:  # a trace of gradients began from nothing
+        began = np.zeros_like(trace[(part, *place)][row, 0])
+    return began
+
+
 def _first_line(text: str | None) -> str:
     lines = (text or "").strip().splitlines()
     return lines[0][:60] if lines else ""
 
 
 def _add_model(scene: Scene, trace: Trace, row: int, stop: int) -> None:
-    """Add the weights and the inputs, where what was traced is an embedding or none, plain layers and a linear one."""
+    """Add the weights and the inputs, where what was traced is an embedding or none, a stack and a linear layer."""
     nodes = [node for node in getattr(trace._source, "nodes", []) if not isinstance(node.layer, Dropout | Last)]
     first = nodes.pop(0) if nodes and isinstance(nodes[0].layer, Embedding) else None
     if not nodes or not isinstance(nodes[0].layer, Recurrent):
@@ -262,22 +294,21 @@ def _add_model(scene: Scene, trace: Trace, row: int, stop: int) -> None:
         if trace.values_in is None:
             scene.reading["series"] = inputs[:, 0].astype(np.float64)
     whole = len(after) < 2 and all(isinstance(each, Dense) for each in after)
-    fresh = np.count_nonzero(np.concatenate([np.ravel(part) for part in stack.initial(0, 0)])) == 0
     tapes = [tape for tapes in stack.tape.tapes for tape in tapes]
     clamped = any(isinstance(tape, OpenTape | VariantTape) and tape.held for tape in tapes)
     text = "ids" in scene.reading
-    if not (scene.plain and whole and layer.directions == 1 and fresh and not clamped):
-        return
     known = (first is None) == layer.tokens if text else "inputs" in scene.reading
-    if not known:
+    if not whole or clamped or not known:
         return
-    scene.model = {"cell": scene.cell, "layers": layer.num_layers, "hidden": layer.hidden_size,
-                   "inputs": layer.input_size}  # fmt: skip
-    for k in range(layer.num_layers):
-        scene.weights |= {
-            f"{short}{k}": layer.parameters[name]
-            for short, name in zip(("wx", "wh", "b", "bhn"), layer.names(k), strict=False)
-        }
+    places = [layer.names(k, reverse=d == 1) for k, d in scene.places]
+    plain = [[name[: name.rindex("_l")] for name in names] for names in places]
+    for p, names in enumerate(places):
+        scene.weights |= {f"{short}.{p}": layer.parameters[name] for short, name in zip(plain[p], names, strict=True)}
+    scene.model = {
+        "cell": scene.cell, "parts": layer.parts, "blocks": layer.blocks, "names": plain[0], "inputs": layer.input_size,
+        "hidden": layer.hidden_size, "handed": layer.output_size,
+        "switches": _switches(layer.variant) if isinstance(layer, LSTM) else {},
+    }  # fmt: skip
     if text:
         scene.weights["embedding"] = (
             np.eye(layer.input_size, dtype=np.float32) if first is None else first.layer.parameters["w"]
@@ -285,6 +316,15 @@ def _add_model(scene: Scene, trace: Trace, row: int, stop: int) -> None:
     if after:
         scene.weights |= {"w": after[0].parameters["w"], "wb": after[0].parameters["b"]}
         scene.model["outputs"] = after[0].output_size
+
+
+def _switches(variant: Variant) -> dict[str, Any]:
+    """Return what the page's step of an LSTM has to know; what is drawn only in training does nothing here."""
+    functions = (variant.gate_activation, variant.input_activation, variant.output_activation)
+    return {
+        "coupled": variant.coupled, "clip": variant.clip, "cell_clip": variant.cell_clip, "zoneout": variant.zoneout,
+        "epsilon": EPSILON, "activations": [[f.name, f.alpha, f.beta] for f in functions],
+    }  # fmt: skip
 
 
 def _add_flow(scene: Scene, trace: Trace, row: int, stop: int, dy: Array | None) -> None:

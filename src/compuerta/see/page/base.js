@@ -76,16 +76,25 @@ export const S = { t: 0, p: 0, u: 0, q: "c", order: "index", shown: "base", pin:
 export const data = { runs: {} };
 export const run = () => data.runs[S.shown] ?? data.runs.base;
 
+/** `make` of 0, 1, … for `count` of them. */
+export const times = (count, make) => Array.from({ length: count }, (_, k) => make(k));
+
 const views = [];
 let waiting = null;
 
-/** A view is a function of what changed (a Set of keys of S); it is called once a frame at most. */
-export const view = (update) => views.push(update);
+/**
+ * A view is a function of what changed (a Set of keys of S), called once a frame at most; with `keys`, words of one
+ * string, only when one of them did. "rev" counts the runs that are shown: it changes whenever what is read does.
+ */
+export const view = (update, keys = null) => views.push(keys ? (changed) => any(changed, ...keys.split(" ")) && update(changed) : update);
 export const forget = () => (views.length = 0);
 
 export function set(change) {
   const r = data.runs[change.shown ?? S.shown] ?? data.runs.base;
-  if ("shown" in change) change = { t: S.t, ...change };
+  if ("shown" in change) {
+    const rev = S.rev + (change.shown !== S.shown || change.shown === "live");
+    change = { t: S.t, rev, ...change };
+  }
   if ("t" in change) change.t = clampTo(Math.round(change.t) || 0, 0, r.T - 1);
   if ("p" in change) change.p = clampTo(change.p | 0, 0, data.places.length - 1);
   if ("u" in change) change.u = ((change.u % data.H) + data.H) % data.H || 0;
@@ -117,17 +126,47 @@ export const any = (changed, ...keys) => keys.some((key) => changed.has(key));
 export const unitName = (u = S.u) => String(data.units[u] + 1);
 export const placeName = (p) =>
   say("page.layer", { n: data.places[p][0] + 1 }) + (data.directions > 1 ? (data.places[p][1] ? " ←" : " →") : "");
+export const symbol = (q) => data.quantities[q].symbol;
 export const quantityName = (q) => say(`gate.${q}.name`);
-export const label = (t, r = run()) => (r.ids ? glyph(data.vocabulary[r.ids[t]]) : `${data.labels ? `${data.labels[t]}: ` : ""}${num(r.series[t], 2)}`);
+export const symbolAndName = (q) => `${symbol(q)} · ${quantityName(q)}`;
+
+/** What was read at a step: a character as it can be seen, or a number of a series with its label. */
+export function label(t, r = run()) {
+  if (r.ids) return glyph(data.vocabulary[r.ids[t]]);
+  return (data.labels ? `${data.labels[t]}: ` : "") + num(r.series[t], 2);
+}
+
+/** The same inside a sentence, where a comma that was read is not to be taken for one of its own. */
+export const quoted = (t) => (run().ids ? say("page.quoted", { char: label(t) }) : label(t));
 
 /** A step as a sentence names it: its character, or its number and value in a series. */
-export const place = (t) => (run().ids ? label(t) : say("page.at", { t: t + 1, value: label(t) }));
+export const place = (t) => (run().ids ? quoted(t) : say("page.at", { t: t + 1, value: label(t) }));
 
 /** A section of the page with its heading, one sentence, and what it shows. */
 export function card(id, ...children) {
   const head = el("h2", { id: `${id}-h`, tabindex: "-1" }, say(`page.${id}.title`));
   return el("section.card", { id, "aria-labelledby": `${id}-h` }, head,
     el("p.lede", say(`page.${id}.lede`)), ...children);
+}
+
+/** The heads of the columns of a table. */
+export const heads = (...keys) => el("thead", el("tr", keys.map((key) => el("th", { scope: "col" }, say(key)))));
+
+/** Where in a box a pointer is, as shares of its width and height. */
+export function shareOf(event, node) {
+  const box = node.getBoundingClientRect();
+  return [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height];
+}
+
+/** The path of a line through points [x, y], broken where there is no number. */
+export const through = (points) => points.map(([x, y], k) =>
+  Number.isFinite(y) ? `${k && Number.isFinite(points[k - 1][1]) ? "L" : "M"}${x} ${y}` : "").join("");
+
+/** An upright line over a chart `high`, with a halo that shows it on any colour; and where it stands, null for nowhere. */
+export const upright = (name, high) => el("svg:g", ["halo", name].map((kind) => el(`svg:line.${kind}`, { y1: 0, y2: high })));
+export function standAt(line, x) {
+  line.style.display = x === null ? "none" : "";
+  line.setAttribute("transform", `translate(${x ?? 0})`);
 }
 
 /** A box that scrolls sideways where it is narrow, by keyboard too. */

@@ -1,7 +1,7 @@
 // One step of one unit, drawn as the machine that it is, with the numbers of this step in it; and the sum in a gate.
 
-import { S, any, card, data, el, fill, label, num, place, placeName, quantityName, run, say, scroller, set, signed, unitName, view } from "./base.js";
-import { css, ink, rgb, scaleOf } from "./colour.js";
+import { S, any, card, data, el, fill, label, num, place, placeName, quantityName, quoted, run, say, scroller, set, signed, symbol, symbolAndName, unitName, view } from "./base.js";
+import { css, ink, rgb } from "./colour.js";
 import { stateBefore, terms } from "./model.js";
 import { valueAt } from "./ribbon.js";
 
@@ -43,7 +43,8 @@ function drawing() {
     el("svg:text.sym", { x: 14, y: 40 }, lstm ? "c′" : "h′"), say2("before", 14, 80, "start"),
     el("svg:text.sym", { x: 700, y: 50 }, lstm ? "c" : "h"), say2("after", 700, 80, "start"),
     el("svg:text.sym", { x: 14, y: 276 }, "h′"), say2("h0", 14, 306, "start"),
-    ...(lstm ? [el("svg:text.sym", { x: 700, y: 276 }, "h"), say2("h1", 700, 306, "start"), say2("kept", 228, 50), say2("wrote", 322, 98, "start"), say2("tanh", 624, 90, "start")]
+    ...(lstm ? [el("svg:text.sym", { x: 700, y: 276 }, "h"), say2("h1", 700, 306, "start"), say2("kept", 228, 50),
+      say2("wrote", 322, 98, "start"), say2("tanh", 624, 90, "start")]
       : [say2("kept", 450, 50), say2("wrote", 598, 98, "start")]),
     el("svg:text.sym", { x: 110, y: 342, "text-anchor": "middle" }, "x"), say2("x", 128, 340, "start"));
   const parts = Array.from(node.querySelectorAll("[data-part]"));
@@ -68,7 +69,7 @@ function drawing() {
     put("before", num(before));
     put("after", num(value(main)));
     put("h0", num(stateBefore(r, "h", S.p, S.t)[S.u]));
-    put("x", S.p ? say("page.cell.below") : label(S.t));
+    put("x", data.places[S.p][0] ? say("page.cell.below") : label(S.t));
     if (lstm) {
       put("h1", num(value("h")));
       put("kept", num(value("f") * before));
@@ -90,15 +91,16 @@ function story() {
     const z = valueAt("z");
     return say("page.story.gru", { ...at, kept: num(z, 2), wrote: num(1 - z, 2), n: num(valueAt("n"), 2), h: num(valueAt("h"), 2) });
   }
-  const f = valueAt("f"), i = valueAt("i"), o = valueAt("o");
-  const degree = (v, q) => say(`page.story.${q}.${v > 0.9 ? "high" : v < 0.1 ? "low" : "mid"}`, { v: num(v, 2) });
-  return say("page.story", { ...at, f: degree(f, "f"), i: degree(i, "i"), o: degree(o, "o"), g: num(valueAt("g"), 2), c: num(valueAt("c"), 2), h: num(valueAt("h"), 2) });
+  const value = (q) => num(valueAt(q), 2);
+  const degree = (q) => say(`page.story.${q}.${valueAt(q) > 0.9 ? "high" : valueAt(q) < 0.1 ? "low" : "mid"}`, { v: value(q) });
+  return say("page.story", { ...at, f: degree("f"), i: degree("i"), o: degree("o"), g: value("g"), c: value("c"), h: value("h") });
 }
 
-const termName = ({ kind, index }) => kind === "token" ? say("page.term.token", { token: label(S.t) })
+const termName = ({ kind, index, place }) => kind === "token" ? say("page.term.token", { token: quoted(S.t) })
   : kind === "unit" ? say("page.term.unit", { unit: unitName(index) })
-  : kind === "below" ? say("page.term.below", { unit: unitName(index), layer: S.p })
+  : kind === "below" ? say("page.term.below", { unit: unitName(index), layer: placeName(place) })
   : kind === "input" ? say("page.term.input", { n: index + 1 })
+  : kind === "peep" ? say("page.term.peep")
   : say("page.term.bias");
 
 const bars = (rows, most) => el("table.terms", el("tbody", ...rows.map(([name, value, last]) =>
@@ -106,32 +108,47 @@ const bars = (rows, most) => el("table.terms", el("tbody", ...rows.map(([name, v
     el("td.swing", { "aria-hidden": "true" }, el("span", { class: value < 0 ? "minus" : "plus", css: {
       width: `${Math.min(50, (50 * Math.abs(value)) / most) || 0}%`, [value < 0 ? "right" : "left"]: "50%" } }))))));
 
+const FUNCTIONS = { Sigmoid: "σ", Tanh: "tanh", Identity: "" };
+
 /** The sum behind the chosen quantity: its largest terms, the rest together, the function, the value. */
 function sum() {
   const node = el("div.sum-of");
-  view((changed) => {
-    if (!any(changed, "t", "u", "p", "q", "shown", "rev")) return;
+  view(() => {
     const r = run(), q = S.q, value = valueAt(q), quantity = data.quantities[q];
-    const head = [el("h3", `${quantity.symbol} · ${quantityName(q)}`), el("p", el("code", quantity.equation))];
+    const head = [el("h3", symbolAndName(q)), quantity.equation && el("p", el("code", quantity.equation))];
+    const behind = r.model && terms(r.model, r, q, S.p, S.u, S.t);
     const before = (key) => stateBefore(r, key, S.p, S.t)[S.u];
-    let rows = null, after;
-    if (q === "c" && r.values.f) rows = [[`f · c′ = ${num(valueAt("f"))} · ${num(before("c"))}`, valueAt("f") * before("c")], [`i · C̃ = ${num(valueAt("i"))} · ${num(valueAt("g"))}`, valueAt("i") * valueAt("g")]];
-    else if (q === "h" && r.values.z) rows = [[`z · h′ = ${num(valueAt("z"))} · ${num(before("h"))}`, valueAt("z") * before("h")], [`(1 − z) · n = ${num(1 - valueAt("z"))} · ${num(valueAt("n"))}`, (1 - valueAt("z")) * valueAt("n")]];
-    else if (q === "h" && r.values.c) after = `h = o · tanh(c) = ${num(valueAt("o"))} · ${num(Math.tanh(valueAt("c")))} = ${num(value)}`;
-    if (rows && data.plain) {
-      after = say("page.sum.total", { symbol: quantity.symbol, value: num(value) });
-    } else if (r.model && q !== "h" && q !== "c") {
-      const { found, z } = terms(r.model, r, q, S.p, S.u, S.t), few = found.slice(0, 8), rest = found.slice(8);
+    const product = (a, b, x, y) => [`${a} · ${b} = ${num(x)} · ${num(y)}`, x * y], v = valueAt;
+    let rows = null, after, expected = value;
+    if (behind) {
+      const { found, z } = behind, few = found.slice(0, 8), rest = found.slice(8);
       rows = few.map((term) => [termName(term), term.value]);
       if (rest.length) rows.push([say("page.sum.rest", { n: rest.length }), rest.reduce((a, term) => a + term.value, 0)]);
       rows.push([say("page.sum.z"), z, true]);
-      const f = quantity.range[0] < 0 ? "tanh" : "σ", most = few[0];
+      const [gate, input] = r.model.switches.activations?.map(([name]) => FUNCTIONS[name] ?? name) ?? ["σ", quantity.range ? "tanh" : ""];
+      const f = quantity.range?.[0] === 0 ? gate : input, most = few[0];
       after = say("page.sum.gate", { f, z: num(z), value: num(value), term: termName(most), push: signed(most.value, 2) });
+    } else if ((q === "c" && r.values.f) || (q === "h" && r.values.z)) {
+      rows = q === "c" ? [product("f", "c′", v("f"), before("c")), product("i", "C̃", v("i"), v("g"))]
+        : [product("z", "h′", v("z"), before("h")), product("(1 − z)", "n", 1 - v("z"), v("n"))];
+      expected = rows[0][1] + rows[1][1];
+      after = say("page.sum.total", { symbol: symbol(q), value: num(value) });
+    } else if (q === "h" && data.plain && r.values.c) {
+      const shown = Math.tanh(v("c"));
+      expected = v("o") * shown;
+      after = `h = o · tanh(c) = ${num(v("o"))} · ${num(shown)} = ${num(value)}`;
     }
+    if (quantity.range?.[0] === 0 && r.model && !r.model.blocks.includes(q)) { // a gate without weights of its own
+      const coupled = q === "f" && r.model.switches.coupled;
+      after = coupled ? `f = 1 − i = 1 − ${num(v("i"))} = ${num(value)}` : `${symbol(q)} = ${num(value)}`;
+      expected = coupled ? 1 - v("i") : 1;
+    }
+    const forced = r.clamps?.some((c) => c.p === S.p && c.q === q && c.u === S.u);
+    if (after && (forced || Math.abs(expected - value) > 1e-3)) after = say("page.sum.apart", { symbol: symbol(q), value: num(value) });
     const most = rows ? Math.max(...rows.map(([, v]) => Math.abs(v)).filter(Number.isFinite), 1e-9) : 1;
-    fill(node, ...head, rows && bars(rows, most), after ? el("p", after) : el("p.quiet", say("page.sum.none")),
-      el("p.quiet", `${quantity.symbol}: ${say(`gate.${q}.note`)}`));
-  });
+    fill(node, ...head, rows && bars(rows, most), after ? el("p", after) : el("p.quiet", say(r.model ? "page.sum.variant" : "page.sum.none")),
+      el("p.quiet", `${symbol(q)}: ${say(`gate.${q}.note`)}`));
+  }, "t u p q rev");
   return node;
 }
 
@@ -141,14 +158,14 @@ function table() {
   const node = el("table.step", el("caption"), el("thead", el("tr",
     ...["symbol", "name", "value", "before"].map((k) => el("th", { scope: "col" }, say(`page.table.${k}`))), pinned)), body);
   view(() => {
-    node.caption.textContent = say("page.table.caption", { t: S.t + 1, token: label(S.t), unit: unitName(), layer: placeName(S.p) });
+    node.caption.textContent = say("page.table.caption", { t: S.t + 1, token: quoted(S.t), unit: unitName(), layer: placeName(S.p) });
     const pin = S.pin !== null && S.pin < run().T;
-    pinned.textContent = pin ? say("page.table.pin", { t: S.pin + 1, token: label(S.pin) }) : "";
+    pinned.textContent = pin ? say("page.table.pin", { t: S.pin + 1, token: quoted(S.pin) }) : "";
     pinned.hidden = !pin;
     fill(body, ...Object.keys(data.quantities).map((q) => {
       const colour = rgb(q, valueAt(q));
       return el("tr", { class: q === S.q ? "chosen" : null, onclick: () => set({ q }) },
-        el("th", { scope: "row" }, el("span.swatch", { css: { background: css(colour) } }), data.quantities[q].symbol),
+        el("th", { scope: "row" }, el("span.swatch", { css: { background: css(colour) } }), symbol(q)),
         el("td", quantityName(q)), el("td.n", { "data-q": q }, num(valueAt(q))),
         el("td.n", S.t ? num(valueAt(q, S.t - 1)) : "—"),
         pin ? el("td.n", `${num(valueAt(q, S.pin))}  (${signed(valueAt(q) - valueAt(q, S.pin), 2)})`) : null);

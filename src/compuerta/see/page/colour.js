@@ -25,7 +25,8 @@ export function limits(unit = null) {
   for (const [q, { range }] of Object.entries(data.quantities)) {
     if (range?.[0] === 0) continue;
     let most = range ? 1 : 0;
-    for (const r of Object.values(data.runs)) for (const values of r.values[q]) for (let k = unit ?? 0; k < values.length; k += unit === null ? 1 : data.H) {
+    const every = unit === null ? 1 : data.H;
+    for (const values of Object.values(data.runs).flatMap((r) => r.values[q])) for (let k = unit ?? 0; k < values.length; k += every) {
       const v = Math.abs(values[k]);
       if (v > most && v < Infinity) most = v;
     }

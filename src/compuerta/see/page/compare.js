@@ -1,6 +1,6 @@
 // Two checkpoints on the same text: the same unit before and after, step under step.
 
-import { S, any, button, card, data, el, num, run, say, set, view } from "./base.js";
+import { S, button, card, data, el, num, run, say, set, symbol, times, view } from "./base.js";
 import { rgb } from "./colour.js";
 import { grid, paint } from "./heat.js";
 import { bits } from "./live.js";
@@ -13,25 +13,26 @@ export function compare() {
   if (!both[0][1]) return null;
   const called = ([name, r]) => r.label || say(data.lesson ? `lesson.compare.${name}` : `page.compare.${name}`);
   const told = el("p"), rows = both.map(([name, r]) => {
-    const line = strip(), score = el("span.quiet"), { node, canvas, cross } = grid((share) => set({ u: Math.min(data.H - 1, Math.floor(share * data.H)) }));
+    const line = strip(), score = el("span.quiet");
+    const { node, canvas, cross } = grid((share) => set({ u: Math.min(data.H - 1, Math.floor(share * data.H)) }));
     node.style.height = `${Math.max(40, Math.min(180, data.H * 8))}px`;
-    view((changed) => {
-      if (any(changed, "t", "q", "u", "p", "rev")) {
-        const from = Math.max(0, Math.min(S.t - AROUND / 2, r.T - AROUND));
-        line.show(Array.from({ length: Math.min(AROUND, r.T - from) }, (_, k) => from + k), (k) => rgb(S.q, valueAt(S.q, from + k, S.u, S.p, r)), r);
-      }
-      if (any(changed, "q", "p", "rev")) paint(canvas, data.H, r.T, (u, t) => rgb(S.q, r.values[S.q][S.p][t * data.H + u]));
-      if (any(changed, "rev")) score.textContent = r.probabilities ? say("page.compare.bits", { bits: num(bits(r)) }) : "";
-      cross([S.u / data.H, 1 / data.H]);
-    });
+    const at = (t, u = S.u) => rgb(S.q, valueAt(S.q, t, u, S.p, r));
+    view(() => {
+      const from = Math.max(0, Math.min(S.t - AROUND / 2, r.T - AROUND));
+      line.show(times(Math.min(AROUND, r.T - from), (k) => from + k), (k) => at(from + k), r);
+    }, "t q u p rev");
+    view(() => paint(canvas, data.H, r.T, (u, t) => at(t, u)), "q p rev");
+    view(() => (score.textContent = r.probabilities ? say("page.compare.bits", { bits: num(bits(r)) }) : ""), "rev");
+    view(() => cross([S.u / data.H, 1 / data.H]));
     return el("div", el("h3", called([name, r])), score, line.node, node);
   });
-  view((changed) => {
-    if (!any(changed, "q", "p", "rev", "t", "u")) return;
+  view(() => {
     const [a, b] = both.map(([, r]) => r.values[S.q][S.p]);
     let sum = 0;
     for (let k = 0; k < a.length; k++) sum += Math.abs(a[k] - b[k]);
-    told.textContent = say("page.compare.now", { symbol: data.quantities[S.q].symbol, one: called(both[0]), two: called(both[1]), a: num(valueAt(S.q, S.t, S.u, S.p, both[0][1])), b: num(valueAt(S.q, S.t, S.u, S.p, both[1][1])), mean: num(sum / a.length) });
-  });
-  return card("compare", told, el("div.two.even", rows), el("div.row-of", button("page.compare.swap", () => set({ shown: run() === data.runs.other ? "base" : "other", rev: S.rev + 1 }))));
+    const [one, two] = both.map(called), now = S.t * data.H + S.u;
+    told.textContent = say("page.compare.now", { symbol: symbol(S.q), one, two, a: num(a[now]), b: num(b[now]), mean: num(sum / a.length) });
+  }, "q p rev t u");
+  const swap = button("page.compare.swap", () => set({ shown: run() === data.runs.other ? "base" : "other" }));
+  return card("compare", told, el("div.two.even", rows), el("div.row-of", swap));
 }

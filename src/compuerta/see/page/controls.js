@@ -1,6 +1,6 @@
 // Where one is: step, layer, unit, quantity; play, pin, keys, language, the address's hash, what is taken along.
 
-import { S, any, button, choice, data, el, field, fill, language, placeName, quantityName, run, say, set, unitName, view } from "./base.js";
+import { S, button, choice, data, el, field, fill, language, placeName, run, say, set, symbolAndName, unitName, view } from "./base.js";
 import { saveCsv, savePng, saveSvg } from "./export.js";
 import { LESSON_KEYS, turnTo } from "./lesson.js";
 import { sentence } from "./ribbon.js";
@@ -77,25 +77,34 @@ export function help() {
 }
 
 export function header(root, mount) {
-  const tongue = el("button.lang", { type: "button", lang: language() === "en" ? "es" : "en", onclick: () => mount(language() === "en" ? "es" : "en") }, language() === "en" ? "Español" : "English");
-  return el("header", el("div", el("h1", data.lesson ? say("lesson.title") : data.title), el("p.quiet", data.lesson ? say("lesson.about", { hidden: data.hidden }) : about())),
+  const [other, name] = language() === "en" ? ["es", "Español"] : ["en", "English"];
+  const tongue = el("button.lang", { type: "button", lang: other, onclick: () => mount(other) }, name);
+  return el("header", el("div", el("h1", data.lesson ? say("lesson.title") : data.title), el("p.quiet", about())),
     el("div.row-of", button("page.help.open", () => root.querySelector("dialog").showModal(), { "aria-haspopup": "dialog" }), tongue));
 }
 
-const about = () => say(data.vocabulary ? "page.about.text" : "page.about.series", { cell: data.cell, hidden: data.hidden, layers: data.layers, V: data.vocabulary?.length ?? "", T: data.runs.base.T });
+function about() {
+  const { cell, hidden, layers, vocabulary, lesson } = data;
+  const key = lesson ? "lesson.about" : vocabulary ? "page.about.text" : "page.about.series";
+  return say(key, { cell, hidden, layers, V: vocabulary?.length, T: data.runs.base.T });
+}
 
 export function controls(root) {
   const range = el("input", { type: "range", min: 1, step: 1, "aria-label": say("page.step"), oninput: () => set({ t: range.value - 1 }) });
   const start = button("page.play", () => play(), { class: "play" }), hold = button("page.pin", pin);
-  const unit = el("input", { type: "number", min: 1, onchange: () => { const at = data.units.indexOf(unit.value - 1); if (at >= 0) set({ u: at }); unit.value = unitName(); } });
+  const unit = el("input", { type: "number", min: 1, onchange: () => {
+    const at = data.units.indexOf(unit.value - 1);
+    if (at >= 0) set({ u: at });
+    unit.value = unitName();
+  } });
   const layer = choice("page.layer.choose", data.places.map((_, p) => [p, placeName(p)]), S.p, (v) => set({ p: +v }));
-  const quantity = choice("page.quantity", Object.keys(data.quantities).map((q) => [q, `${data.quantities[q].symbol} · ${quantityName(q)}`]), S.q, (v) => set({ q: v }));
+  const quantity = choice("page.quantity", Object.keys(data.quantities).map((q) => [q, symbolAndName(q)]), S.q, (v) => set({ q: v }));
   const rate = choice("page.speed", SPEEDS.map((s) => [s, say("page.speed.n", { n: s })]), speed, (v) => (speed = +v));
   const now = el("p.now-line", { "aria-live": "polite" });
   const shown = el("div.shown");
   const wide = el("div.row-of", start, range, hold);
   let heard = null;
-  view((changed) => {
+  view(() => {
     range.max = run().T;
     range.value = S.t + 1;
     range.setAttribute("aria-valuetext", sentence());
@@ -109,11 +118,11 @@ export function controls(root) {
     // Said when one comes to rest: a reader of the screen is not to hear every step of a run.
     clearTimeout(heard);
     heard = setTimeout(() => (now.textContent = sentence()), S.playing ? 1500 : 120);
-    if (any(changed, "shown", "rev", "clamps")) {
-      shown.hidden = S.shown === "base";
-      if (!shown.hidden) fill(shown, el("strong", say(`page.shown.${S.shown}`)), " ", button("page.shown.back", () => set({ shown: "base", rev: S.rev + 1 })));
-    }
   });
+  view(() => {
+    shown.hidden = S.shown === "base";
+    if (!shown.hidden) fill(shown, el("strong", say(`page.shown.${S.shown}`)), " ", button("page.shown.back", () => set({ shown: "base" })));
+  }, "rev clamps");
   const more = el("details.more", el("summary", say("page.take")), el("div.row-of", button("page.csv", saveCsv),
     button("page.png", () => savePng(root)), data.plain ? button("page.svg", () => saveSvg(root)) : null));
   return el("nav.controls", { "aria-label": say("page.controls") }, wide,

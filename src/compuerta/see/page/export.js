@@ -1,6 +1,6 @@
 // Taking it along: numbers as CSV, heat maps as PNG, the drawing as SVG.
 
-import { S, data, el, label, placeName, run, unitName } from "./base.js";
+import { S, data, el, label, placeName, run, symbol, unitName } from "./base.js";
 
 function save(name, blob) {
   const url = URL.createObjectURL(blob);
@@ -40,7 +40,7 @@ export function savePng(root) {
   context.fillRect(0, 0, out.width, out.height);
   context.fillStyle = "#111";
   context.font = "18px system-ui, sans-serif";
-  context.fillText(`${data.quantities[S.q].symbol} · ${placeName(S.p)} · ${data.title}`, 8, 24);
+  context.fillText(`${symbol(S.q)} · ${placeName(S.p)} · ${data.title}`, 8, 24);
   context.imageSmoothingEnabled = false;
   context.drawImage(canvas, 0, 36, out.width, out.height - 36);
   out.toBlob((blob) => save(name("png"), blob));

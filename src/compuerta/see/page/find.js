@@ -1,8 +1,9 @@
 // Find the unit that follows something: mark it, search, doubt the find, then force the unit and see what it costs.
 
-import { S, any, button, card, choice, data, el, field, fill, num, placeName, run, say, scroller, set, signed, unitName, view } from "./base.js";
+import { S, button, card, choice, data, el, field, fill, heads, num, placeName, run, say, scroller, set, signed, symbol, times, unitName, view } from "./base.js";
 import { bits, freeRun, showLive } from "./live.js";
 import { average, search } from "./readings.js";
+import { valueAt } from "./ribbon.js";
 
 const LETTER = /[\p{L}\p{N}]/u, is = (pattern) => (c) => c.map((x) => pattern.test(x));
 
@@ -36,8 +37,10 @@ const PRESETS = {
 export function find() {
   if (!data.vocabulary) return null;
   const chars = () => Array.from(run().ids, (id) => data.vocabulary[id]);
-  const pattern = el("input", { type: "text", placeholder: "\\b[A-Z]\\w+", spellcheck: "false" }), note = el("p", { role: "status" }), out = scroller("page.find.title");
-  const what = choice("page.find.what", [...Object.keys(PRESETS).map((k) => [k, say(`page.find.${k}`)]), ["regex", say("page.find.regex")], ["brush", say("page.find.brush")]], "words", () => mark());
+  const pattern = el("input", { type: "text", placeholder: "\\b[A-Z]\\w+", spellcheck: "false" });
+  const note = el("p", { role: "status" }), out = scroller("page.find.title");
+  const kinds = [...Object.keys(PRESETS), "regex", "brush"].map((kind) => [kind, say(`page.find.${kind}`)]);
+  const what = choice("page.find.what", kinds, "words", () => mark());
   const regex = field("page.find.pattern", pattern);
   const kind = () => what.lastChild.value;
   const labels = () => {
@@ -46,7 +49,9 @@ export function find() {
     if (kind() !== "regex") return PRESETS[kind()](c);
     const found = c.map(() => false), starts = [];
     c.forEach((x, t) => { for (let k = 0; k < x.length; k++) starts.push(t); });
-    for (const m of c.join("").matchAll(new RegExp(pattern.value, "gu"))) for (let k = m.index; k < m.index + m[0].length; k++) found[starts[k]] = true;
+    for (const { index, 0: match } of c.join("").matchAll(new RegExp(pattern.value, "gu"))) {
+      for (let k = index; k < index + match.length; k++) found[starts[k]] = true;
+    }
     return found;
   };
   const mark = () => {
@@ -68,11 +73,14 @@ export function find() {
       return (note.textContent = say("page.find.bad", { why: error.message }));
     }
     const cut = (data.warm + l.length) >> 1;
-    if (l.length < 3 * data.warm || [l.slice(data.warm, cut), l.slice(cut)].some((half) => new Set(half).size < 2)) return (note.textContent = say("page.find.few"));
-    const r = run(), { binary, found, chance } = search(r, l), name = (f) => ({ symbol: data.quantities[f.q].symbol, unit: unitName(f.u), layer: placeName(f.p) });
-    const hold = ({ p, q, u }) => [{ p, q, u, v: average(Array.from({ length: r.T }, (_, t) => r.values[q][p][t * data.H + u])) }];
-    note.textContent = say(binary ? "page.find.result" : "page.find.result.number", { ...name(found[0]), held: num(found[0].held, 2), chance: num(chance, 2) });
-    fill(out, el("table", el("thead", el("tr", ["page.unit", binary ? "page.find.auroc" : "page.find.corr", "page.find.chance", "page.find.cost"].map((k) => el("th", { scope: "col" }, say(k))))),
+    const still = [l.slice(data.warm, cut), l.slice(cut)].some((half) => new Set(half).size < 2);
+    if (l.length < 3 * data.warm || still) return (note.textContent = say("page.find.few"));
+    const r = run(), { binary, found, chance } = search(r, l);
+    const name = (f) => ({ symbol: symbol(f.q), unit: unitName(f.u), layer: placeName(f.p) });
+    const hold = ({ p, q, u }) => [{ p, q, u, v: average(times(r.T, (t) => valueAt(q, t, u, p, r))) }];
+    const told = { ...name(found[0]), held: num(found[0].held, 2), chance: num(chance, 2) };
+    note.textContent = say(binary ? "page.find.result" : "page.find.result.number", told);
+    fill(out, el("table", heads("page.unit", binary ? "page.find.auroc" : "page.find.corr", "page.find.chance", "page.find.cost"),
       el("tbody", found.map((f) => {
         const cell = el("td.n");
         if (data.model) cell.append(button("page.find.clamp", () => {
@@ -82,13 +90,14 @@ export function find() {
           el("td.n", `${num(f.held, 3)} ${f.sign < 0 ? "▼" : "▲"}`), el("td.n", num(chance, 3)), cell);
       }))), el("p.quiet", say("page.find.doubt")));
   };
-  view((changed) => {
-    if (!any(changed, "mark") || !S.mark || !S.brush) return;
+  view(() => {
+    if (!S.mark || !S.brush) return;
     const [a, b] = S.mark, now = S.marks?.length === run().T ? [...S.marks] : Array(run().T).fill(false);
     for (let t = a; t <= b; t++) now[t] = true;
     set({ marks: now });
-  });
-  view((changed) => any(changed, "shown", "rev") && S.marks && (S.marks.length !== run().T) && mark());
+  }, "mark");
+  view(() => S.marks && S.marks.length !== run().T && mark(), "rev");
   regex.hidden = true;
-  return card("find", el("div.row-of", what, regex, button("page.find.clear", () => set({ marks: null, mark: null })), button("page.find.look", look, { class: "main" })), note, out);
+  const clear = button("page.find.clear", () => set({ marks: null, mark: null }));
+  return card("find", el("div.row-of", what, regex, clear, button("page.find.look", look, { class: "main" })), note, out);
 }

@@ -1,15 +1,15 @@
 // Every unit at every step: a heat map of one quantity for each layer, and all quantities of one unit above them.
 
-import { S, any, card, choice, data, el, fill, placeName, run, say, set, unitName, view } from "./base.js";
+import { S, card, choice, data, el, placeName, run, say, set, shareOf, symbol, times, unitName, view } from "./base.js";
 import { rgb, scaleOf } from "./colour.js";
-import { halfLife, saturation } from "./readings.js";
+import { average, halfLife, saturation } from "./readings.js";
 import { legend, overTime, short, valueAt } from "./ribbon.js";
 
 const ORDERS = ["index", "saturation", "memory", "cluster"];
 
 /** The places of the units from top to bottom, by one of the orders: those of plots.gates, and "cluster". */
 export function orderOf(order, p, r = run()) {
-  const H = data.H, units = Array.from({ length: H }, (_, u) => u), gate = r.values.f ? "f" : "z";
+  const H = data.H, units = times(H, (u) => u), gate = r.values.f ? "f" : "z";
   if (order === "index") return units;
   if (order === "cluster") return chain(r.values[r.values.c ? "c" : "h"][p], r.T, H);
   const score = units.map((u) => order === "memory" ? halfLife(r, p, u) : saturation(r, gate, p, u).reduce((low, high) => low + high))
@@ -20,9 +20,8 @@ export function orderOf(order, p, r = run()) {
 /** Units in a chain where each is followed by the one that correlates with it most (in size) of those left. */
 function chain(values, T, H) {
   const every = Math.max(1, Math.floor(T / 64)), n = Math.floor(T / every);
-  const rows = Array.from({ length: H }, (_, u) => {
-    const row = Float64Array.from({ length: n }, (_, k) => values[k * every * H + u]);
-    const centre = row.reduce((a, b) => a + b, 0) / n;
+  const rows = times(H, (u) => {
+    const row = times(n, (k) => values[k * every * H + u]), centre = average(row);
     const size = Math.hypot(...row.map((v) => v - centre)) || 1;
     return row.map((v) => (v - centre) / size);
   });
@@ -63,9 +62,9 @@ export function grid(pick, more = {}) {
   const canvas = el("canvas"), column = el("div.column"), pin = el("div.column.pin"), row = el("div.row");
   const node = el("div.grid", { ...more }, canvas, pin, column, row);
   const at = (event) => {
-    const box = canvas.getBoundingClientRect();
-    set({ t: Math.floor(((event.clientX - box.left) / box.width) * run().T) });
-    pick?.((event.clientY - box.top) / box.height);
+    const [across, down] = shareOf(event, canvas);
+    set({ t: Math.floor(across * run().T) });
+    pick?.(down);
   };
   node.addEventListener("pointerdown", at);
   node.addEventListener("pointermove", (event) => event.buttons && at(event));
@@ -85,33 +84,27 @@ export function grid(pick, more = {}) {
 /** All quantities of the current unit, one strip each. */
 function strips() {
   const keys = Object.keys(data.quantities);
-  const names = el("div.names", ...keys.map((q) => el("span", data.quantities[q].symbol)));
+  const names = el("div.names", ...keys.map((q) => el("span", symbol(q))));
   const { node, canvas, cross } = grid((share) => set({ q: keys[Math.min(keys.length - 1, Math.floor(share * keys.length))] }));
   node.style.height = `${keys.length * 1.4}rem`;
-  view((changed) => {
-    if (any(changed, "shown", "rev", "u", "p")) paint(canvas, keys.length, run().T, (row, t) => rgb(keys[row], valueAt(keys[row], t)));
-    cross([keys.indexOf(S.q) / keys.length, 1 / keys.length]);
-  });
+  view(() => paint(canvas, keys.length, run().T, (row, t) => rgb(keys[row], valueAt(keys[row], t))), "rev u p");
+  view(() => cross([keys.indexOf(S.q) / keys.length, 1 / keys.length]));
   return el("div.strips", names, node);
 }
 
 function layer(p) {
-  let order = [], row = [];
+  let order;
+  const row = [];
   const { node, canvas, cross } = grid((share) => set({ p, u: order[Math.min(data.H - 1, Math.floor(share * data.H))] }));
   const name = el("h3");
   node.style.height = `${Math.max(40, Math.min(260, data.H * 12))}px`;
-  view((changed) => {
-    const r = run();
-    if (any(changed, "shown", "rev", "order")) {
-      order = orderOf(S.order, p, r);
-      row = [];
-      order.forEach((u, k) => (row[u] = k));
-    }
-    if (any(changed, "shown", "rev", "order", "q")) {
-      const values = r.values[S.q][p];
-      paint(canvas, data.H, r.T, (k, t) => rgb(S.q, values[t * data.H + order[k]]));
-    }
-    name.textContent = say("page.heat.layer", { layer: placeName(p), name: data.quantities[S.q].symbol, n: data.H });
+  view(() => {
+    order = orderOf(S.order, p);
+    order.forEach((u, k) => (row[u] = k));
+  }, "rev order");
+  view(() => paint(canvas, data.H, run().T, (k, t) => rgb(S.q, valueAt(S.q, t, order[k], p))), "rev order q");
+  view(() => {
+    name.textContent = say("page.heat.layer", { layer: placeName(p), name: symbol(S.q), n: data.H });
     cross(S.p === p ? [row[S.u] / data.H, 1 / data.H] : undefined);
   });
   return el("div", name, node);
@@ -122,15 +115,15 @@ export function heat() {
   const title = el("h3"), limit = el("p.quiet");
   const wide = el("div.wide", title, strips(), ...data.places.map((_, p) => layer(p)));
   whole.append(wide);
-  view((changed) => {
-    if (any(changed, "u", "p", "q", "rev", "shown")) {
-      title.textContent = say("page.heat.unit", { unit: unitName(), layer: placeName(S.p) });
-      const [low, high] = scaleOf(S.q);
-      limit.textContent = data.quantities[S.q].range && high <= 1
-        ? say("page.heat.fixed", { low: short(low), high: short(high) })
-        : say("page.heat.limit", { symbol: data.quantities[S.q].symbol, limit: short(high) });
-    }
-    if (any(changed, "shown", "rev")) wide.style.minWidth = run().T > 900 ? `${run().T}px` : "";
+  view(() => {
+    title.textContent = say("page.heat.unit", { unit: unitName(), layer: placeName(S.p) });
+    const [low, high] = scaleOf(S.q);
+    limit.textContent = data.quantities[S.q].range && high <= 1
+      ? say("page.heat.fixed", { low: short(low), high: short(high) })
+      : say("page.heat.limit", { symbol: symbol(S.q), limit: short(high) });
+  }, "u p q rev");
+  view(() => (wide.style.minWidth = run().T > 900 ? `${run().T}px` : ""), "rev");
+  view(() => {
     if (run().T <= 900) return; // it fits, and asking for sizes would cost a layout in every frame
     const wanted = (S.t / run().T) * wide.scrollWidth;
     if (wide.scrollWidth > whole.clientWidth && (wanted < whole.scrollLeft || wanted > whole.scrollLeft + whole.clientWidth)) {

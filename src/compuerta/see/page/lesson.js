@@ -16,7 +16,12 @@ let gate = null;
 
 const written = (value) => typeof value === "string" ? Array.from(value, glyph).join("") : Number.isInteger(value) ? String(value) : num(value);
 const stepNow = () => data.lesson[S.lesson - 1];
-const phrase = (part) => say(`lesson.${stepNow().name}.${part}`, Object.fromEntries(Object.entries(stepNow().values).map(([name, value]) => [name, written(value)])));
+
+/** A part of what the step says, its numbers filled in. */
+function phrase(part) {
+  const { name, values } = stepNow();
+  return say(`lesson.${name}.${part}`, Object.fromEntries(Object.entries(values).map(([key, value]) => [key, written(value)])));
+}
 
 /** Go to a step of the lesson: to its place in the text, with what it asks for out of sight until it is answered. */
 export function turnTo(n) {
@@ -48,10 +53,13 @@ export function lesson(root, controls) {
   view((changed) => any(changed, "u") && limits(S.u)); // before the views that colour by it
   gate = training(data.lesson.at(-1).values.n);
   const cards = { ribbon: ribbon(), cell: cell(), ledger: ledgerView(), flow: flow(), train: gate.node, compare: compare() };
-  const head = el("h2", { id: "lesson-h", tabindex: -1 }), text = el("p.story"), ask = el("h3", { id: "lesson-ask" }), told = el("div.told", { role: "status" });
-  const options = LETTERS.map((letter, k) => el("button.option", { type: "button", onclick: () => answer(root, letter) }, el("kbd", { "aria-hidden": "true" }, k + 1), el("span")));
+  const head = el("h2", { id: "lesson-h", tabindex: -1 }), text = el("p.story");
+  const ask = el("h3", { id: "lesson-ask" }), told = el("div.told", { role: "status" });
+  const options = LETTERS.map((letter, k) =>
+    el("button.option", { type: "button", onclick: () => answer(root, letter) }, el("kbd", { "aria-hidden": "true" }, k + 1), el("span")));
   const back = button("lesson.back", () => turn(root, -1)), next = button("lesson.next", () => turn(root, 1), { class: "main" });
-  const dots = el("ol.dots", data.lesson.map((_, k) => el("li", el("button", { type: "button", onclick: () => turn(root, k + 1 - S.lesson) }, k + 1))));
+  const dots = el("ol.dots", data.lesson.map((_, k) =>
+    el("li", el("button", { type: "button", onclick: () => turn(root, k + 1 - S.lesson) }, k + 1))));
   view((changed) => {
     if (!any(changed, "lesson", "asked")) return;
     const step = stepNow(), given = answers[S.lesson], { answer: right } = step;
@@ -66,7 +74,8 @@ export function lesson(root, controls) {
       if (given) option.setAttribute("aria-disabled", true);
       else option.removeAttribute("aria-disabled");
     });
-    fill(told, given && el("p", el("strong", given === right ? say("lesson.right") : say("lesson.wrong")), " ", given === right ? null : `${phrase("wrong")} `, phrase("told")));
+    const lead = given === right ? ["lesson.right", ""] : ["lesson.wrong", `${phrase("wrong")} `];
+    fill(told, given && el("p", el("strong", say(lead[0])), " ", lead[1], phrase("told")));
     back.disabled = S.lesson === 1;
     next.disabled = S.lesson === data.lesson.length;
     Array.from(dots.children, ({ firstChild: dot }, k) => {

@@ -1,7 +1,7 @@
 // The person's own model, live: new text, forced gates, a text that goes on; and whether this copy computes the same.
 
-import { S, any, button, card, choice, clampTo, data, el, field, fill, num, placeName, refresh, run, say, set, signed, unitName, view } from "./base.js";
-import { forward, outputs, parity, sample, surprise } from "./model.js";
+import { S, button, card, clampTo, data, el, field, fill, num, placeName, run, say, set, signed, symbol, unitName, view } from "./base.js";
+import { forward, outputsAt, parity, probabilitiesOf, sample, surprise } from "./model.js";
 import { average } from "./readings.js";
 
 const MOST = 2000;
@@ -15,11 +15,12 @@ export function encode(text) {
 
 /** Run the model over inputs with what is forced, as a run like the stored ones. */
 export function freeRun(inputs, clamps, before = null) {
-  const from = data.runs.base, r = { ...forward(data.model, inputs, clamps, null, before), inputs, clamps, model: data.model, series: from.series };
-  if (data.vocabulary) r.ids = inputs;
-  else if (data.output) {
-    const said = outputs(data.model, r.runner.state.at(-1).h);
-    r.forecast = said.map((v, k) => { const z = data.output.base[k] + data.output.scale * (v + data.output.skip[k]); return data.output.log ? Math.exp(z) : z; });
+  const r = forward(data.model, inputs, { clamps, before });
+  if (data.vocabulary) Object.assign(r, { ids: inputs, probabilities: probabilitiesOf(data.model, r, before) });
+  else r.series = data.runs.base.series;
+  if (data.output) {
+    const { base, scale, skip, log } = data.output, z = outputsAt(data.model, r, r.T - 1).map((v, k) => base[k] + scale * (v + skip[k]));
+    r.forecast = log ? z.map(Math.exp) : z;
   }
   return r;
 }
@@ -28,16 +29,17 @@ export const bits = (r) => average(surprise(r, data.vocabulary.length));
 
 /** Show the live run of `inputs` under what is forced now. */
 export function showLive(inputs, clamps = S.clamps) {
-  const last = data.runs.live, more = last?.ids && last.clamps === clamps && last.T <= inputs.length && last.ids.every((id, t) => id === inputs[t]);
-  data.runs.live = freeRun(inputs, clamps, more ? last : null);
-  set({ clamps, shown: "live", rev: S.rev + 1 });
+  const last = data.runs.live, goesOn = last?.ids && data.directions === 1 && last.clamps === clamps && last.T <= inputs.length;
+  data.runs.live = freeRun(inputs, clamps, goesOn && last.ids.every((id, t) => id === inputs[t]) ? last : null);
+  set({ clamps, shown: "live" });
 }
 
-const forced = (c) => say("page.forced", { symbol: data.quantities[c.q].symbol, unit: unitName(c.u), layer: placeName(c.p), v: num(c.v, 2) });
+const forced = (c) => say("page.forced", { symbol: symbol(c.q), unit: unitName(c.u), layer: placeName(c.p), v: num(c.v, 2) });
 
 export function live() {
   if (!data.model) return card("live", el("p.quiet", say("page.live.none")));
-  const text = data.vocabulary && el("textarea", { rows: 3, maxlength: MOST, spellcheck: "false", "aria-label": say("page.live.text"), placeholder: say("page.live.text") });
+  const how = say("page.live.text"), box = { rows: 3, maxlength: MOST, spellcheck: "false", "aria-label": how, placeholder: how };
+  const text = data.vocabulary && el("textarea", box);
   const note = el("p.quiet", { role: "status" }), chips = el("div.row-of"), loss = el("p"), went = el("div"), check = el("p.quiet");
   const inputs = () => {
     if (!text?.value) return data.runs.base.ids ?? data.runs.base.inputs;
@@ -58,40 +60,42 @@ export function live() {
     live.took = performance.now() - started;
   };
   const value = el("input", { type: "number", step: 0.1, value: 0, "aria-label": say("page.live.value") });
-  const force = button("page.live.force", () => rerun([...S.clamps.filter((c) => c.p !== S.p || c.q !== S.q || c.u !== S.u), { p: S.p, q: S.q, u: S.u, v: Number(value.value) || 0 }]));
-  const heat = el("input", { type: "number", min: 0, max: 3, step: 0.1, value: 0.7 }), seed = el("input", { type: "number", min: 0, step: 1, value: 1 });
+  const force = button("page.live.force", () => {
+    const { p, q, u } = S, others = S.clamps.filter((c) => c.p !== p || c.q !== q || c.u !== u);
+    rerun([...others, { p, q, u, v: Number(value.value) || 0 }]);
+  });
+  const heat = el("input", { type: "number", min: 0, max: 3, step: 0.1, value: 0.7 });
+  const seed = el("input", { type: "number", min: 0, step: 1, value: 1 });
   const goOn = () => {
-    const read = inputs(), write = (clamps) => sample(data.model, read, 160, clampTo(Number(heat.value), 0, 3), seed.value | 0, clamps).map((id) => data.vocabulary[id]).join("");
-    fill(went, [[], ...(S.clamps.length ? [S.clamps] : [])].map((clamps) => el("div", el("h3", say(clamps.length ? "page.live.forced" : "page.live.free")), el("pre", write(clamps)))));
+    const read = inputs(), temperature = clampTo(Number(heat.value), 0, 3);
+    const written = (key, clamps) => {
+      const ids = sample(data.model, read, 160, temperature, seed.value | 0, clamps);
+      return el("div", el("h3", say(key)), el("pre", ids.map((id) => data.vocabulary[id]).join("")));
+    };
+    fill(went, written("page.live.free", []), S.clamps.length ? written("page.live.forced", S.clamps) : null);
   };
-  text?.addEventListener("input", () => text.value ? rerun() : set({ shown: "base", rev: S.rev + 1 }));
-  view((changed) => {
-    force.textContent = say("page.live.force", { symbol: data.quantities[S.q].symbol, unit: unitName() });
-    if (any(changed, "clamps")) fill(chips, S.clamps.map((c) => el("button", { type: "button", "aria-label": say("page.live.release", { what: forced(c) }), onclick: () => {
-      const left = S.clamps.filter((other) => other !== c);
-      if (left.length || text?.value) rerun(left);
-      else set({ clamps: [], shown: "base", rev: S.rev + 1 });
-      force.focus();
-    } }, `${forced(c)} ✕`)));
+  text?.addEventListener("input", () => text.value ? rerun() : set({ shown: "base" }));
+  const release = (clamp) => {
+    const left = S.clamps.filter((other) => other !== clamp);
+    if (left.length || text?.value) rerun(left);
+    else set({ clamps: [], shown: "base" });
+    force.focus();
+  };
+  view(() => fill(chips, S.clamps.map((clamp) =>
+    el("button", { type: "button", "aria-label": say("page.live.release", { what: forced(clamp) }), onclick: () => release(clamp) }, `${forced(clamp)} ✕`))), "clamps");
+  view(() => {
+    force.textContent = say("page.live.force", { symbol: symbol(S.q), unit: unitName() });
     if (S.shown !== "live") loss.textContent = "";
   });
   setTimeout(() => (check.textContent = said()), 400);
   return card("live", text, note, el("div.row-of", el("label.field", force, value)), chips, loss,
-    text && el("div.row-of", button("page.live.go", goOn), field("page.live.heat", heat), field("page.live.seed", seed)), went, check);
+    text && data.directions === 1 && el("div.row-of", button("page.live.go", goOn), field("page.live.heat", heat), field("page.live.seed", seed)),
+    went, check);
 }
 
-/** One step at a time from stored states, this copy of the model against the numbers in the file. */
-export function checked() {
-  const r = data.runs.base, H = data.H;
-  if (!r.meta.frames) return parity(data.model, r.ids ?? r.inputs, (q, k, t, u) => r.values[q][k][t * H + u], Array.from({ length: r.T }, (_, t) => t));
-  const parts = data.quantities.c ? ["h", "c"] : ["h"], stored = r.frames;
-  return parity(data.model, r.ids ?? r.inputs, (q, k, t, u) => {
-    const frame = r.at[t + 1], part = parts.indexOf(q); // stored states are those before a step
-    return part < 0 || frame === undefined ? undefined : stored[((frame * data.places.length + k) * parts.length + part) * H + u];
-  }, r.meta.frames.filter((t) => r.at[t + 1] !== undefined && r.at[t] !== undefined));
-}
-
+/** This copy of the model against the numbers in the file. */
 function said() {
-  const worst = (data.parity = checked());
-  return say(worst < 1e-6 ? "page.live.same" : "page.live.differs", { worst: worst.toExponential(1).replace("-", "−") }) + " " + say("page.live.whatif");
+  const worst = (data.parity = parity(data.model, data.runs.base)); // one step at a time from stored states
+  const told = say(worst < 1e-6 ? "page.live.same" : "page.live.differs", { worst: worst.toExponential(1).replace("-", "−") });
+  return `${told} ${say("page.live.whatif")}`;
 }

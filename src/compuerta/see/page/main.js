@@ -12,26 +12,34 @@ import { heat } from "./heat.js";
 import { ledgerView } from "./ledger.js";
 import { lesson, turnTo } from "./lesson.js";
 import { live } from "./live.js";
-import { forward, load, probabilitiesOf } from "./model.js";
+import { beginning, forward, load, probabilitiesOf } from "./model.js";
 import { ribbon } from "./ribbon.js";
 import { saturationView } from "./saturation.js";
 
-/** A run as the views want it, of what the file stores about it. */
+/**
+ * A run as the views want it, of what the file stores about it: the first steps whole, and states before some of the
+ * others. `known` tells a quantity of a place after a step where that is stored.
+ */
 function storedRun(meta, arrays, model) {
-  const name = (part) => arrays[`${meta.name}.${part}`];
-  const ids = name("ids"), inputs = ids ?? (name("inputs") && rows(name("inputs"), meta.T));
-  const r = { T: meta.T, ids, inputs, series: name("series"), forecast: name("forecast"), label: meta.label, meta, model };
-  if (meta.frames) {
-    const at = {};
-    meta.frames.forEach((t, k) => (at[t] = k));
-    Object.assign(r, forward(model, inputs, [], { at, values: name("frames") }), { at });
-  } else {
-    const size = meta.T * data.H;
-    r.values = Object.fromEntries(Object.keys(data.quantities).map((q) =>
-      [q, data.places.map((_, p) => name(q).subarray(p * size, (p + 1) * size))]));
-    if (model?.table) r.probabilities = probabilitiesOf(model, r.values.h.at(-1), meta.T);
-  }
-  r.frames = name("frames");
+  const { T, whole, parts } = meta, { H, places } = data, name = (part) => arrays[`${meta.name}.${part}`];
+  const frames = new Map(meta.frames.map((t, k) => [t, k])), cut = (array, at) => array.subarray(at * H, (at + 1) * H);
+  const state = (array, p, n, k = 0) => cut(name(array), (k * places.length + p) * parts.length + n);
+  const ids = name("ids"), inputs = ids ?? (name("inputs") && rows(name("inputs"), T));
+  const initial = name("initial") && Object.fromEntries(parts.map((q, n) => [q, places.map((_, p) => state("initial", p, n))]));
+  const r = { T, ids, inputs, initial, series: name("series"), forecast: name("forecast"), label: meta.label, model };
+  r.known = (q, p, t) => {
+    if (t < 0 || t >= T) return beginning(r, q, p);
+    if (t < whole) return cut(name(q), p * whole + t);
+    const k = frames.get(t + (places[p][1] ? -1 : 1)), n = parts.indexOf(q); // states are those before a step
+    return k === undefined || n < 0 ? undefined : state("frames", p, n, k);
+  };
+  const stored = Object.fromEntries(Object.keys(data.quantities).map((q) => [q, rows(name(q), places.length)]));
+  if (model) model.initial = initial;
+  if (whole < T) {
+    Object.assign(r, forward(model, inputs, { known: r.known }));
+    for (const q in stored) stored[q].forEach((values, p) => r.values[q][p].set(values));
+  } else r.values = stored;
+  r.probabilities = probabilitiesOf(model, r);
   const flow = ["c", "h", "reach"].filter((q) => name(`d${q}`)).map((q) => [q, name(`d${q}`)]);
   if (flow.length) r.flow = Object.fromEntries(flow);
   return r;
@@ -45,7 +53,8 @@ function mount(id, file, bytes) {
   const arrays = unpack(bytes, file.index);
   Object.assign(data, file.about, { id, limits: {}, runs: {} });
   data.model = load(file.model, arrays, "");
-  for (const meta of file.runs) data.runs[meta.name] = storedRun(meta, arrays, meta.name === "other" ? load(file.other, arrays, "other.") : data.model);
+  const models = { base: data.model, other: load(file.other, arrays, "other.") };
+  for (const meta of file.runs) data.runs[meta.name] = storedRun(meta, arrays, models[meta.name]);
   limits();
   colours(data.stops);
   const { unit, place, key } = file.about.start;
@@ -85,7 +94,9 @@ function mount(id, file, bytes) {
   } else build();
   keys(whole);
   if (own) document.addEventListener("keydown", (event) => {
-    if (event.target === document.body) whole.dispatchEvent(new KeyboardEvent("keydown", { key: event.key, shiftKey: event.shiftKey, cancelable: true })) || event.preventDefault();
+    if (event.target !== document.body) return;
+    const same = new KeyboardEvent("keydown", { key: event.key, shiftKey: event.shiftKey, cancelable: true });
+    if (!whole.dispatchEvent(same)) event.preventDefault();
   });
   host.compuerta = { S, data, set }; // for who drives the page from outside: a lesson, a test
   requestAnimationFrame(() => (host.dataset.ready = Math.round(performance.now())));

@@ -1,6 +1,7 @@
 // What is read off a run: who wrote a memory, which gates are stuck, which unit follows what.
 
 import { data } from "./base.js";
+import { beginning } from "./model.js";
 
 /** The order in which a place read the steps up to and with t, the earliest first. */
 export function past(r, p, t) {
@@ -16,7 +17,7 @@ function parts(r, p, u, t) {
   return [v("f") / all, (v("i") * v("g")) / all];
 }
 
-/** The exact ledger c_t = (∏ f) c_0 + Σ_k (∏_{j>k} f_j) i_k g_k along the direct path, from c_0 = 0. */
+/** The exact ledger c_t = (∏ f) c_0 + Σ_k (∏_{j>k} f_j) i_k g_k along the direct path; `start` is what c_0 left. */
 export function ledger(r, p, u, t) {
   const steps = past(r, p, t), shares = new Float64Array(steps.length);
   let kept = 1, total = 0;
@@ -25,7 +26,8 @@ export function ledger(r, p, u, t) {
     total += shares[k] = kept * wrote;
     kept *= f;
   }
-  return { steps, shares, total };
+  const start = kept * beginning(r, r.values.c ? "c" : "h", p)[u];
+  return { steps, shares, start, total: total + start };
 }
 
 /** Steps after which half of what a unit held is left: ln ½ over the mean of ln f of the whole run. */
@@ -92,13 +94,17 @@ export function search(r, labels, count = 6) {
     return binary ? ranks(values) : values;
   };
   for (let p = 0; p < data.places.length; p++) for (const q of ["c", "h"]) for (let u = 0; r.values[q] && u < H; u++) {
+    if (Number.isNaN(r.values[q][p][u])) continue; // a projection's h has fewer units
     all.push({ q, p, u, early: column(q, p, u, data.warm, cut), late: column(q, p, u, cut, T) });
   }
   const score = binary ? above : correlation, told = (v) => (binary ? v + 0.5 : v);
   const best = (marks, most) => {
     const a = marks.slice(data.warm, cut), b = marks.slice(cut);
-    return all.map((one) => [one, score(one.early, a)]).filter(([, v]) => Number.isFinite(v)).sort((x, y) => Math.abs(y[1]) - Math.abs(x[1])).slice(0, most)
-      .map(([one, v]) => ({ q: one.q, p: one.p, u: one.u, sign: v < 0 ? -1 : 1, held: told((v < 0 ? -1 : 1) * score(one.late, b)) }));
+    const scored = all.map((one) => [one, score(one.early, a)]).filter(([, v]) => Number.isFinite(v));
+    return scored.sort((x, y) => Math.abs(y[1]) - Math.abs(x[1])).slice(0, most).map(([{ q, p, u, late }, v]) => {
+      const sign = v < 0 ? -1 : 1;
+      return { q, p, u, sign, held: told(sign * score(late, b)) };
+    });
   };
   const chance = data.shifts.map((share) => {
     const turn = data.warm + Math.round(share * (T - 2 * data.warm));

@@ -1,6 +1,6 @@
 // The text (or the series) coloured by one quantity of one unit, and what the model expects next.
 
-import { S, any, card, data, el, fill, glyph, label, num, percent, placeName, quantityName, run, say, set, unitName, view } from "./base.js";
+import { S, any, card, data, el, fill, glyph, label, num, percent, placeName, quantityName, quoted, run, say, set, shareOf, standAt, symbolAndName, through, times, unitName, upright, view } from "./base.js";
 import { css, ink, ramp, rgb, scaleOf } from "./colour.js";
 
 /** The keys that every view of time shares, told to screen readers as a slider over the steps. */
@@ -9,20 +9,21 @@ export function overTime(node, name) {
   node.setAttribute("role", "slider");
   node.setAttribute("aria-label", name);
   node.setAttribute("aria-valuemin", 1);
-  view((changed) => {
-    if (!any(changed, "t", "u", "p", "q", "shown", "rev")) return;
+  view(() => {
     node.setAttribute("aria-valuemax", run().T);
     node.setAttribute("aria-valuenow", S.t + 1);
     node.setAttribute("aria-valuetext", sentence());
-  });
+  }, "t u p q rev");
   return node;
 }
 
 export const valueAt = (q, t = S.t, u = S.u, p = S.p, r = run()) => r.values[q][p][t * data.H + u];
 
 /** The current step in one short sentence. */
-export const sentence = () =>
-  say("page.now", { t: S.t + 1, T: run().T, token: label(S.t), unit: unitName(), layer: placeName(S.p), name: quantityName(S.q), value: S.asked ? "?" : num(valueAt(S.q)) });
+export const sentence = () => say("page.now", {
+  t: S.t + 1, T: run().T, token: quoted(S.t), unit: unitName(), layer: placeName(S.p), name: quantityName(S.q),
+  value: S.asked ? "?" : num(valueAt(S.q)),
+});
 
 /** A limit of a scale, without zeros that say nothing. */
 export const short = (value) => num(value, 2).replace(/\.?0+$/, "");
@@ -30,14 +31,13 @@ export const short = (value) => num(value, 2).replace(/\.?0+$/, "");
 /** A legend: the scale as a ramp with its two ends, and what grey means. */
 export function legend() {
   const bar = el("span.ramp"), low = el("span"), high = el("span"), name = el("span.quiet");
-  view((changed) => {
-    if (!any(changed, "q", "u", "rev")) return;
+  view(() => {
     const [a, b] = scaleOf(S.q);
-    name.textContent = `${data.quantities[S.q].symbol} · ${quantityName(S.q)}`;
+    name.textContent = symbolAndName(S.q);
     low.textContent = short(a);
     high.textContent = short(b);
     bar.style.background = ramp(S.q);
-  });
+  }, "q u rev");
   return el("p.legend", name, el("span.ends-of", low, bar, high));
 }
 
@@ -52,7 +52,8 @@ function best(r, t) {
 
 /** A line of characters whose cells are kept and only coloured anew: `show(steps, colour of k, run)`. */
 export function strip() {
-  const node = el("p.ribbon.plain", { "aria-hidden": "true", onclick: ({ target }) => target.dataset.t && set({ t: +target.dataset.t }) });
+  const go = ({ target }) => target.dataset.t && set({ t: +target.dataset.t });
+  const node = el(`p.ribbon.plain${data.vocabulary ? "" : ".numbers"}`, { "aria-hidden": "true", onclick: go });
   const show = (steps, colour, r = run()) => {
     while (node.childElementCount > steps.length) node.lastChild.remove();
     while (node.childElementCount < steps.length) node.append(el("span.cell"));
@@ -84,11 +85,11 @@ function textRibbon() {
     });
     fill(node, words);
   };
-  const paint = () => cells.forEach((cell, t) => {
+  view(build, "rev");
+  view(() => cells.forEach((cell, t) => {
     const colour = rgb(S.q, valueAt(S.q, t));
-    cell.firstChild.style.background = css(colour);
-    cell.firstChild.style.color = ink(colour);
-  });
+    Object.assign(cell.firstChild.style, { background: css(colour), color: ink(colour) });
+  }), "rev q u p");
   let from = null;
   const at = (event) => event.target.closest?.(".cell")?.dataset.t;
   node.addEventListener("pointerdown", (event) => {
@@ -103,17 +104,13 @@ function textRibbon() {
     set({ t: +at(event) });
   });
   view((changed) => {
-    if (any(changed, "shown", "rev")) build();
-    if (any(changed, "shown", "rev", "q", "u", "p")) paint();
     now?.classList.remove("now");
     pinned?.classList.remove("pin");
     now = cells[S.t];
     now.classList.add("now");
     pinned = S.pin === null ? null : cells[S.pin];
     pinned?.classList.add("pin");
-    if (any(changed, "marks", "mark", "shown", "rev")) {
-      cells.forEach((cell, t) => cell.classList.toggle("mark", Boolean(S.marks?.[t])));
-    }
+    if (any(changed, "marks", "mark", "rev")) cells.forEach((cell, t) => cell.classList.toggle("mark", Boolean(S.marks?.[t])));
     const box = node.getBoundingClientRect(), place = now.getBoundingClientRect();
     if (place.top < box.top || place.bottom > box.bottom) node.scrollTop += place.top - box.top - box.height / 2;
   });
@@ -123,21 +120,20 @@ function textRibbon() {
 /** The characters that the model thinks likeliest to come next. */
 function predictions() {
   const node = el("div.next");
-  view((changed) => {
-    if (!any(changed, "t", "shown", "rev")) return;
+  view(() => {
     const r = run(), V = data.vocabulary.length;
     if (!r.probabilities) return fill(node);
     const line = r.probabilities.subarray(S.t * V, (S.t + 1) * V), truth = S.t + 1 < r.T ? r.ids[S.t + 1] : -1;
     const shown = top(line, 5);
     if (truth >= 0 && !shown.includes(truth)) shown.push(truth);
-    fill(node, el("h3", say("page.next", { token: label(S.t) })), el("ol", ...shown.map((v) =>
+    fill(node, el("h3", say("page.next", { token: quoted(S.t) })), el("ol", ...shown.map((v) =>
       el("li", { class: v === truth ? "true" : null },
         el("code", glyph(data.vocabulary[v])),
         el("span.bar", el("span", { css: { width: `${100 * line[v]}%` } })),
         el("span.n", percent(line[v])),
         el("span.quiet", v === truth ? say("page.next.true") : "")))),
     truth < 0 ? null : el("p.quiet", say("page.next.bits", { bits: num(-Math.log2(line[truth]), 2) })));
-  });
+  }, "t rev");
   return node;
 }
 
@@ -145,37 +141,28 @@ function predictions() {
 function seriesRibbon() {
   const W = 1000, HIGH = 220, PAD = 14;
   const columns = el("svg:g"), halo = el("svg:path.halo"), line = el("svg:path.line"), ahead = el("svg:path.ahead");
-  const now = el("svg:line.now", { y1: 0, y2: HIGH }), pin = el("svg:line.pin", { y1: 0, y2: HIGH });
+  const now = upright("now", HIGH), pin = upright("pin", HIGH);
   const high = el("span"), low = el("span");
-  const svg = el("svg:svg.series", { viewBox: `0 0 ${W} ${HIGH}`, preserveAspectRatio: "none", "aria-hidden": "true" }, columns, halo, line, ahead, pin, now);
+  const svg = el("svg:svg.series", { viewBox: `0 0 ${W} ${HIGH}`, preserveAspectRatio: "none", "aria-hidden": "true" },
+    columns, halo, line, ahead, pin, now);
   const node = overTime(el("div.chart", svg, el("div.ends", high, low)), say("page.series.title"));
   let wide = 1;
-  node.addEventListener("pointerdown", (event) => {
-    const box = svg.getBoundingClientRect();
-    set({ t: Math.floor(((event.clientX - box.left) / box.width) * W / wide) });
-  });
-  view((changed) => {
+  node.addEventListener("pointerdown", (event) => set({ t: Math.floor(shareOf(event, svg)[0] * W / wide) }));
+  view(() => {
     const r = run(), after = r.forecast ?? [], all = [...r.series, ...after].filter(Number.isFinite);
     const least = Math.min(...all), most = Math.max(...all), span = most - least || 1;
-    const y = (v) => HIGH - PAD - ((v - least) / span) * (HIGH - 2 * PAD);
     wide = W / (r.T + after.length);
-    const x = (t) => (t + 0.5) * wide;
-    if (any(changed, "shown", "rev")) {
-      const path = (points) => points.reduce((text, [t, v], k) =>
-        Number.isFinite(v) ? `${text}${k && Number.isFinite(points[k - 1][1]) ? "L" : "M"}${x(t)} ${y(v)}` : text, "");
-      for (const drawn of [halo, line]) drawn.setAttribute("d", path(Array.from(r.series, (v, t) => [t, v])));
-      ahead.setAttribute("d", path([[r.T - 1, r.series[r.T - 1]], ...Array.from(after, (v, k) => [r.T + k, v])]));
-      high.textContent = num(most, 2);
-      low.textContent = num(least, 2);
-      fill(columns, ...Array.from(r.series, (_, t) => el("svg:rect", { x: t * wide, y: 0, width: wide + 0.5, height: HIGH })));
-    }
-    if (any(changed, "shown", "rev", "q", "u", "p")) {
-      Array.from(columns.children).forEach((box, t) => box.setAttribute("fill", css(rgb(S.q, valueAt(S.q, t)))));
-    }
-    for (const [mark, t] of [[now, S.t], [pin, S.pin]]) {
-      mark.style.display = t === null ? "none" : "";
-      for (const end of ["x1", "x2"]) mark.setAttribute(end, x(t ?? 0));
-    }
+    const point = (v, t) => [(t + 0.5) * wide, HIGH - PAD - ((v - least) / span) * (HIGH - 2 * PAD)];
+    for (const drawn of [halo, line]) drawn.setAttribute("d", through(Array.from(r.series, point)));
+    ahead.setAttribute("d", through([r.series[r.T - 1], ...after].map((v, k) => point(v, r.T - 1 + k))));
+    high.textContent = num(most, 2);
+    low.textContent = num(least, 2);
+    fill(columns, times(r.T, (t) => el("svg:rect", { x: t * wide, y: 0, width: wide + 0.5, height: HIGH })));
+  }, "rev");
+  view(() => Array.from(columns.children).forEach((box, t) => box.setAttribute("fill", css(rgb(S.q, valueAt(S.q, t))))), "rev q u p");
+  view(() => {
+    standAt(now, (S.t + 0.5) * wide);
+    standAt(pin, S.pin === null ? null : (S.pin + 0.5) * wide);
   });
   return node;
 }

@@ -1,6 +1,6 @@
 // One gate that learns to remember: f = σ(b), a 1 written at the start, and b pushed down the slope of the loss.
 
-import { button, choice, data, el, fill, num, say } from "./base.js";
+import { button, choice, el, fill, num, say, times } from "./base.js";
 
 const RATE = 2, WIDE = 320, TALL = 120, STARTS = [-2, 0, 2];
 
@@ -18,7 +18,7 @@ export function training(n) {
   let b = 0, losses = [];
   const show = () => {
     const { f, left, loss, slope } = gateOf(b, n), wide = WIDE / (n + 1);
-    fill(bars, Array.from({ length: n + 1 }, (_, k) => el("svg:rect", { x: k * wide + 1, width: wide - 2, y: TALL * (1 - f ** k), height: TALL * f ** k })));
+    fill(bars, times(n + 1, (k) => el("svg:rect", { x: k * wide + 1, width: wide - 2, y: TALL * (1 - f ** k), height: TALL * f ** k })));
     const x = (k) => (WIDE * k) / Math.max(20, losses.length - 1), y = (v) => TALL * (1 - v);
     line.setAttribute("d", losses.map((v, k) => `${k ? "L" : "M"}${x(k)} ${y(v)}`).join(""));
     dot.setAttribute("cx", x(losses.length - 1));
@@ -30,8 +30,8 @@ export function training(n) {
     losses = [gateOf(b, n).loss];
     show();
   };
-  const step = (times = 1) => {
-    for (let k = 0; k < times; k++) {
+  const step = (count = 1) => {
+    for (let k = 0; k < count; k++) {
       b -= RATE * gateOf(b, n).slope;
       losses.push(gateOf(b, n).loss);
     }
