@@ -436,6 +436,13 @@ def test_each_step_apart_adds_up_to_the_whole(rng, kind):
     whole = trace.gradients(dy)
     for layer_of in (0, 1):
         apart = trace.apart(dy, layer_of)
+        sizes = trace.apart(dy, layer_of, [4, 1], ("h", "z_i"), norms=True)
+        assert {key for key, _, _ in sizes} <= {"h", "z_i"}
+        for (name, at, d), size in sizes.items():
+            if at == layer_of:
+                expected = np.linalg.norm(apart[name, at, d][[4, 1]], axis=2)
+                np.testing.assert_allclose(size, expected, rtol=1e-9, atol=1e-15)
+        assert sizes["h", layer_of, 1].shape == (2, 6)
         for name in layer.quantities:
             for d in range(2):
                 np.testing.assert_allclose(

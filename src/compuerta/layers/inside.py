@@ -15,7 +15,7 @@ from ..recurrence import Held, VariantCell
 from ..recurrence.held import FREE
 from ..recurrence.inputs import bounded
 from ..recurrence.numpy_variant import VariantTape
-from ..recurrence.opened import OpenTape, cut_steps, reopen, reopen_lstm
+from ..recurrence.opened import OpenTape, reopen, reopen_lstm
 from ..recurrence.packing import Packing
 from ..recurrence.products import of_inputs
 from .base import Array, Holds, Layer
@@ -130,6 +130,21 @@ class Node:
         return dx
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is asked of a walk back: down to which layer of a stack, whose inputs then do not matter, and what is kept.
+
+    Attributes:
+        lowest: the layer; None for all of them and the inputs of the first.
+        keys: the quantities; None for all.
+        norms: only their norms over the units, (S, T) in place of (S, T, H), in float64.
+    """
+
+    lowest: int | None = None
+    keys: Sequence[str] | None = None
+    norms: bool = False
+
+
 class Stack(Node):
     """One recurrent layer of what was traced."""
 
@@ -220,22 +235,20 @@ class Stack(Node):
         opened = reopen_lstm(*more) if isinstance(cell, VariantCell) else reopen(cell, *more)
         return cell, weights, opened
 
-    def back(
-        self, dy: Array, into: dict[Any, Array] | None, first: int, lowest: int = 0, keys: Sequence[str] | None = None
-    ) -> Array | None:
+    def back(self, dy: Array, into: dict[Any, Array] | None, first: int, asked: Asked | None = None) -> Array | None:
         """Walk the stack back; the gradient of every quantity goes ``into[name, layer, direction]``.
 
         A run over one row may be walked for many gradients at once: ``dy`` is then (S, T, D·H), and so is the rest.
-        The walk ends with the layer ``lowest`` of the stack, and where that is not the first, returns None. With
-        ``keys`` only these quantities are kept.
+        None is returned where the walk ends before the stack does.
         """
         self.unchanged()
+        asked = asked or Asked()
         width, dx = self.layer.output_size, dy
-        for k in reversed(range(lowest, self.layer.num_layers)):
-            inputs = k > lowest or not (k or self.layer.tokens)
+        for k in reversed(range(asked.lowest or 0, self.layer.num_layers)):
+            inputs = not (self.layer.tokens and k == 0) and k != asked.lowest
             below: Array | None = None
             for d in range(self.layer.directions):
-                found = self._flow(dx[:, :, d * width : (d + 1) * width], k, d, inputs, keys)
+                found = self._flow(dx[:, :, d * width : (d + 1) * width], k, d, inputs, asked)
                 if inputs:
                     part = found.pop("x")
                     below = part if below is None else below + part
@@ -246,40 +259,50 @@ class Stack(Node):
             dx = below
         return dx
 
-    def _flow(self, dy: Array, k: int, d: int, inputs: bool, keys: Sequence[str] | None) -> dict[str, Array]:
+    def _flow(self, dy: Array, k: int, d: int, inputs: bool, asked: Asked) -> dict[str, Array]:
         cell, weights, tape = self._open(k, d)
         packing, many = tape.packing, len(dy) != len(self.x)
-        last = [np.zeros((len(dy), part.shape[1]), dy.dtype) for part in self.initial(k, d)]
-        if many:  # of one row
+        shape: tuple[int, ...]
+        places: Sequence[Any]
+        if many:  # of one row: where each walk begins, the longest first, so that those under way are the first rows
             order = range(len(packing.steps))
             times = list(reversed(order) if packing.reverse else order)
-            # What was computed after the last of these outputs has no part in them.
-            last_one = np.flatnonzero([dy[:, t].any() for t in times])[-1:]
-            times = times[: int(last_one[0]) + 1 if len(last_one) else 0]
-            dys = [dy[:, t] for t in times]
-            tape = replace(tape, packing=Packing(1, len(times), None, packing.reverse), steps=tape.steps[: len(times)])
+            shape, source = dy.shape[:2], dy
+            there = np.asarray(dy.any(axis=2))[:, times]
+            walked = np.where(there.any(axis=1), len(times) - there[:, ::-1].argmax(axis=1), 0)
+            rows = np.argsort(-walked, kind="stable")
+            counts = [int((walked > i).sum()) for i in range(walked.max(initial=0))]
+            places = [(rows[:count], t) for t, count in zip(times, counts, strict=False)]
+            tape = replace(
+                tape, packing=Packing(1, len(places), None, packing.reverse), steps=tape.steps[: len(places)]
+            )
         else:
-            dys = cut_steps(packing, packing.pack(dy))
-        steps, _ = cell.flow(weights, tape, dys, last, inputs)
+            shape, source = (packing.rows,), packing.pack(dy)
+            places = [slice(start, start + count) for start, count in packing.steps]
+        running = [np.zeros((len(dy), part.shape[1]), dy.dtype) for part in self.initial(k, d)]
         found: dict[str, Array] = {}
-        for name in steps[0] if steps else ():
-            if name in ("q", "h_prev") or not (keys is None or name in keys or name == "x"):
-                continue
-            if many:
-                out = found[name] = np.zeros((*dy.shape[:2], steps[0][name].shape[1]), dy.dtype)
-                for t, s in zip(times, steps, strict=True):
-                    out[:, t] = s[name]
-            else:
-                rows = np.concatenate([s[name] for s in steps])
-                found[name] = np.ascontiguousarray(packing.unpack(rows))
-        if not steps:
+        with np.errstate(all="ignore"):
+            walk = cell.flow(weights, tape, (source[at] for at in reversed(places)), running, inputs)
+            for at, step in zip(reversed(places), walk, strict=True):
+                for name, values in step.items():
+                    if name in ("q", "h_prev") or not (asked.keys is None or name in asked.keys or name == "x"):
+                        continue
+                    if asked.norms and name != "x":
+                        values = np.sqrt(np.einsum("nh,nh->n", values, values, dtype=np.float64))
+                    if name not in found:
+                        found[name] = np.zeros((*shape, *values.shape[1:]), values.dtype)
+                    found[name][at] = values
+        if not places:
             layer = self.layer
             widths = dict.fromkeys((*layer.quantities, *("z_" + block for block in layer.blocks)), layer.hidden_size)
             widths["h"] = layer.output_size
             if inputs:
                 widths["x"] = layer.directions * layer.output_size if k else layer.input_size
-            found = {name: np.zeros((*dy.shape[:2], width), dy.dtype) for name, width in widths.items()}
-        return found
+            return {
+                name: np.zeros(dy.shape[:2] if asked.norms and name != "x" else (*dy.shape[:2], width), dy.dtype)
+                for name, width in widths.items()
+            }
+        return found if many else {name: np.ascontiguousarray(packing.unpack(rows)) for name, rows in found.items()}
 
 
 class Run:
@@ -333,7 +356,9 @@ class Run:
             dy = dx
         return found
 
-    def apart(self, dy: Array, layer: int, outputs: NDArray[np.intp], keys: Sequence[str] | None) -> dict[Any, Array]:
+    def apart(
+        self, dy: Array, layer: int, outputs: NDArray[np.intp], keys: Sequence[str] | None, norms: bool
+    ) -> dict[Any, Array]:
         """Return the gradients of ``layer`` and those above it in its stack for each of some steps' outputs alone.
 
         ``dy`` (1, T, D·H) is the gradient of the outputs of the stack that ``layer`` stands in.
@@ -342,7 +367,7 @@ class Run:
         each = np.zeros((len(outputs), *dy.shape[1:]), dy.dtype)
         each[np.arange(len(outputs)), outputs] = dy[0, outputs]
         found: dict[Any, Array] = {}
-        stack.back(each, found, layer - k, k, keys)
+        stack.back(each, found, layer - k, Asked(k, keys, norms))
         return found
 
     def down_to(self, layer: int, dy: Array) -> Array:

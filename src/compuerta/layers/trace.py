@@ -239,13 +239,15 @@ class Trace(Mapping[Any, Array]):
         layer: int = 0,
         outputs: slice | Sequence[int] | None = None,
         keys: Sequence[str] | None = None,
+        *,
+        norms: bool = False,
     ) -> dict[Any, Array]:
         """Return gradients for each step's output by itself: row s holds dL_s/d(quantity), (S, T, H).
 
         L_s is what the outputs of step s alone add to L, as far as they come through the layers above ``layer`` step by
         step. Of one row only. Keys as in the trace, with the direction always given. See :meth:`gradients`. All of it
-        takes some 11 · S · T · H numbers while it is computed; ``outputs`` are the S steps that are asked about, all of
-        them if None, and ``keys`` the quantities.
+        takes some 11 · S · T · H numbers; ``outputs`` are the S steps that are asked about, all of them if None, and
+        ``keys`` the quantities. With ``norms`` it is ‖dL_s/d(quantity)‖ alone that is kept, (S, T).
 
         Raises:
             SettingError, ShapeError: as in :meth:`gradients`, or there is more than one row.
@@ -255,7 +257,7 @@ class Trace(Mapping[Any, Array]):
             raise SettingError("error.trace_one_row", got=self.shape[0])
         array = self._dy(dy, None, None)
         at = pick(outputs, self.shape[1], "outputs")
-        found: dict[Any, Array] = run.apart(run.down_to(layer, array), layer, at, keys)
+        found: dict[Any, Array] = run.apart(run.down_to(layer, array), layer, at, keys, norms)
         return found
 
     def _run(self) -> Any:

@@ -9,7 +9,7 @@ R packed rows (see :mod:`.packing`). A step's arrays are (rows that run, ...).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -326,51 +326,44 @@ class VariantCell:
         packing = tape.packing
         gradients = dict(zip(self.variant.shapes(1, 1), out, strict=True))
         with np.errstate(all="ignore"):
-            rows = packing.pack(dy)
-            dys = [rows[start : start + count] for start, count in packing.steps]
-            backs, running = self._walk(tape, dys, [packing.sort(part) for part in dfinal])
+            rows, running = packing.pack(dy), [packing.sort(part) for part in dfinal]
+            dys = (rows[start : start + count] for start, count in reversed(packing.steps))
+            backs = list(self._walk(tape, dys, running))[::-1]
             dx = self._sum(tape, backs, gradients)
         for part, value in zip(dstate, running, strict=True):
             part[...] = packing.unsort(value)
         return dx
 
-    def _walk(self, tape: VariantTape, dys: Sequence[Array], dfinal: Sequence[Array]) -> tuple[list[Back], list[Array]]:
-        """Walk back over the steps from the gradient of each step's output, in packed order.
+    def _walk(self, tape: VariantTape, dys: Iterable[Array], running: list[Array]) -> Iterator[Back]:
+        """Walk back over the steps, from the gradient of each step's output in packed order, the last step first.
 
-        A tape of one row may be walked for many gradients at once: each of ``dys`` is then (S, P), and so is the rest.
+        The same as :meth:`compuerta.recurrence.opened.OpenCell.walk`.
         """
-        running, backs = list(dfinal), []
-        for dy, s in zip(reversed(dys), reversed(tape.steps), strict=True):
+        for dy, s in zip(dys, reversed(tape.steps), strict=True):
             count = len(dy)
             dh, dc, *dr = (part[:count] for part in running)
             m = None if tape.masks.h is None else tape.masks.h[:count]
             b = self._step_backward(tape.weights, s, m, dh + dy, dc, dr)
-            running = advance(running, (b.dh_prev, b.dc_prev, *b.dr_prev), count)
-            backs.append(b)
-        backs.reverse()
-        return backs, running
+            running[:] = advance(running, (b.dh_prev, b.dc_prev, *b.dr_prev), count)
+            yield b
 
     def flow(
-        self, weights: Any, tape: VariantTape, dys: Sequence[Array], dfinal: Sequence[Array], inputs: bool
-    ) -> tuple[list[dict[str, Array]], list[Array]]:
-        """Return for each step the gradients by name and, with ``inputs``, that of them as ``x``; and the state's.
+        self, weights: Any, tape: VariantTape, dys: Iterable[Array], running: list[Array], inputs: bool
+    ) -> Iterator[dict[str, Array]]:
+        """Yield for each step the gradients by name and, with ``inputs``, that of them as ``x``.
 
         The same as :meth:`compuerta.recurrence.opened.OpenCell.flow`; ``c`` is ĉ, before zoneout.
         """
         w = tape.weights
-        with np.errstate(all="ignore"):
-            backs, first = self._walk(tape, dys, dfinal)
-            steps = []
-            for b, (start, count) in zip(backs, tape.packing.steps, strict=True):
-                made = {**b.total, **{"z_" + k: d for k, d in b.by_block.items()}}
-                if inputs:
-                    dz_x = b.dz
-                    if tape.norm_x is not None:
-                        norm = Normalized(*(part[start : start + count] for part in tape.norm_x))
-                        dz_x = normalize_backward(norm, dz_x * w["gain_x"])
-                    made["x"] = dz_x @ w["w_x"]
-                steps.append(made)
-        return steps, first
+        for b, (start, count) in zip(self._walk(tape, dys, running), reversed(tape.packing.steps), strict=True):
+            made = {**b.total, **{"z_" + k: d for k, d in b.by_block.items()}}
+            if inputs:
+                dz_x = b.dz
+                if tape.norm_x is not None:
+                    norm = Normalized(*(part[start : start + count] for part in tape.norm_x))
+                    dz_x = normalize_backward(norm, dz_x * w["gain_x"])
+                made["x"] = dz_x @ w["w_x"]
+            yield made
 
     def _sum(self, tape: VariantTape, backs: list[Back], d: dict[str, Array]) -> Array | None:
         """Write the parameters' gradients, sums over all rows and steps, into ``d``; return that of ``x``."""

@@ -13,7 +13,7 @@ Shapes: N rows, T steps, H units, G blocks, R packed rows (see :mod:`.packing`).
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -115,29 +115,26 @@ class OpenCell(ABC):
         return OpenTape(packing, xs, steps, self.names, held, width, dtype) if record else None
 
     def walk(
-        self, weights: Sequence[Array], tape: OpenTape, dys: Sequence[Array], dfinal: Sequence[Array]
-    ) -> tuple[list[Numbers], list[Array]]:
-        """Walk back over the steps from the gradient of each step's output, in packed order.
+        self, weights: Sequence[Array], tape: OpenTape, dys: Iterable[Array], running: list[Array]
+    ) -> Iterator[Numbers]:
+        """Walk back over the steps, from the gradient of each step's output in packed order, the last step first.
 
-        A tape of one row may be walked for many gradients at once: each of ``dys`` is then (S, H), and so is the rest.
+        ``running`` is the gradient of the state after the last step and becomes that of the state before each. A tape
+        of one row may be walked for many gradients at once: each of ``dys`` is then (S, H), and so is the rest.
         """
-        (dh,), backs = dfinal, []
-        for dy, s in zip(reversed(dys), reversed(tape.steps), strict=True):
-            b = self._step_backward(weights, s, dh[: len(dy)] + dy, tape.held)
-            (dh,) = advance([dh], [b["h_prev"]], len(dy))
-            backs.append(b)
-        backs.reverse()
-        return backs, [dh]
+        for dy, s in zip(dys, reversed(tape.steps), strict=True):
+            b = self._step_backward(weights, s, running[0][: len(dy)] + dy, tape.held)
+            running[:] = advance(running, [b["h_prev"]], len(dy))
+            yield b
 
     def flow(
-        self, weights: Sequence[Array], tape: OpenTape, dys: Sequence[Array], dfinal: Sequence[Array], inputs: bool
-    ) -> tuple[list[Numbers], list[Array]]:
-        """Return for each step the gradients by name and, with ``inputs``, that of them as ``x``; and the state's."""
-        with np.errstate(all="ignore"):
-            backs, first = self.walk(weights, tape, dys, dfinal)
-            for b in backs if inputs else ():
+        self, weights: Sequence[Array], tape: OpenTape, dys: Iterable[Array], running: list[Array], inputs: bool
+    ) -> Iterator[Numbers]:
+        """Yield for each step the gradients by name and, with ``inputs``, that of them as ``x``. See :meth:`walk`."""
+        for b in self.walk(weights, tape, dys, running):
+            if inputs:
                 b["x"] = np.concatenate([b["z_" + k] for k in self.names[:-1]], axis=1) @ weights[0]
-        return backs, first
+            yield b
 
     def backward(
         self, weights: Any, tape: Any, dy: Array, dfinal: Any, out: tuple[Array, ...], dstate: Any
@@ -145,9 +142,9 @@ class OpenCell(ABC):
         """Walk a tape back. See :class:`compuerta.recurrence.Cell`."""
         packing = tape.packing
         with np.errstate(all="ignore"):
-            dys = cut_steps(packing, packing.pack(dy))
-            backs, first = self.walk(weights, tape, dys, [packing.sort(part) for part in dfinal])
-            dstate[0][...] = packing.unsort(first[0])
+            dys, running = cut_steps(packing, packing.pack(dy)), [packing.sort(part) for part in dfinal]
+            backs = list(self.walk(weights, tape, reversed(dys), running))[::-1]
+            dstate[0][...] = packing.unsort(running[0])
             if not backs:
                 for gradient in out:
                     gradient[...] = 0
