@@ -272,7 +272,7 @@ FAULTS = {
         "interop/keras.py", "b = b + recurrent if recurrent.any() else b", "b = b", FRAMEWORKS
     ),
     "a comparison that never sees a state": fault(
-        "interop/verify.py", "if other_state is not None and layer.recurrent", "if False and layer.recurrent",
+        "interop/verify.py", "if ours[1] is not None and others[1] is not None", "if False",
         "test_convert.py::test_a_comparison_finds_what_only_shows_here_and_there",
     ),
     "a tensor beyond its storage": fault(
@@ -283,11 +283,11 @@ FAULTS = {
         "interop/archive.py", "if inflated > size + SLACK", "if inflated < 0", "test_interop_hostile.py::test_bombs"
     ),
     "a pre-activation without its bias": fault(
-        INSIDE, "of_inputs(x, w_x[rows]) + b[rows]", "of_inputs(x, w_x[rows])",
+        INSIDE, "dense(x_now, w_x, b) if", "dense(x_now, w_x, None) if",
         f"{TRACE}::test_pre_activations_give_the_gates",
     ),
     "a pre-activation of the h of its own step": fault(
-        INSIDE, 'before(packing, self.read("h", k, d), self.initial(k, d)[0])', 'packing.pack(self.read("h", k, d))',
+        INSIDE, "np.concatenate((before_it, h[:, now][:, :-1]), axis=1)", "h[:, now].copy()",
         f"{TRACE}::test_pre_activations_give_the_gates",
     ),
     "gradients of one stack at the places of another": fault(
