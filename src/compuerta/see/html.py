@@ -39,7 +39,7 @@ _STORED = 128_000
 _EVERY = 50
 #: The modules in the order in which each uses only those before it.
 MODULES = (
-    "base", "data", "colour", "cells", "model", "readings", "ribbon", "heat", "cell", "ledger", "saturation", "live",
+    "base", "data", "colour", "cells", "model", "parity", "readings", "ribbon", "heat", "cell", "ledger", "saturation", "live",
     "find", "flow", "compare", "train", "lesson", "export", "controls", "main",
 )  # fmt: skip
 #: Those of them that only the page of a lesson has; the others call them only there.

@@ -344,7 +344,8 @@ def _add_flow(scene: Scene, trace: Trace, row: int, stop: int, dy: Array | None)
         dy[row, min(stop, y.shape[1]) - 1] = 1
     flows = [gradient_flow(trace, dy, k, direction=d, row=row) for k, d in scene.places]
     for q in flows[0]:
-        scene.flow["d" + q] = np.stack([each[q][:stop] for each in flows]).astype(np.float32)
+        with np.errstate(over="ignore"):  # a gradient that grew beyond 32 bits is told as infinite
+            scene.flow["d" + q] = np.stack([each[q][:stop] for each in flows]).astype(np.float32)
     if scene.flow_of == "loss" and trace.shape[0] == 1 and stop <= _MOST_MAPPED:
         memory = "c" if "c" in scene.values else "h"
         scene.flow["dreach"] = in_decades(connectivity(trace, dy, trace.layers - 1, key=memory))

@@ -1,7 +1,8 @@
 // The person's own model, live: new text, forced gates, a text that goes on; and whether this copy computes the same.
 
 import { S, button, card, clampTo, data, el, field, fill, num, placeName, run, say, set, signed, symbol, unitName, view } from "./base.js";
-import { forward, outputsAt, parity, probabilitiesOf, sample, surprise } from "./model.js";
+import { forward, outputsAt, probabilitiesOf, sample, surprise } from "./model.js";
+import { parity } from "./parity.js";
 import { average } from "./readings.js";
 
 const MOST = 2000;
@@ -95,7 +96,9 @@ export function live() {
 
 /** This copy of the model against the numbers in the file. */
 function said() {
-  const worst = (data.parity = parity(data.model, data.runs.base)); // one step at a time from stored states
-  const told = say(worst < 1e-6 ? "page.live.same" : "page.live.differs", { worst: worst.toExponential(1).replace("-", "−") });
+  const { worst, allowed, same } = (data.parity = parity(data.model, data.runs.base));
+  const key = !same ? "page.live.differs" : worst < 1e-6 ? "page.live.same" : "page.live.rounded";
+  const ten = (v) => (v < Infinity ? v.toExponential(1).replace("-", "−") : num(v));
+  const told = say(key, { worst: ten(worst), allowed: ten(allowed) });
   return `${told} ${say("page.live.whatif")}`;
 }
