@@ -300,6 +300,139 @@ def test_what_is_marked_or_matched_can_be_looked_for(opened, trace):
     assert "cannot be read" in tab.text("#find [role=status]")
 
 
+def test_marking_by_hand_begins_anew_and_takes_back(opened, trace):
+    tab = opened(html.page(trace, lang="en"), "#t=10")
+    marked, kind = "S.marks?.flatMap((on, t) => on ? [t] : []) ?? []", "#find select"
+    tab.locator(kind).select_option("vowel")
+    assert len(tab.inside(marked)) > 50
+    tab.locator(".ribbon").first.focus()
+
+    def press(*keys):
+        for key in keys:
+            tab.keyboard.press(key)
+        tab.wait_for_timeout(50)
+        return tab.inside(marked)
+
+    assert press(*["Shift+ArrowRight"] * 4) == [10, 11, 12, 13, 14]
+    assert tab.locator(kind).input_value() == "brush"
+    assert press(*["Shift+ArrowLeft"] * 2) == [10, 11, 12]
+    assert press(*["ArrowRight"] * 3, *["Shift+ArrowLeft"] * 1) == [10, 11, 12, 14, 15]
+    tab.locator("button.lang").click()
+    assert press() == [10, 11, 12, 14, 15]
+    assert tab.locator(kind).input_value() == "brush"
+    tab.locator("#find button", has_text=catalogue("es")["page.find.clear"]).click()
+    tab.locator(".ribbon").first.focus()
+    assert press("Shift+ArrowRight") == [14, 15]
+
+
+QUOTED = (
+    "—Ya —dijo él—, voy a «ver 3 casas».\n—¿«Una “sola” casa»?\nEra 'su' casa, „deutsch“ y “so” it isn’t ‘one’.\n\n"
+    'Lejos—\n"sí" y "no',
+    '—Voy —dijo.\n—Ven.\nFin"ya" “so” ’x «y».',
+)
+
+
+@pytest.mark.parametrize("text", QUOTED, ids=["paragraphs", "lines"])
+def test_every_preset_marks_what_python_marks(opened, text):
+    text *= 3
+    model = LanguageModel(hidden_size=3, embedding_size=2, batch_size=2, steps=8, updates=1).fit(text * 4)
+    trace = model.trace(text)
+    tab = opened(html.page(trace, lang="en"))
+    for what in ("dialogue", "words", "quotes"):
+        tab.locator("#find select").select_option(what)
+        expected = search.labels_of(trace.text, what)
+        assert expected.any()
+        assert tab.inside("S.marks") == expected.tolist(), what
+
+
+def test_a_search_leaves_out_what_is_not_finite_and_says_what_is_chance(opened, model, rng):
+    scene = scene_of(model.trace(TEXT[:200]))
+    for q in "ch":
+        scene.values[q] = rng.normal(size=scene.values[q].shape).astype(np.float32)  # nothing follows anything
+    scene.values["c"][1, 150] = np.nan
+    scene.values["h"][0, 190, 3] = -np.inf
+    tab = opened(html.page(scene, lang="en"))
+    said = []
+    for what in ("words", "vowel", "upper", "quotes"):
+        tab.locator("#find select").select_option(what)
+        tab.locator("#find button.main").click()
+        held, chance = (number(tab.locator("#find tbody tr").first.locator("td").nth(k).text_content()) for k in (0, 1))
+        said.append(tab.text("#find [role=status]").startswith("Nothing above chance."))
+        assert said[-1] == (held <= chance)
+        for row in tab.locator("#find tbody th").all():
+            name, layer = row.text_content().strip(), {True: 2, False: 1}["layer 2" in row.text_content()]
+            assert not (name.startswith("C ") and layer == 2)
+            assert not (name.startswith("h of 4,") and layer == 1)
+    assert True in said
+    scene.values["c"][:, 3], scene.values["h"][:, 3] = np.nan, np.nan
+    tab = opened(html.page(scene, lang="en"))
+    tab.locator("#find button.main").click()
+    assert "No unit has numbers at every step" in tab.text("#find [role=status]")
+
+
+def test_what_is_measured_and_forced_is_that_of_the_model_shown(opened, model):
+    text = TEXT[:200]
+    before = LanguageModel(
+        hidden_size=12, num_layers=2, embedding_size=6, batch_size=4, steps=16, updates=5, seed=3
+    ).fit(TEXT)
+    tab = opened(html.page(model, text, other=before, lang="en", labels=("after", "early")))
+    tab.locator("#compare button").first.click()
+    tab.locator("#find button.main").click()
+    row = tab.locator("#find tbody tr").first
+    q, unit, layer = re.search(r"(\w) of (\d+), layer (\d+)", row.locator("th").text_content()).groups()
+    q, unit, layer = q.lower(), int(unit) - 1, int(layer) - 1
+    row.get_by_role("button", name="Measure").click()
+    assert row.get_by_role("button", name="Measure").evaluate("(b) => b === b.getRootNode().activeElement")
+    value = float(before.trace(text)[q, layer][0, :, unit].astype(float).mean())
+
+    def bits(clamp=None):
+        logits = before.trace(text, clamp=clamp).y[0, :-1].astype(float)
+        p = np.exp(logits - logits.max(axis=1, keepdims=True))
+        p /= p.sum(axis=1, keepdims=True)
+        ids = before.vocabulary_.encode(text)[1:]
+        return -np.log2(p[np.arange(len(ids)), ids]).mean()
+
+    clamp = {(q, layer, unit): value}
+    told = row.get_by_role("status").text_content().replace(" bits per character", "")
+    assert number(told.replace("= ", "")) == pytest.approx(bits(clamp) - bits(), abs=6e-4)
+    row.get_by_role("button", name="See it").click()
+    tab.until("S.shown === 'live'")
+    np.testing.assert_allclose(tab.values("h", 1), before.trace(text, clamp=clamp)["h", 1][0], rtol=1e-5, atol=2e-5)
+    assert tab.locator("#live button[aria-label^=Release]").count() == 1
+    assert "early" in tab.text(".shown")
+    tab.locator(".shown button").click()
+    assert tab.inside("[S.shown, S.clamps.length]") == ["other", 0]
+    assert tab.locator("#live button[aria-label^=Release]").count() == 0
+    assert tab.evaluate("document.querySelector('[data-ready]').shadowRoot.activeElement.type") == "range"
+
+
+def test_a_field_without_a_number_is_refused_with_a_word(opened, trace):
+    tab = opened(html.page(trace, lang="en"))
+    value, heat, seed = (tab.locator("#live input[type=number]").nth(k) for k in range(3))
+    value.fill("")
+    tab.locator("#live .field button").first.click()
+    assert tab.inside("S.shown") == "base"
+    assert tab.text("#live [role=status]") == "“Value to force” needs a number."
+    value.fill("0.5")
+    tab.locator("#live .field button").first.click()
+    assert tab.inside("S.clamps.map((c) => c.v)") == [0.5]
+    write = tab.locator("#live button", has_text="Let it write on")
+    for field, name in ((heat, "Temperature"), (seed, "Seed")):
+        kept = field.input_value()
+        field.fill("")
+        write.click()
+        assert tab.locator("#live pre").count() == 0
+        assert tab.text("#live [role=status]") == f"“{name}” needs a number."
+        field.fill(kept)
+    heat.fill("9")
+    write.click()
+    assert heat.input_value() == "3"
+    assert tab.locator("#live pre").count() == 2
+    tab.locator("#live textarea").fill("la\u202e\u0301 ☂")
+    assert "U+202E" in tab.text("#live [role=status]")
+    assert "\u202e" not in tab.text("#live [role=status]")
+
+
 def test_holding_a_unit_costs_what_it_costs_in_python(opened, model, trace):
     tab = opened(html.page(trace, lang="en"), "#q=h&p=1&u=4")
     tab.locator("#live input[type=number]").first.fill("0.5")
@@ -313,7 +446,7 @@ def test_holding_a_unit_costs_what_it_costs_in_python(opened, model, trace):
         ids = model.vocabulary_.encode(trace.text)[1:]
         bits.append(-np.log2(p[np.arange(len(ids)), ids]).mean())
     tab.until("S.shown === 'live'")
-    told = re.findall(r"\d\.\d{3}", tab.text("#live > p:not(.lede):not(.quiet)"))
+    told = re.findall(r"\d\.\d{3}", tab.text("#live p:not(.lede):not(.quiet)"))
     assert [float(v) for v in told[:2]] == pytest.approx(bits, abs=6e-4)
     np.testing.assert_allclose(
         tab.values("c", 1), model.trace(trace.text, clamp=clamp)["c", 1][0], rtol=1e-5, atol=2e-5
@@ -553,6 +686,15 @@ def test_the_place_is_in_the_address(opened, trace):
     tab.until("location.hash.includes('t=12')")
 
 
+def test_an_address_cannot_name_what_every_object_has(opened, trace):
+    tab = opened(html.page(trace, lang="en"), "#q=constructor&order=__proto__&lang=__proto__&t=5")
+    assert tab.inside("[S.t, S.q, S.order]") == [5, "c", "index"]
+    assert tab.text("#cell-h") == catalogue("en")["page.cell.title"]
+    tab.evaluate("location.hash = '#q=toString&lang=constructor'")
+    tab.keyboard.press("ArrowRight")
+    assert tab.inside("[S.t, S.q]") == [6, "c"]
+
+
 def test_nan_and_infinity_are_shown_as_such(opened, rng):
     layer = LSTM(2, 4, rng=0)
     x = rng.normal(size=(1, 9, 2))
@@ -605,6 +747,17 @@ def test_a_series_and_its_forecast(opened):
     assert np.abs(np.subtract(stored, forced)).max() > 1e-6
     tab.locator("#live .row-of button", has_text="✕").click()
     np.testing.assert_allclose(tab.inside("Array.from(r.forecast)"), stored)
+
+
+def test_a_forecaster_that_went_wrong_has_a_page(opened):
+    model = compuerta.Forecaster(horizon=3, hidden_size=4, members=1, max_epochs=1, origins=0)
+    model.fit(seasonal_series(60, period=6, rng=0))
+    network = model.members_[0][1]
+    for name, shape in network.parameters.shapes.items():
+        network.parameters[name] = np.full(shape, np.nan)
+    tab = opened(html.page(model, lang="en"), "#t=3&q=f&u=2")
+    tab.locator("#live .field button").first.click()
+    assert np.isnan(np.array(tab.inside("data.runs.live.forecast.map(Number)"), float)).all()
 
 
 @pytest.mark.parametrize("layer", [

@@ -53,7 +53,6 @@ class Scene:
         flow: norms of the gradient with respect to c and h, "dc" and "dh" (P, T), and "dreach" (T, T), see
             :func:`~compuerta.see.readings.connectivity`, of the memory of the last layer.
         flow_of: what that is the gradient of: "loss", "forecast" or "output".
-        output: how a forecast comes of the model's output, or None.
         labels: a name for each step of a series, such as its date.
         lesson: the steps of a lesson that leads through the page, or None.
         start: the "unit", "place" and "key" that the page opens with; if None, the unit that moves most.
@@ -75,7 +74,6 @@ class Scene:
     label: str = ""
     flow: dict[str, Array] = field(default_factory=dict)
     flow_of: str = ""
-    output: dict[str, Any] | None = None
     start: dict[str, Any] | None = None
     labels: list[str] | None = None
     lesson: list[dict[str, Any]] | None = None
@@ -130,7 +128,6 @@ class Scene:
             "vocabulary": self.vocabulary,
             "flowOf": self.flow_of,
             "reach": list(DECADES),
-            "output": self.output,
             "labels": self.labels,
             "lesson": self.lesson,
             "warm": WARM_UP,
@@ -197,14 +194,10 @@ def of_forecaster(model: Forecaster, *, title: str | None = None, label: str = "
     scene.reading["forecast"] = model._back(view.forecasts(past, origin, said)[0]).astype(np.float64)
     if scene.model is not None:
         skip = network.skip(inputs[:, :, :2].reshape(1, 1, -1))[0, 0]
-        scene.output = {
-            "skip": skip.tolist(),
-            "base": view.bases(past, origin)[0].tolist(),
-            "scale": view.scale,
-            "log": bool(model.log_),
-        }
         scene.weights |= {"w": dense.parameters["w"], "wb": dense.parameters["b"]}
-        scene.model |= {"outputs": len(skip)}
+        # How a forecast comes of what the network says: base + scale (said + skip), and its exponential if of a logarithm.
+        scene.weights |= {"skip": skip, "base": view.bases(past, origin)[0], "scale": np.array([view.scale])}
+        scene.model |= {"outputs": len(skip), "log": bool(model.log_)}
     return scene
 
 

@@ -29,7 +29,7 @@ const words = { lang: "en", texts: {} };
 
 export function speak(texts, lang) {
   words.texts = texts;
-  words.lang = lang in texts ? lang : "en";
+  words.lang = Object.hasOwn(texts, lang) ? lang : "en";
 }
 
 export const language = () => words.lang;
@@ -37,7 +37,7 @@ export const language = () => words.lang;
 /** The text of a key in the language of the page, its {fields} filled in. */
 export function say(key, values = {}) {
   const text = words.texts[words.lang][key] ?? key;
-  return text.replace(/\{(\w+)\}/g, (all, name) => (name in values ? String(values[name]) : all));
+  return text.replace(/\{(\w+)\}/g, (all, name) => (Object.hasOwn(values, name) ? String(values[name]) : all));
 }
 
 /** A number as it is shown: a true minus, three decimals, and no scale that NaN or infinity could break. */
@@ -72,9 +72,11 @@ export function glyph(char) {
  * t step, p place (layer and direction), u unit, q quantity; shown: which run; pin: a step kept for comparison. Of a
  * lesson: its step, from 1; which parts of the drawing are lit; which numbers are asked for and not to be seen yet.
  */
-export const S = { t: 0, p: 0, u: 0, q: "c", order: "index", shown: "base", pin: null, mark: null, clamps: [], lesson: null, lit: "", asked: "" };
+export const S = { t: 0, p: 0, u: 0, q: "c", order: "index", shown: "base", pin: null, mark: null, marks: null, stroke: 0, clamps: [], lesson: null, lit: "", asked: "" };
 export const data = { runs: {} };
 export const run = () => data.runs[S.shown] ?? data.runs.base;
+/** The stored run that is shown, or whose model a live run is of. */
+export const home = () => run().home;
 
 /** `make` of 0, 1, … for `count` of them. */
 export const times = (count, make) => Array.from({ length: count }, (_, k) => make(k));
@@ -94,11 +96,12 @@ export function set(change) {
   if ("shown" in change) {
     const rev = S.rev + (change.shown !== S.shown || change.shown === "live");
     change = { t: S.t, rev, ...change };
+    if (change.shown !== "live" && S.clamps.length) change.clamps = []; // nothing is forced in what is stored
   }
   if ("t" in change) change.t = clampTo(Math.round(change.t) || 0, 0, r.T - 1);
   if ("p" in change) change.p = clampTo(change.p | 0, 0, data.places.length - 1);
   if ("u" in change) change.u = ((change.u % data.H) + data.H) % data.H || 0;
-  if ("q" in change && !data.quantities[change.q]) delete change.q;
+  if ("q" in change && !Object.hasOwn(data.quantities, change.q)) delete change.q;
   for (const [key, value] of Object.entries(change)) {
     if (S[key] === value) continue;
     S[key] = value;

@@ -9,7 +9,7 @@ export function load(meta, all, prefix) {
   if (!meta) return null;
   const own = (name) => all[prefix + name], { blocks, hidden: H } = meta;
   const places = data.places.map((_, p) => Object.fromEntries(meta.names.map((name) => [name, own(`${name}.${p}`)])));
-  const model = { ...meta, H, places, gates: blocks.filter((q) => "ifo".includes(q)), w: own("w"), b: own("wb"), embedding: own("embedding") };
+  const model = { ...meta, H, places, gates: blocks.filter((q) => "ifo".includes(q)), w: own("w"), b: own("wb"), embedding: own("embedding"), around: ["base", "scale", "skip"].map(own) };
   const rows = blocks.length * H, { embedding } = model;
   for (const [p, w] of places.entries()) {
     if (w.w_h) w.w_h = Float64Array.from(w.w_h); // read at every step

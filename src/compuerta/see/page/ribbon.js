@@ -47,7 +47,7 @@ function best(r, t) {
   const V = data.vocabulary.length;
   let k = t * V;
   for (let v = t * V; v < (t + 1) * V; v++) if (r.probabilities[v] > r.probabilities[k]) k = v;
-  return k - t * V;
+  return Number.isNaN(r.probabilities[k]) ? null : k - t * V;
 }
 
 /** A line of characters whose cells are kept and only coloured anew: `show(steps, colour of k, run)`. */
@@ -76,7 +76,7 @@ function textRibbon() {
     const r = run();
     now = pinned = null;
     cells = Array.from(r.ids, (id, t) => el("span.cell", { "data-t": t }, el("b", glyph(data.vocabulary[id])),
-      r.probabilities ? el("i", glyph(data.vocabulary[best(r, t)])) : null));
+      r.probabilities ? el("i", best(r, t) === null ? "" : glyph(data.vocabulary[best(r, t)])) : null));
     const words = [];
     cells.forEach((cell, t) => {
       if (!t || /\s/.test(data.vocabulary[r.ids[t - 1]])) words.push(el("span.word"));
@@ -96,7 +96,7 @@ function textRibbon() {
     if (at(event) === undefined) return;
     from = +at(event);
     set({ t: from });
-    if (S.brush) set({ mark: [from, from] });
+    if (S.brush) set({ mark: [from, from], stroke: S.stroke + 1 });
   });
   node.addEventListener("pointermove", (event) => {
     if (from === null || !event.buttons || at(event) === undefined) return;
@@ -129,7 +129,7 @@ function predictions() {
     fill(node, el("h3", say("page.next", { token: quoted(S.t) })), el("ol", ...shown.map((v) =>
       el("li", { class: v === truth ? "true" : null },
         el("code", glyph(data.vocabulary[v])),
-        el("span.bar", el("span", { css: { width: `${100 * line[v]}%` } })),
+        el("span.bar", el("span", { css: { width: `${100 * line[v] || 0}%` } })),
         el("span.n", percent(line[v])),
         el("span.quiet", v === truth ? say("page.next.true") : "")))),
     truth < 0 ? null : el("p.quiet", say("page.next.bits", { bits: num(-Math.log2(line[truth]), 2) })));
