@@ -39,8 +39,8 @@ _STORED = 128_000
 _EVERY = 50
 #: The modules in the order in which each uses only those before it.
 MODULES = (
-    "base", "data", "colour", "cells", "model", "parity", "readings", "ribbon", "heat", "cell", "ledger", "saturation", "live",
-    "find", "flow", "compare", "train", "lesson", "export", "controls", "main",
+    "base", "data", "colour", "cells", "model", "parity", "readings", "ribbon", "heat", "cell", "ledger", "saturation",
+    "live", "find", "flow", "compare", "train", "lesson", "export", "controls", "main",
 )  # fmt: skip
 #: Those of them that only the page of a lesson has; the others call them only there.
 LESSON = ("train", "lesson")
