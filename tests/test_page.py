@@ -406,6 +406,27 @@ def test_what_is_measured_and_forced_is_that_of_the_model_shown(opened, model):
     assert tab.evaluate("document.querySelector('[data-ready]').shadowRoot.activeElement.type") == "range"
 
 
+def test_a_text_that_is_edited_is_run_as_if_written_at_once(opened, model, trace):
+    tab = opened(html.page(trace, lang="en"), "#q=h&p=1&u=4")
+    box, text = tab.locator("#live textarea"), TEXT[:170]
+    edits = [text, text + "la", text[:120] + "ola " + text[120:], text[:60], "a" + text[1:80], text[:140]]
+    for clamp in ({}, {("h", 1, 4): 0.5}):
+        if clamp:
+            tab.locator("#live input[type=number]").first.fill("0.5")
+            tab.locator("#live .field button").first.click()
+        for now in edits:
+            box.fill(now)
+            tab.until(f"S.shown === 'live' && r.T === {len(now)}")
+            ids = tab.inside("Array.from(r.ids)")
+            y, told = model.model_.trace(np.array([ids]), clamp=clamp)
+            for q, p in (("c", 0), ("h", 1)):
+                np.testing.assert_allclose(tab.values(q, p), told[q, p][0], rtol=1e-5, atol=2e-5)
+            logits = y[0].astype(float)
+            likely = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+            got = np.array(tab.inside("Array.from(r.probabilities)")).reshape(likely.shape)
+            np.testing.assert_allclose(got, likely, atol=1e-4)
+
+
 def test_a_field_without_a_number_is_refused_with_a_word(opened, trace):
     tab = opened(html.page(trace, lang="en"))
     value, heat, seed = (tab.locator("#live input[type=number]").nth(k) for k in range(3))

@@ -195,7 +195,7 @@ def of_forecaster(model: Forecaster, *, title: str | None = None, label: str = "
     if scene.model is not None:
         skip = network.skip(inputs[:, :, :2].reshape(1, 1, -1))[0, 0]
         scene.weights |= {"w": dense.parameters["w"], "wb": dense.parameters["b"]}
-        # A forecast is base + scale (said + skip), of what the network says; and the exponential of that where it has logs.
+        # A forecast is base + scale (said + skip), of what the network says; of logarithms, the exponential of it.
         scene.weights |= {"skip": skip, "base": view.bases(past, origin)[0], "scale": np.array([view.scale])}
         scene.model |= {"outputs": len(skip), "log": bool(model.log_)}
     return scene

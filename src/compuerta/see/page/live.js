@@ -29,11 +29,15 @@ export function freeRun(model, inputs, clamps, before = null) {
 
 export const bits = (r) => average(surprise(r, data.vocabulary.length));
 
+/** Run what is not as in the `last` run, which may be of another text. */
+function runAgain(last, model, inputs, clamps) {
+  const alike = last?.ids && data.directions === 1 && last.model === model && (last.clamps === clamps || !(last.clamps.length + clamps.length));
+  return freeRun(model, inputs, clamps, alike ? last : null);
+}
+
 /** Show the live run of `inputs` under what is forced now, by the model of the run `of`. */
 export function showLive(inputs, clamps = S.clamps, of = run()) {
-  const { model } = of, last = data.runs.live;
-  const goesOn = last?.ids && data.directions === 1 && last.model === model && last.clamps === clamps && last.T <= inputs.length;
-  data.runs.live = freeRun(model, inputs, clamps, goesOn && last.ids.every((id, t) => id === inputs[t]) ? last : null);
+  data.runs.live = runAgain(data.runs.live, of.model, inputs, clamps);
   data.runs.live.home = of.home;
   set({ clamps, shown: "live" });
 }
@@ -45,6 +49,7 @@ export function live() {
   const how = say("page.live.text"), box = { rows: 3, maxlength: MOST, spellcheck: "false", "aria-label": how, placeholder: how };
   const text = data.vocabulary && el("textarea", box);
   const note = el("p.quiet", { role: "status" }), chips = el("div.row-of"), loss = el("p"), went = el("div"), check = el("p.quiet");
+  let free = null; // the run of the same text with nothing forced
   const inputs = () => {
     const [ids, unknown] = text?.value ? encode(text.value) : [data.runs.base.ids ?? data.runs.base.inputs, []];
     note.textContent = unknown.length ? say("page.live.unknown", { chars: unknown.map(glyph).join(" ") }) : "";
@@ -65,7 +70,8 @@ export function live() {
     showLive(read, clamps);
     if (text?.value) set({ t: data.runs.live.T - 1 });
     if (data.vocabulary && clamps.length && read.length > 1) {
-      const before = bits(freeRun(run().model, read, [])), after = bits(data.runs.live);
+      free = runAgain(free, run().model, read, []);
+      const before = bits(free), after = bits(data.runs.live);
       loss.textContent = say("page.live.loss", { before: num(before), after: num(after), change: signed(after - before) });
     } else loss.textContent = "";
     live.took = performance.now() - started;

@@ -58,24 +58,39 @@ export function restore(model, s, known, p, t) {
 
 /**
  * Run over inputs (token ids, or rows of numbers) and keep everything: {T, values: {q: [array per place]}, …}.
- * Where `known` tells a stored state, the run starts again from it; where `before` is the run of a part of the same
- * inputs, it goes on from its end.
+ * Where `known` tells a stored state, the run starts again from it; where `before` is a run of inputs that begin with the
+ * same, it goes on from the last state kept of what they share.
  */
 export function forward(model, inputs, { clamps = [], known = null, before = null }) {
-  const T = inputs.length, { H } = model, start = before?.T ?? 0;
-  const runners = before?.runners ?? data.places.map((_, p) => stepper(model, p, clamps));
+  const T = inputs.length, { H } = model, start = before ? sharedStart(before, inputs) : 0;
+  const runners = data.places.map((_, p) => stepper(model, p, clamps)), kept = [...(before?.kept ?? [])];
+  const states = new Map(kept.filter(([n]) => n === start || (n < start && n % EVERY === 0))); // by the number of steps read
   const values = Object.fromEntries(Object.keys(data.quantities).map((q) => [q, data.places.map(() => new Float32Array(T * H).fill(NaN))]));
   runners.forEach(({ s, step }, p) => {
     const [k, back] = data.places[p];
-    if (before) for (const q in values) values[q][p].set(before.values[q][p]);
+    if (start) for (const q in values) values[q][p].set(before.values[q][p].subarray(0, start * H));
+    if (start) model.parts.forEach((q, n) => s[q].set(states.get(start)[p][n]));
     for (let n = start; n < T; n++) {
       const t = back ? T - 1 - n : n;
       if (known) restore(model, s, known, p, t);
       step(k ? handed(model, values, k - 1, t) : inputs[t]);
       for (const q in values) values[q][p].set(s[q], t * H);
+      if ((n + 1) % EVERY && n + 1 < T) continue;
+      if (!states.has(n + 1)) states.set(n + 1, []);
+      states.get(n + 1)[p] = model.parts.map((q) => s[q].slice());
     }
   });
-  return { T, values, runners, inputs, model, clamps, initial: model.initial };
+  return { T, start, values, kept: states, inputs, model, clamps, initial: model.initial };
+}
+
+/** Steps between two states that a run keeps. */
+const EVERY = 50;
+
+/** How many steps of a run need not be computed again for `inputs`: those read when the last kept state was reached. */
+function sharedStart({ inputs: old, kept }, inputs) {
+  let same = 0;
+  while (same < Math.min(old.length, inputs.length) && old[same] === inputs[same]) same++;
+  return Math.max(0, ...[...kept.keys()].filter((n) => n <= same));
 }
 
 /** What the model puts out at step t of a run. */
@@ -101,8 +116,8 @@ export function softmax(z, temperature = 1) {
 export function probabilitiesOf(model, r, before = null) {
   if (!model?.w || !model.places[0].table) return null;
   const V = model.outputs, out = new Float32Array(r.T * V), line = new Float64Array(V);
-  if (before) out.set(before.probabilities);
-  for (let t = before?.T ?? 0; t < r.T; t++) out.set(softmax(outputsAt(model, r, t, line)), t * V);
+  if (r.start) out.set(before.probabilities.subarray(0, r.start * V));
+  for (let t = r.start ?? 0; t < r.T; t++) out.set(softmax(outputsAt(model, r, t, line)), t * V);
   return out;
 }
 
