@@ -166,7 +166,7 @@ def test_a_trace_too_large_is_refused_and_the_file_stays(tmp_path, monkeypatch):
     file.write_text("before")
     _, trace = LSTM(2, 8, rng=0).trace(np.ones((40, 2)))
     with pytest.raises(
-        SettingError, match=r"40 steps × 8 units × 1 layers holds 1920 values, .* at most 1000; .*select"
+        SettingError, match=r"40 × 8 × 1 \(steps × units × layers\) holds 1920 values, .* at most 1000; .*select"
     ):
         trace.to_html(file)
     assert file.read_text() == "before"
@@ -630,6 +630,8 @@ def test_a_run_that_began_from_a_state_says_so(opened, rng):
         told = readings.ledger(trace, step=4)
         assert f"the shares of 5 steps sum to {shown(float(told.value[2]))}" in tab.text("#ledger .story")
         assert f"{shown(float(told.start[2]))} is left of what it began with" in tab.text("#ledger .story")
+        tab.go(t=0)
+        assert "; the share of the only step so far is" in tab.text("#ledger .story")
 
 
 def test_a_trace_stored_in_part_is_computed_again_from_stored_states(opened, model, trace, monkeypatch):

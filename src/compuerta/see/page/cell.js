@@ -121,7 +121,7 @@ function sum() {
     const product = (a, b, x, y) => [`${a} · ${b} = ${num(x)} · ${num(y)}`, x * y], v = valueAt;
     let rows = null, after, expected = value;
     if (behind) {
-      const { found, z } = behind, few = found.slice(0, 8), rest = found.slice(8);
+      const { found, z } = behind, few = found.slice(0, found.length > 9 ? 8 : 9), rest = found.slice(few.length);
       rows = few.map((term) => [termName(term), term.value]);
       if (rest.length) rows.push([say("page.sum.rest", { n: rest.length }), rest.reduce((a, term) => a + term.value, 0)]);
       rows.push([say("page.sum.z"), z, true]);

@@ -16,7 +16,7 @@ export function ledgerView() {
     const most = shares.reduce((a, v) => Math.max(a, Math.abs(v)), 1e-12);
     const value = valueAt(state), rest = value - total;
     told.textContent = [
-      say("page.ledger.sum", { unit: unitName(), symbol: symbol(state), value: num(value), total: num(total), n: shares.length }),
+      say(shares.length === 1 ? "page.ledger.sum.one" : "page.ledger.sum", { unit: unitName(), symbol: symbol(state), value: num(value), total: num(total), n: shares.length }),
       start && say("page.ledger.start", { value: num(start) }),
       Math.abs(rest) > 1e-3 && say("page.ledger.rest", { value: num(rest) }),
       !data.lesson && say("page.ledger.half", { n: num(halfLife(r, S.p, S.u), 1) }),
