@@ -494,6 +494,31 @@ def test_everything_is_done_by_keyboard(opened, trace):
     assert not any(who.endswith("/cell") for who in seen)
 
 
+def test_a_picture_of_the_whole_page_has_all_of_it_and_a_step_lays_it_out_once(opened, trace):
+    tab = opened(html.page(trace, lang="en"))
+    unseen = "c => c.querySelectorAll('p, td, canvas').length && [...c.querySelectorAll('p, td, canvas')]"
+    unseen += ".some((e) => e.getClientRects().length && !e.checkVisibility({ contentVisibilityAuto: true }))"
+    cards = tab.locator(".card").all()
+    assert [one.get_attribute("id") for one in cards if one.evaluate(unseen)] == []
+    metrics = tab.tab.context.new_cdp_session(tab.tab)
+    metrics.send("Performance.enable")
+
+    def layouts():
+        told = metrics.send("Performance.getMetrics")["metrics"]
+        return next(one["value"] for one in told if one["name"] == "LayoutCount")
+
+    tab.go(t=0)
+    before = layouts()
+    for t in range(1, 31):
+        tab.go(t=t)
+    assert layouts() - before < 45  # two a step where sizes are asked for amid the writing
+    tab.go(t=199)
+    assert tab.locator(".ribbon .cell.now").first.evaluate(
+        "(c) => { const a = c.getBoundingClientRect(), b = c.closest('.ribbon').getBoundingClientRect();"
+        " return a.top >= b.top && a.bottom <= b.bottom; }"
+    )
+
+
 @pytest.mark.parametrize("lang", LANGUAGES)
 def test_both_languages(opened, trace, lang):
     tab = opened(html.page(trace, lang=lang), "#t=7")

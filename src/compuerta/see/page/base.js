@@ -84,7 +84,8 @@ let waiting = null;
 
 /**
  * A view is a function of what changed (a Set of keys of S), called once a frame at most; with `keys`, words of one
- * string, only when one of them did. "rev" counts the runs that are shown: it changes whenever what is read does.
+ * string, only when one of them did. "rev" counts the runs that are shown: it changes whenever what is read does. What
+ * asks where things stand is a function that a view returns: called when all have written, it costs no layout of its own.
  */
 export const view = (update, keys = null) => views.push(keys ? (changed) => any(changed, ...keys.split(" ")) && update(changed) : update);
 export const forget = () => (views.length = 0);
@@ -110,7 +111,7 @@ export function set(change) {
 export function flush() {
   const changed = waiting ?? new Set();
   waiting = null;
-  for (const update of views) update(changed);
+  for (const measure of views.map((update) => update(changed))) if (typeof measure === "function") measure();
 }
 
 /** Draw everything anew at the next frame. */

@@ -111,8 +111,10 @@ function textRibbon() {
     pinned = S.pin === null ? null : cells[S.pin];
     pinned?.classList.add("pin");
     if (any(changed, "marks", "mark", "rev")) cells.forEach((cell, t) => cell.classList.toggle("mark", Boolean(S.marks?.[t])));
-    const box = node.getBoundingClientRect(), place = now.getBoundingClientRect();
-    if (place.top < box.top || place.bottom > box.bottom) node.scrollTop += place.top - box.top - box.height / 2;
+    return any(changed, "t", "rev") && (() => {
+      const box = node.getBoundingClientRect(), place = now.getBoundingClientRect();
+      if (place.top < box.top || place.bottom > box.bottom) node.scrollTop += place.top - box.top - box.height / 2;
+    });
   });
   return node;
 }
