@@ -383,6 +383,55 @@ def trace_gate(trace):
     return next(q for q in ("f", "z") if q in trace.names)
 
 
+def test_steps_have_the_numbers_of_every_other_face(opened, model, tmp_path, capsys):
+    """The page of the command leaves out the line break before the text, as the terminal and the plots do."""
+    from compuerta import cli
+    from compuerta.see import plots
+
+    file, page, text = tmp_path / "m.safetensors", tmp_path / "gates.html", TEXT[3:123]
+    compuerta.save(model, file)
+    asked = ["look", str(file), "--text", text, "--unit", "3", "--lang", "en"]
+    assert cli.run([*asked, "-o", str(page)]) == 0
+    assert cli.run([*asked, "--gate", "f", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    trace = model.trace("\n" + text).select(steps=slice(1, None))
+    tab = opened(page.read_text(encoding="utf-8"), "#t=57&u=2&q=f")
+    tab.until("data.parity !== undefined")
+    assert 0 < tab.inside("data.parity") < 1e-6  # it runs, and begins after the line break
+    np.testing.assert_allclose(tab.values("f", 0)[:, 2], told["values"], rtol=1e-6)
+    tab.wait_for_timeout(200)
+    for said in (tab.text(".now-line"), tab.locator(".ribbon").first.get_attribute("aria-valuetext")):
+        assert said.startswith(f"Step 58 of 120, “{text[57]}”.")
+    assert tab.text(".step caption").startswith("Step 58, ")
+    assert tab.text("#flow .chart + p").startswith("At step 58, ")
+    assert tab.locator("input[type=range]").input_value() == "58"
+    tab.go(t=119)
+    shares = told["ledger"]["shares"]
+    assert f"the shares of 120 steps sum to {shown(sum(shares) + told['ledger']['start'])}" in tab.text(
+        "#ledger .story"
+    )
+    for row in tab.locator("#ledger tbody tr").all():
+        step, _, share, _ = row.locator("td").all_text_contents()
+        assert number(share) == pytest.approx(shares[int(step) - 1], abs=6e-4)
+    assert f"{told['half_life']:.1f} steps" in tab.text("#ledger .story")
+    assert [v["told"] for v in told["verdicts"]][:6] == tab.locator("#saturation .verdicts button").all_text_contents()
+    tab.locator(".more summary").click()
+    with tab.expect_download() as download:
+        tab.locator(".more button").first.click()
+    rows = [row.split(",") for row in Path(download.value.path()).read_text(encoding="utf-8-sig").splitlines()[1:]]
+    assert [int(row[0]) for row in rows if row[0].isdigit()] == list(range(1, 121))
+    tab.locator("#live textarea").fill(text[40:50])
+    np.testing.assert_allclose(tab.values("c", 1), model.trace("\n" + text[40:50])["c", 1][0, 1:], rtol=1e-5, atol=2e-5)
+    later = model.trace(TEXT[:200]).select(steps=slice(20, 200))
+    part = opened(html.page(later, lang="en"), "#t=17")
+    assert part.text(".step caption").startswith("Step 38, ")
+    assert part.locator("input[type=range]").input_value() == "38"
+    slider = part.locator(".ribbon").first
+    ends = [slider.get_attribute(f"aria-value{end}") for end in ("min", "max")]
+    ticks = [one.get_text() for one in plots.unit(later, 2).get_xticklabels()]
+    assert ends == [ticks[0], ticks[-1]] == ["21", "200"]
+
+
 def test_a_step_of_a_place_that_reads_backward_has_its_terms(opened, rng):
     layer = LSTM(3, 5, 2, bidirectional=True, peepholes=True, rng=0)
     for name, shape in layer.parameters.shapes.items():

@@ -202,6 +202,8 @@ def _run(name: str, scene: Scene, arrays: dict[str, Array]) -> dict[str, Any]:
             most=MOST_VALUES,
         )  # fmt: skip
     arrays |= {f"{name}.{key}": array for key, array in (scene.reading | scene.flow).items()}
+    if scene.numbers is not None:
+        arrays[f"{name}.numbers"] = scene.numbers
     whole, at = steps, []
     if scene.model is not None:
         most = _STORED // (sum(array.nbytes for array in values.values()) // steps)

@@ -6,7 +6,7 @@ Shapes: T steps, H units shown, P places (layer and direction), F inputs, V char
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -55,6 +55,7 @@ class Scene:
         flow_of: what that is the gradient of: "loss", "forecast" or "output".
         output: how a forecast comes of the model's output, or None.
         labels: a name for each step of a series, such as its date.
+        numbers: what each step is called, (T,), where that is not 1, 2, ...: steps chosen from a longer reading.
         lesson: the steps of a lesson that leads through the page, or None.
         start: the "unit", "place" and "key" that the page opens with; if None, the unit that moves most.
     """
@@ -78,6 +79,7 @@ class Scene:
     output: dict[str, Any] | None = None
     start: dict[str, Any] | None = None
     labels: list[str] | None = None
+    numbers: Array | None = None
     lesson: list[dict[str, Any]] | None = None
 
     @property
@@ -102,6 +104,26 @@ class Scene:
             if 0 <= before < self.steps:
                 state[p] = [self.values[q][p, before] for q in self.parts]
         return state
+
+    def after(self, steps: int) -> Scene:
+        """Return the scene without its first steps, begun from the state after them and counted anew.
+
+        All places must read forward.
+        """
+        cut = slice(steps, None)
+        reading = {key: each if key == "forecast" else each[cut] for key, each in self.reading.items()}
+        flow = {key: each[cut, cut] if key == "dreach" else each[:, cut] for key, each in self.flow.items()}
+        values = {key: each[:, cut] for key, each in self.values.items()}
+        labels = None if self.labels is None else self.labels[cut]
+        return replace(
+            self,
+            values=values,
+            reading=reading,
+            flow=flow,
+            initial=self.state_before(steps),
+            labels=labels,
+            numbers=None,
+        )
 
     def about(self) -> dict[str, Any]:
         """Return what the page is told about it, for JSON."""
@@ -249,6 +271,8 @@ def of_trace(
     else:
         scene.reading["series"] = np.zeros(stop) if trace.values_in is None else np.asarray(trace.values_in)[:stop]
         scene.labels = None if trace.labels is None or row else trace.labels[:stop]
+    if not np.array_equal(trace.steps[:stop], np.arange(stop)):
+        scene.numbers = trace.steps[:stop] + 1
     _add_model(scene, trace, row, stop)
     _add_flow(scene, trace, row, stop, dy)
     return scene

@@ -122,6 +122,9 @@ export function refresh() {
 
 export const any = (changed, ...keys) => keys.some((key) => changed.has(key));
 
+/** The number by which people call a step: from 1, or those of the longer reading that the steps were chosen from. */
+export const nth = (t, r = run()) => r.numbers?.[t] ?? t + 1;
+
 // ---- names ---------------------------------------------------------------------------------------------------------
 
 export const unitName = (u = S.u) => String(data.units[u] + 1);
@@ -141,7 +144,7 @@ export function label(t, r = run()) {
 export const quoted = (t) => (run().ids ? say("page.quoted", { char: label(t) }) : label(t));
 
 /** A step as a sentence names it: its character, or its number and value in a series. */
-export const place = (t) => (run().ids ? quoted(t) : say("page.at", { t: t + 1, value: label(t) }));
+export const place = (t) => (run().ids ? quoted(t) : say("page.at", { t: nth(t), value: label(t) }));
 
 /** A section of the page with its heading, one sentence, and what it shows. */
 export function card(id, ...children) {

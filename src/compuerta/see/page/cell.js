@@ -1,6 +1,6 @@
 // One step of one unit, drawn as the machine that it is, with the numbers of this step in it; and the sum in a gate.
 
-import { S, any, card, data, el, fill, label, num, place, placeName, quantityName, quoted, run, say, scroller, set, signed, symbol, symbolAndName, unitName, view } from "./base.js";
+import { S, any, card, data, el, fill, label, nth, num, place, placeName, quantityName, quoted, run, say, scroller, set, signed, symbol, symbolAndName, unitName, view } from "./base.js";
 import { css, ink, rgb } from "./colour.js";
 import { stateBefore, terms } from "./model.js";
 import { valueAt } from "./ribbon.js";
@@ -158,9 +158,9 @@ function table() {
   const node = el("table.step", el("caption"), el("thead", el("tr",
     ...["symbol", "name", "value", "before"].map((k) => el("th", { scope: "col" }, say(`page.table.${k}`))), pinned)), body);
   view(() => {
-    node.caption.textContent = say("page.table.caption", { t: S.t + 1, token: quoted(S.t), unit: unitName(), layer: placeName(S.p) });
+    node.caption.textContent = say("page.table.caption", { t: nth(S.t), token: quoted(S.t), unit: unitName(), layer: placeName(S.p) });
     const pin = S.pin !== null && S.pin < run().T;
-    pinned.textContent = pin ? say("page.table.pin", { t: S.pin + 1, token: quoted(S.pin) }) : "";
+    pinned.textContent = pin ? say("page.table.pin", { t: nth(S.pin), token: quoted(S.pin) }) : "";
     pinned.hidden = !pin;
     fill(body, ...Object.keys(data.quantities).map((q) => {
       const colour = rgb(q, valueAt(q));

@@ -1,6 +1,6 @@
 // How far the error reaches back: the size of its gradient at every step, and from which step to which.
 
-import { S, any, card, clampTo, data, el, fill, num, placeName, quoted, run, say, set, shareOf, standAt, through, upright, view } from "./base.js";
+import { S, any, card, clampTo, data, el, fill, nth, num, placeName, quoted, run, say, set, shareOf, standAt, through, upright, view } from "./base.js";
 import { shade } from "./colour.js";
 import { grid, paint } from "./heat.js";
 
@@ -17,7 +17,7 @@ export function flow() {
   });
   const tell = (s, k) => {
     const v = run().flow?.reach?.[s * run().T + k];
-    pair.textContent = v === undefined ? "" : say("page.flow.pair", { s: s + 1, of: quoted(s), k: k + 1, at: quoted(k), value: v ? ten(v) : 0 });
+    pair.textContent = v === undefined ? "" : say("page.flow.pair", { s: nth(s), of: quoted(s), k: nth(k), at: quoted(k), value: v ? ten(v) : 0 });
   };
   const ten = (v) => (10 ** (data.reach[0] + ((v - 1) / 254) * (data.reach[1] - data.reach[0]))).toExponential(0).replace("-", "−");
   view((changed) => {
@@ -46,7 +46,7 @@ export function flow() {
     standAt(now, ((S.t + 0.5) * W) / T);
     map.cross([S.t / T, 1 / T]);
     const norms = Object.keys(lines).map((q) => `∥dL/d${q}∥ = ${num(r.flow[q][S.p * T + S.t], 5)}`);
-    told.textContent = `${say("page.flow.now", { t: S.t + 1, token: quoted(S.t) })} ${norms.join(", ")}.`;
+    told.textContent = `${say("page.flow.now", { t: nth(S.t), token: quoted(S.t) })} ${norms.join(", ")}.`;
     tell(S.t, Math.max(0, S.t - 10));
   });
   return card("flow", el("p.quiet", say(`page.flow.of.${data.flowOf}`)), keys, el("div.chart", svg, ends), told, reach);

@@ -1,6 +1,6 @@
 // Who wrote this memory: the share of every past step in the state now, along the direct path.
 
-import { S, card, data, el, fill, heads, label, num, percent, run, say, scroller, signed, symbol, unitName, view } from "./base.js";
+import { S, card, data, el, fill, heads, label, nth, num, percent, run, say, scroller, signed, symbol, unitName, view } from "./base.js";
 import { tint } from "./colour.js";
 import { halfLife, ledger } from "./readings.js";
 import { strip, valueAt } from "./ribbon.js";
@@ -23,7 +23,7 @@ export function ledgerView() {
     ].filter(Boolean).join(" ");
     line.show(steps.slice(-SHOWN), (k) => tint(shares[Math.max(0, steps.length - SHOWN) + k] / most));
     const top = Array.from(shares.keys()).sort((a, b) => Math.abs(shares[b]) - Math.abs(shares[a])).slice(0, 6);
-    fill(body, top.map((k) => el("tr", el("td.n", steps[k] + 1), el("td", el("code", label(steps[k]))),
+    fill(body, top.map((k) => el("tr", el("td.n", nth(steps[k])), el("td", el("code", label(steps[k]))),
       el("td.n", signed(shares[k])), el("td.n", percent(Math.abs(shares[k]) / all)))));
     note.textContent = say("page.ledger.scale", { limit: num(most) });
   }, "t u p rev");

@@ -16,6 +16,7 @@ export function encode(text) {
 /** Run the model over inputs with what is forced, as a run like the stored ones. */
 export function freeRun(inputs, clamps, before = null) {
   const r = forward(data.model, inputs, { clamps, before });
+  r.numbers = Object.values(data.runs).find((other) => other.inputs === inputs)?.numbers;
   if (data.vocabulary) Object.assign(r, { ids: inputs, probabilities: probabilitiesOf(data.model, r, before) });
   else r.series = data.runs.base.series;
   if (data.output) {
