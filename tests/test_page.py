@@ -394,7 +394,6 @@ def test_steps_have_the_numbers_of_every_other_face(opened, model, tmp_path, cap
     assert cli.run([*asked, "-o", str(page)]) == 0
     assert cli.run([*asked, "--gate", "f", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
-    trace = model.trace("\n" + text).select(steps=slice(1, None))
     tab = opened(page.read_text(encoding="utf-8"), "#t=57&u=2&q=f")
     tab.until("data.parity !== undefined")
     assert 0 < tab.inside("data.parity") < 1e-6  # it runs, and begins after the line break
