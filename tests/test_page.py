@@ -453,6 +453,77 @@ def test_a_step_of_a_place_that_reads_backward_has_its_terms(opened, rng):
     assert "What is forced, clipped or mixed in makes it C = 0.000" in tab.text(".sum-of")
 
 
+def test_what_is_held_is_told_as_held(opened, model, rng):
+    """In the story, the drawing and the table: by a person on the page, and by who made the trace."""
+    trace = model.trace(TEXT[:80])
+    tab = opened(html.page(trace, lang="en"), "#t=40&u=3&q=c&p=1")
+    for q, said in (("c", "but the cell is held at 0.00."), ("h", "What the unit shows is held at 0.00.")):
+        tab.go(q=q)
+        assert said not in tab.text("#cell .story")
+        tab.locator("#live .field button").first.click()
+        tab.until(f"S.clamps.some((c) => c.q === '{q}')")
+        tab.go(t=40)
+        assert said in tab.text("#cell .story")
+    assert "now holds" not in tab.text("#cell .story")
+    assert "held" in tab.locator(".cell-drawing .n").all_text_contents()
+    assert [row.split("(")[1] for row in tab.locator(".step td:nth-child(2)").all_text_contents() if "(" in row] == [
+        "held)"
+    ] * 2
+    tab.go(u=4)
+    assert "held" not in tab.text("#cell .story") + tab.text(".cell-drawing")
+    held = model.trace(TEXT[:80], clamp={("f", 1, 3): 0.25})
+    tab = opened(html.page(held.select(units=[2, 3]), lang="en"), "#t=40&u=1&q=f&p=1")
+    assert "unit 4 has its forget gate held (f = 0.25)." in tab.text("#cell .story")
+    assert "held" in tab.locator(".gate[data-part=f]").get_attribute("class").split()
+    gru = GRU(2, 4, rng=0)
+    x = rng.normal(size=(9, 2))
+    tab = opened(html.page(gru.trace(x, clamp={("h", 0, 2): 0.5})[1], lang="en"), "#t=4&u=2")
+    assert "but it is held at 0.50." in tab.text("#cell .story")
+
+
+def test_a_gru_is_told_in_words_of_its_own(opened, rng):
+    """Nothing of an output gate that it has not, nor of forget gates; and a MinLSTM's gates see no state."""
+    x = rng.normal(size=(9, 2))
+    for layer, note, path in (
+        (GRU(2, 4, rng=0), "gate.h_gru.note", "gru"),
+        (compuerta.MinLSTM(2, 4, rng=0), "gate.h_min.note", "minlstm"),
+        (LSTM(2, 4, rng=0), "gate.h.note", "lstm"),
+    ):
+        for lang in LANGUAGES:
+            tab = opened(html.page(layer.trace(x)[1], lang=lang), "#t=4&q=h")
+            assert catalogue(lang)[note] in tab.text("#cell")
+            assert catalogue(lang)[f"page.ledger.direct.{path}"] in tab.text("#ledger")
+
+
+def test_the_map_of_the_gradient_is_read_by_keyboard_and_says_of_what_it_is(opened, trace, rng):
+    tab = opened(html.page(trace, lang="en"), "#t=57&p=0")
+    assert "the memory of layer 2, the last" in tab.text("#flow")
+    sizes = np.array(tab.inside("Array.from(r.flow.reach)")).reshape(200, 200)
+    grid = tab.locator("#flow .square .grid")
+    grid.focus()
+    for keys, (s, k) in (
+        ([], (57, 47)),
+        (["ArrowUp", "ArrowRight", "ArrowRight"], (56, 49)),
+        (["Shift+ArrowLeft"], (56, 39)),
+    ):
+        for key in keys:
+            tab.keyboard.press(key)
+        said = grid.get_attribute("aria-valuetext")
+        value = 10 ** (DECADES[0] + (sizes[s, k] - 1) / 254 * (DECADES[1] - DECADES[0]))
+        digits, power = f"{value:.0e}".split("e")
+        assert f"step {s + 1} (" in said
+        assert f"step {k + 1} (" in said
+        assert said.endswith(f"{digits}e{int(power)}".replace("-", "−").replace("e0", "e+0"))
+        assert tab.text("#flow .square + p") == said
+    assert tab.inside("S.t") == 57
+    _, plain = LSTM(2, 4, rng=0).trace(rng.normal(size=(9, 2)))  # no map: it is of texts
+    tab = opened(html.page(plain, lang="en"))
+    tab.go(t=3)
+    tab.go(t=4)
+    assert not tab.locator("#flow .square").is_visible()
+    assert tab.locator("#flow .chart").is_visible()
+
+
 def test_a_gate_without_weights_of_its_own_is_told_by_its_rule(opened, rng):
     for switch, rule in (({"coupled": True}, "f = 1 − i = 1 − "), ({"forget_gate": False}, "f = 1.000")):
         layer = LSTM(2, 4, rng=0, **switch)
@@ -601,6 +672,21 @@ def test_nan_and_infinity_are_shown_as_such(opened, rng):
     tab.go(t=4)
     assert tab.text('.step [data-q="c"]') == "−∞"
     assert 0 < tab.inside("data.limits.c") < 10
+    for t in (3, 4):
+        tab.go(t=t)
+        assert "not all the numbers of unit 2 are finite" in tab.text("#cell .story")
+        assert tab.text("#ledger .story") == "What this unit holds is not finite."
+    scene.values["f"] = scene.values["f"].copy()
+    scene.values["f"][0, 2, 1] = np.nan  # what was written before it cannot be told apart any more
+    scene.values["i"] = np.zeros_like(scene.values["i"])  # and another unit got nothing at all
+    scene.initial = np.zeros_like(scene.initial)
+    scene.values["f"][0, :, 3] = 1.0
+    tab = opened(html.page(scene, lang="en"), "#t=6&u=1&q=c")
+    assert "not finite" in tab.text("#ledger .story")
+    assert not re.search(r"\bNaN\b", tab.text("#ledger .story + p + .quiet"))
+    tab.go(u=3)
+    assert "NaN" not in tab.text("#ledger")
+    assert "loses nothing of what it holds" in tab.text("#ledger .story")
 
 
 def test_hostile_text_stays_text(opened):

@@ -215,7 +215,8 @@ def _run(name: str, scene: Scene, arrays: dict[str, Array]) -> dict[str, Any]:
     arrays |= {f"{name}.{key}": array[:, :whole] for key, array in values.items()}
     if scene.initial.any():
         arrays[f"{name}.initial"] = scene.initial
-    return {"name": name, "T": steps, "label": scene.label, "whole": whole, "frames": at, "parts": scene.parts}
+    return {"name": name, "T": steps, "label": scene.label, "whole": whole, "frames": at, "parts": scene.parts,
+            "held": scene.held}  # fmt: skip
 
 
 def _packed(arrays: dict[str, Array]) -> tuple[list[list[Any]], str]:

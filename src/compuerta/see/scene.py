@@ -54,6 +54,7 @@ class Scene:
             :func:`~compuerta.see.readings.connectivity`, of the memory of the last layer.
         flow_of: what that is the gradient of: "loss", "forecast" or "output".
         output: how a forecast comes of the model's output, or None.
+        held: what was held at a value, as {"p": place, "q": quantity, "u": place of the unit among ``units``}.
         labels: a name for each step of a series, such as its date.
         numbers: what each step is called, (T,), where that is not 1, 2, ...: steps chosen from a longer reading.
         lesson: the steps of a lesson that leads through the page, or None.
@@ -78,6 +79,7 @@ class Scene:
     flow_of: str = ""
     output: dict[str, Any] | None = None
     start: dict[str, Any] | None = None
+    held: list[dict[str, Any]] = field(default_factory=list)
     labels: list[str] | None = None
     numbers: Array | None = None
     lesson: list[dict[str, Any]] | None = None
@@ -132,6 +134,7 @@ class Scene:
             key: {
                 "symbol": known[key].symbol.replace("_t", "") if key in known else key,
                 "equation": known[key].equation if key in known and (self.plain or self.cell == "minlstm") else "",
+                "noted": (known[key].noted if key in known else "") or key,
                 "range": list(known[key].range) if key in known and math.isfinite(known[key].range[0]) else None,
             }
             for key in self.values
@@ -262,7 +265,7 @@ def of_trace(
     scene = Scene(
         title=title or (_first_line(trace.text) if text else "") or "compuerta", cell=cell,
         plain=cell != "minlstm", places=places, units=units, hidden=wide, values=values, reading={}, label=label,
-        initial=initial, parts=parts,
+        initial=initial, parts=parts, held=_held(trace, places, keys, units),
     )  # fmt: skip
     if text and trace.vocabulary is not None and trace.text is not None:
         scene.vocabulary = list(trace.vocabulary)
@@ -287,6 +290,17 @@ def _widened(values: Array, width: int) -> Array:
 def _parts(trace: Trace, keys: list[str]) -> tuple[str, ...]:
     stacks = getattr(trace._source, "stacks", None)
     return tuple(stacks[0].layer.parts) if stacks else ("h", "c") if "c" in keys else ("h",)
+
+
+def _held(trace: Trace, places: list[tuple[int, int]], keys: list[str], units: list[int]) -> list[dict[str, Any]]:
+    found, whole = [], getattr(trace._source, "of", trace)  # a selection knows what it is of
+    for p, place in enumerate(places):
+        try:
+            _, held = whole.ran(*place)
+        except KeyError:  # it is not known what ran
+            return []
+        found += [{"p": p, "q": q, "u": units.index(u)} for q in keys for u in held.units(q) if u in units]
+    return found
 
 
 def _began(trace: Trace, part: str, place: tuple[int, int], row: int) -> Array:
