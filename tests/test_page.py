@@ -401,6 +401,7 @@ def test_what_is_measured_and_forced_is_that_of_the_model_shown(opened, model):
     assert tab.locator("#live button[aria-label^=Release]").count() == 1
     assert "early" in tab.text(".shown")
     tab.locator(".shown button").click()
+    tab.go()
     assert tab.inside("[S.shown, S.clamps.length]") == ["other", 0]
     assert tab.locator("#live button[aria-label^=Release]").count() == 0
     assert tab.evaluate("document.querySelector('[data-ready]').shadowRoot.activeElement.type") == "range"
@@ -574,6 +575,54 @@ def trace_gate(trace):
     return next(q for q in ("f", "z") if q in trace.names)
 
 
+def test_steps_have_the_numbers_of_every_other_face(opened, model, tmp_path, capsys):
+    """The page of the command leaves out the line break before the text, as the terminal and the plots do."""
+    from compuerta import cli
+    from compuerta.see import plots
+
+    file, page, text = tmp_path / "m.safetensors", tmp_path / "gates.html", TEXT[3:123]
+    compuerta.save(model, file)
+    asked = ["look", str(file), "--text", text, "--unit", "3", "--lang", "en"]
+    assert cli.run([*asked, "-o", str(page)]) == 0
+    assert cli.run([*asked, "--gate", "f", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    tab = opened(page.read_text(encoding="utf-8"), "#t=57&u=2&q=f")
+    tab.until("data.parity !== undefined")
+    assert 0 < tab.inside("data.parity.worst") < 1e-6  # it runs, and begins after the line break
+    np.testing.assert_allclose(tab.values("f", 0)[:, 2], told["values"], rtol=1e-6)
+    tab.wait_for_timeout(200)
+    for said in (tab.text(".now-line"), tab.locator(".ribbon").first.get_attribute("aria-valuetext")):
+        assert said.startswith(f"Step 58 of 120, “{text[57]}”.")
+    assert tab.text(".step caption").startswith("Step 58, ")
+    assert tab.text("#flow .chart + p").startswith("At step 58, ")
+    assert tab.locator("input[type=range]").input_value() == "58"
+    tab.go(t=119)
+    shares = told["ledger"]["shares"]
+    assert f"the shares of 120 steps sum to {shown(sum(shares) + told['ledger']['start'])}" in tab.text(
+        "#ledger .story"
+    )
+    for row in tab.locator("#ledger tbody tr").all():
+        step, _, share, _ = row.locator("td").all_text_contents()
+        assert number(share) == pytest.approx(shares[int(step) - 1], abs=6e-4)
+    assert f"{told['half_life']:.1f} steps" in tab.text("#ledger .story")
+    assert [v["told"] for v in told["verdicts"]][:6] == tab.locator("#saturation .verdicts button").all_text_contents()
+    tab.locator(".more summary").click()
+    with tab.expect_download() as download:
+        tab.locator(".more button").first.click()
+    rows = [row.split(",") for row in Path(download.value.path()).read_text(encoding="utf-8-sig").splitlines()[1:]]
+    assert [int(row[0]) for row in rows if row[0].isdigit()] == list(range(1, 121))
+    tab.locator("#live textarea").fill(text[40:50])
+    np.testing.assert_allclose(tab.values("c", 1), model.trace("\n" + text[40:50])["c", 1][0, 1:], rtol=1e-5, atol=2e-5)
+    later = model.trace(TEXT[:200]).select(steps=slice(20, 200))
+    part = opened(html.page(later, lang="en"), "#t=17")
+    assert part.text(".step caption").startswith("Step 38, ")
+    assert part.locator("input[type=range]").input_value() == "38"
+    slider = part.locator(".ribbon").first
+    ends = [slider.get_attribute(f"aria-value{end}") for end in ("min", "max")]
+    ticks = [one.get_text() for one in plots.unit(later, 2).get_xticklabels()]
+    assert ends == [ticks[0], ticks[-1]] == ["21", "200"]
+
+
 def test_a_step_of_a_place_that_reads_backward_has_its_terms(opened, rng):
     layer = LSTM(3, 5, 2, bidirectional=True, peepholes=True, rng=0)
     for name, shape in layer.parameters.shapes.items():
@@ -594,6 +643,77 @@ def test_a_step_of_a_place_that_reads_backward_has_its_terms(opened, rng):
     tab.until("S.shown === 'live'")
     tab.wait_for_timeout(60)
     assert "What is forced, clipped or mixed in makes it C = 0.000" in tab.text(".sum-of")
+
+
+def test_what_is_held_is_told_as_held(opened, model, rng):
+    """In the story, the drawing and the table: by a person on the page, and by who made the trace."""
+    trace = model.trace(TEXT[:80])
+    tab = opened(html.page(trace, lang="en"), "#t=40&u=3&q=c&p=1")
+    for q, said in (("c", "but the cell is held at 0.00."), ("h", "What the unit shows is held at 0.00.")):
+        tab.go(q=q)
+        assert said not in tab.text("#cell .story")
+        tab.locator("#live .field button").first.click()
+        tab.until(f"S.clamps.some((c) => c.q === '{q}')")
+        tab.go(t=40)
+        assert said in tab.text("#cell .story")
+    assert "now holds" not in tab.text("#cell .story")
+    assert "held" in tab.locator(".cell-drawing .n").all_text_contents()
+    assert [row.split("(")[1] for row in tab.locator(".step td:nth-child(2)").all_text_contents() if "(" in row] == [
+        "held)"
+    ] * 2
+    tab.go(u=4)
+    assert "held" not in tab.text("#cell .story") + tab.text(".cell-drawing")
+    held = model.trace(TEXT[:80], clamp={("f", 1, 3): 0.25})
+    tab = opened(html.page(held.select(units=[2, 3]), lang="en"), "#t=40&u=1&q=f&p=1")
+    assert "unit 4 has its forget gate held (f = 0.25)." in tab.text("#cell .story")
+    assert "held" in tab.locator(".gate[data-part=f]").get_attribute("class").split()
+    gru = GRU(2, 4, rng=0)
+    x = rng.normal(size=(9, 2))
+    tab = opened(html.page(gru.trace(x, clamp={("h", 0, 2): 0.5})[1], lang="en"), "#t=4&u=2")
+    assert "but it is held at 0.50." in tab.text("#cell .story")
+
+
+def test_a_gru_is_told_in_words_of_its_own(opened, rng):
+    """Nothing of an output gate that it has not, nor of forget gates; and a MinLSTM's gates see no state."""
+    x = rng.normal(size=(9, 2))
+    for layer, note, path in (
+        (GRU(2, 4, rng=0), "gate.h_gru.note", "gru"),
+        (compuerta.MinLSTM(2, 4, rng=0), "gate.h_min.note", "minlstm"),
+        (LSTM(2, 4, rng=0), "gate.h.note", "lstm"),
+    ):
+        for lang in LANGUAGES:
+            tab = opened(html.page(layer.trace(x)[1], lang=lang), "#t=4&q=h")
+            assert catalogue(lang)[note] in tab.text("#cell")
+            assert catalogue(lang)[f"page.ledger.direct.{path}"] in tab.text("#ledger")
+
+
+def test_the_map_of_the_gradient_is_read_by_keyboard_and_says_of_what_it_is(opened, trace, rng):
+    tab = opened(html.page(trace, lang="en"), "#t=57&p=0")
+    assert "the memory of layer 2, the last" in tab.text("#flow")
+    sizes = np.array(tab.inside("Array.from(r.flow.reach)")).reshape(200, 200)
+    grid = tab.locator("#flow .square .grid")
+    grid.focus()
+    for keys, (s, k) in (
+        ([], (57, 47)),
+        (["ArrowUp", "ArrowRight", "ArrowRight"], (56, 49)),
+        (["Shift+ArrowLeft"], (56, 39)),
+    ):
+        for key in keys:
+            tab.keyboard.press(key)
+        said = grid.get_attribute("aria-valuetext")
+        value = 10 ** (DECADES[0] + (sizes[s, k] - 1) / 254 * (DECADES[1] - DECADES[0]))
+        digits, power = f"{value:.0e}".split("e")
+        assert f"step {s + 1} (" in said
+        assert f"step {k + 1} (" in said
+        assert said.endswith(f"{digits}e{int(power)}".replace("-", "−").replace("e0", "e+0"))
+        assert tab.text("#flow .square + p") == said
+    assert tab.inside("S.t") == 57
+    _, plain = LSTM(2, 4, rng=0).trace(rng.normal(size=(9, 2)))  # no map: it is of texts
+    tab = opened(html.page(plain, lang="en"))
+    tab.go(t=3)
+    tab.go(t=4)
+    assert not tab.locator("#flow .square").is_visible()
+    assert tab.locator("#flow .chart").is_visible()
 
 
 def test_a_gate_without_weights_of_its_own_is_told_by_its_rule(opened, rng):
@@ -687,6 +807,31 @@ def test_everything_is_done_by_keyboard(opened, trace):
     assert not any(who.endswith("/cell") for who in seen)
 
 
+def test_a_picture_of_the_whole_page_has_all_of_it_and_a_step_lays_it_out_once(opened, trace):
+    tab = opened(html.page(trace, lang="en"))
+    unseen = "c => c.querySelectorAll('p, td, canvas').length && [...c.querySelectorAll('p, td, canvas')]"
+    unseen += ".some((e) => e.getClientRects().length && !e.checkVisibility({ contentVisibilityAuto: true }))"
+    cards = tab.locator(".card").all()
+    assert [one.get_attribute("id") for one in cards if one.evaluate(unseen)] == []
+    metrics = tab.tab.context.new_cdp_session(tab.tab)
+    metrics.send("Performance.enable")
+
+    def layouts():
+        told = metrics.send("Performance.getMetrics")["metrics"]
+        return next(one["value"] for one in told if one["name"] == "LayoutCount")
+
+    tab.go(t=0)
+    before = layouts()
+    for t in range(1, 31):
+        tab.go(t=t)
+    assert layouts() - before < 45  # two a step where sizes are asked for amid the writing
+    tab.go(t=199)
+    assert tab.locator(".ribbon .cell.now").first.evaluate(
+        "(c) => { const a = c.getBoundingClientRect(), b = c.closest('.ribbon').getBoundingClientRect();"
+        " return a.top >= b.top && a.bottom <= b.bottom; }"
+    )
+
+
 @pytest.mark.parametrize("lang", LANGUAGES)
 def test_both_languages(opened, trace, lang):
     tab = opened(html.page(trace, lang=lang), "#t=7")
@@ -730,6 +875,21 @@ def test_nan_and_infinity_are_shown_as_such(opened, rng):
     tab.go(t=4)
     assert tab.text('.step [data-q="c"]') == "−∞"
     assert 0 < tab.inside("data.limits.c") < 10
+    for t in (3, 4):
+        tab.go(t=t)
+        assert "not all the numbers of unit 2 are finite" in tab.text("#cell .story")
+        assert tab.text("#ledger .story") == "What this unit holds is not finite."
+    scene.values["f"] = scene.values["f"].copy()
+    scene.values["f"][0, 2, 1] = np.nan  # what was written before it cannot be told apart any more
+    scene.values["i"] = np.zeros_like(scene.values["i"])  # and another unit got nothing at all
+    scene.initial = np.zeros_like(scene.initial)
+    scene.values["f"][0, :, 3] = 1.0
+    tab = opened(html.page(scene, lang="en"), "#t=6&u=1&q=c")
+    assert "not finite" in tab.text("#ledger .story")
+    assert not re.search(r"\bNaN\b", tab.text("#ledger .story + p + .quiet"))
+    tab.go(u=3)
+    assert "NaN" not in tab.text("#ledger")
+    assert "loses nothing of what it holds" in tab.text("#ledger .story")
 
 
 def test_hostile_text_stays_text(opened):

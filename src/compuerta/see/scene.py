@@ -6,7 +6,7 @@ Shapes: T steps, H units shown, P places (layer and direction), F inputs, V char
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -53,7 +53,9 @@ class Scene:
         flow: norms of the gradient with respect to c and h, "dc" and "dh" (P, T), and "dreach" (T, T), see
             :func:`~compuerta.see.readings.connectivity`, of the memory of the last layer.
         flow_of: what that is the gradient of: "loss", "forecast" or "output".
+        held: what was held at a value, as {"p": place, "q": quantity, "u": place of the unit among ``units``}.
         labels: a name for each step of a series, such as its date.
+        numbers: what each step is called, (T,), where that is not 1, 2, ...: steps chosen from a longer reading.
         lesson: the steps of a lesson that leads through the page, or None.
         start: the "unit", "place" and "key" that the page opens with; if None, the unit that moves most.
     """
@@ -75,7 +77,9 @@ class Scene:
     flow: dict[str, Array] = field(default_factory=dict)
     flow_of: str = ""
     start: dict[str, Any] | None = None
+    held: list[dict[str, Any]] = field(default_factory=list)
     labels: list[str] | None = None
+    numbers: Array | None = None
     lesson: list[dict[str, Any]] | None = None
 
     @property
@@ -101,6 +105,26 @@ class Scene:
                 state[p] = [self.values[q][p, before] for q in self.parts]
         return state
 
+    def after(self, steps: int) -> Scene:
+        """Return the scene without its first steps, begun from the state after them and counted anew.
+
+        All places must read forward.
+        """
+        cut = slice(steps, None)
+        reading = {key: each if key == "forecast" else each[cut] for key, each in self.reading.items()}
+        flow = {key: each[cut, cut] if key == "dreach" else each[:, cut] for key, each in self.flow.items()}
+        values = {key: each[:, cut] for key, each in self.values.items()}
+        labels = None if self.labels is None else self.labels[cut]
+        return replace(
+            self,
+            values=values,
+            reading=reading,
+            flow=flow,
+            initial=self.state_before(steps),
+            labels=labels,
+            numbers=None,
+        )
+
     def about(self) -> dict[str, Any]:
         """Return what the page is told about it, for JSON."""
         known = {"lstm": gates.LSTM, "gru": gates.GRU, "minlstm": gates.MIN_LSTM}[self.cell]
@@ -108,6 +132,7 @@ class Scene:
             key: {
                 "symbol": known[key].symbol.replace("_t", "") if key in known else key,
                 "equation": known[key].equation if key in known and (self.plain or self.cell == "minlstm") else "",
+                "noted": (known[key].noted if key in known else "") or key,
                 "range": list(known[key].range) if key in known and math.isfinite(known[key].range[0]) else None,
             }
             for key in self.values
@@ -233,7 +258,7 @@ def of_trace(
     scene = Scene(
         title=title or (_first_line(trace.text) if text else "") or "compuerta", cell=cell,
         plain=cell != "minlstm", places=places, units=units, hidden=wide, values=values, reading={}, label=label,
-        initial=initial, parts=parts,
+        initial=initial, parts=parts, held=_held(trace, places, keys, units),
     )  # fmt: skip
     if text and trace.vocabulary is not None and trace.text is not None:
         scene.vocabulary = list(trace.vocabulary)
@@ -242,6 +267,8 @@ def of_trace(
     else:
         scene.reading["series"] = np.zeros(stop) if trace.values_in is None else np.asarray(trace.values_in)[:stop]
         scene.labels = None if trace.labels is None or row else trace.labels[:stop]
+    if not np.array_equal(trace.steps[:stop], np.arange(stop)):
+        scene.numbers = trace.steps[:stop] + 1
     _add_model(scene, trace, row, stop)
     _add_flow(scene, trace, row, stop, dy)
     return scene
@@ -256,6 +283,17 @@ def _widened(values: Array, width: int) -> Array:
 def _parts(trace: Trace, keys: list[str]) -> tuple[str, ...]:
     stacks = getattr(trace._source, "stacks", None)
     return tuple(stacks[0].layer.parts) if stacks else ("h", "c") if "c" in keys else ("h",)
+
+
+def _held(trace: Trace, places: list[tuple[int, int]], keys: list[str], units: list[int]) -> list[dict[str, Any]]:
+    found, whole = [], getattr(trace._source, "of", trace)  # a selection knows what it is of
+    for p, place in enumerate(places):
+        try:
+            _, held = whole.ran(*place)
+        except KeyError:  # it is not known what ran
+            return []
+        found += [{"p": p, "q": q, "u": units.index(u)} for q in keys for u in held.units(q) if u in units]
+    return found
 
 
 def _began(trace: Trace, part: str, place: tuple[int, int], row: int) -> Array:

@@ -86,7 +86,8 @@ let waiting = null;
 
 /**
  * A view is a function of what changed (a Set of keys of S), called once a frame at most; with `keys`, words of one
- * string, only when one of them did. "rev" counts the runs that are shown: it changes whenever what is read does.
+ * string, only when one of them did. "rev" counts the runs that are shown: it changes whenever what is read does. What
+ * asks where things stand is a function that a view returns: called when all have written, it costs no layout of its own.
  */
 export const view = (update, keys = null) => views.push(keys ? (changed) => any(changed, ...keys.split(" ")) && update(changed) : update);
 export const forget = () => (views.length = 0);
@@ -113,7 +114,7 @@ export function set(change) {
 export function flush() {
   const changed = waiting ?? new Set();
   waiting = null;
-  for (const update of views) update(changed);
+  for (const measure of views.map((update) => update(changed))) if (typeof measure === "function") measure();
 }
 
 /** Draw everything anew at the next frame. */
@@ -123,6 +124,9 @@ export function refresh() {
 }
 
 export const any = (changed, ...keys) => keys.some((key) => changed.has(key));
+
+/** The number by which people call a step: from 1, or those of the longer reading that the steps were chosen from. */
+export const nth = (t, r = run()) => r.numbers?.[t] ?? t + 1;
 
 // ---- names ---------------------------------------------------------------------------------------------------------
 
@@ -143,7 +147,7 @@ export function label(t, r = run()) {
 export const quoted = (t) => (run().ids ? say("page.quoted", { char: label(t) }) : label(t));
 
 /** A step as a sentence names it: its character, or its number and value in a series. */
-export const place = (t) => (run().ids ? quoted(t) : say("page.at", { t: t + 1, value: label(t) }));
+export const place = (t) => (run().ids ? quoted(t) : say("page.at", { t: nth(t), value: label(t) }));
 
 /** A section of the page with its heading, one sentence, and what it shows. */
 export function card(id, ...children) {

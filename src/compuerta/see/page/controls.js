@@ -1,6 +1,6 @@
 // Where one is: step, layer, unit, quantity; play, pin, keys, language, the address's hash, what is taken along.
 
-import { S, button, choice, clampTo, data, el, field, fill, home, language, placeName, run, say, set, symbolAndName, unitName, view } from "./base.js";
+import { S, button, choice, clampTo, data, el, field, fill, home, language, nth, placeName, run, say, set, symbolAndName, unitName, view } from "./base.js";
 import { saveCsv, savePng, saveSvg } from "./export.js";
 import { LESSON_KEYS, turnTo } from "./lesson.js";
 import { sentence } from "./ribbon.js";
@@ -90,7 +90,7 @@ function about() {
 }
 
 export function controls(root) {
-  const range = el("input", { type: "range", min: 1, step: 1, "aria-label": say("page.step"), oninput: () => set({ t: range.value - 1 }) });
+  const range = el("input", { type: "range", step: 1, "aria-label": say("page.step"), oninput: () => set({ t: range.value - nth(0) }) });
   const start = button("page.play", () => play(), { class: "play" }), hold = button("page.pin", pin);
   const unit = el("input", { type: "number", min: 1, onchange: () => {
     const at = data.units.indexOf(unit.value - 1);
@@ -105,8 +105,9 @@ export function controls(root) {
   const wide = el("div.row-of", start, range, hold);
   let heard = null;
   view(() => {
-    range.max = run().T;
-    range.value = S.t + 1;
+    range.min = nth(0);
+    range.max = nth(0) + run().T - 1;
+    range.value = nth(0) + S.t;
     range.setAttribute("aria-valuetext", sentence());
     unit.value = unitName();
     unit.max = Math.max(...data.units) + 1;

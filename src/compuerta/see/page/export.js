@@ -1,6 +1,6 @@
 // Taking it along: numbers as CSV, heat maps as PNG, the drawing as SVG.
 
-import { S, data, el, label, placeName, run, symbol, unitName } from "./base.js";
+import { S, data, el, label, nth, placeName, run, symbol, unitName } from "./base.js";
 
 function save(name, blob) {
   const url = URL.createObjectURL(blob);
@@ -21,7 +21,7 @@ export function csv() {
   const r = run(), keys = Object.keys(data.quantities);
   const rows = [["step", r.ids ? "token" : "value", ...keys]];
   for (let t = 0; t < r.T; t++) {
-    rows.push([t + 1, r.ids ? data.vocabulary[r.ids[t]] : r.series[t], ...keys.map((q) => r.values[q][S.p][t * data.H + S.u])]);
+    rows.push([nth(t), r.ids ? data.vocabulary[r.ids[t]] : r.series[t], ...keys.map((q) => r.values[q][S.p][t * data.H + S.u])]);
   }
   return rows.map((row) => row.map(csvCell).join(",")).join("\r\n") + "\r\n";
 }
@@ -58,5 +58,5 @@ export function saveSvg(root) {
     for (const key of KEPT) node.setAttribute(key, style.getPropertyValue(key));
     node.removeAttribute("style");
   });
-  save(`compuerta-${label(S.t)}-${S.t + 1}.svg`, new Blob([new XMLSerializer().serializeToString(copy)], { type: "image/svg+xml" }));
+  save(`compuerta-${label(S.t)}-${nth(S.t)}.svg`, new Blob([new XMLSerializer().serializeToString(copy)], { type: "image/svg+xml" }));
 }

@@ -1,6 +1,6 @@
 // Who wrote this memory: the share of every past step in the state now, along the direct path.
 
-import { S, card, data, el, fill, heads, label, num, percent, run, say, scroller, signed, symbol, unitName, view } from "./base.js";
+import { S, card, data, el, fill, heads, label, nth, num, percent, run, say, scroller, signed, symbol, unitName, view } from "./base.js";
 import { tint } from "./colour.js";
 import { halfLife, ledger } from "./readings.js";
 import { strip, valueAt } from "./ribbon.js";
@@ -13,19 +13,20 @@ export function ledgerView() {
   view(() => {
     const r = run(), { steps, shares, start, total } = ledger(r, S.p, S.u, S.t);
     const state = data.quantities.c ? "c" : "h", all = shares.reduce((a, v) => a + Math.abs(v), 0);
-    const most = shares.reduce((a, v) => Math.max(a, Math.abs(v)), 1e-12);
+    const most = shares.reduce((a, v) => (Math.abs(v) > a ? Math.abs(v) : a), 0), life = halfLife(r, S.p, S.u);
     const value = valueAt(state), rest = value - total;
-    told.textContent = [
+    told.textContent = !Number.isFinite(value + total) ? say("page.ledger.not_finite") : [
       say(shares.length === 1 ? "page.ledger.sum.one" : "page.ledger.sum", { unit: unitName(), symbol: symbol(state), value: num(value), total: num(total), n: shares.length }),
       start && say("page.ledger.start", { value: num(start) }),
       Math.abs(rest) > 1e-3 && say("page.ledger.rest", { value: num(rest) }),
-      !data.lesson && say("page.ledger.half", { n: num(halfLife(r, S.p, S.u), 1) }),
+      !data.lesson && life === Infinity && say("page.ledger.half.none"),
+      !data.lesson && Number.isFinite(life) && say("page.ledger.half", { n: num(life, 1) }),
     ].filter(Boolean).join(" ");
-    line.show(steps.slice(-SHOWN), (k) => tint(shares[Math.max(0, steps.length - SHOWN) + k] / most));
+    line.show(steps.slice(-SHOWN), (k) => tint(shares[Math.max(0, steps.length - SHOWN) + k] / (most || 1)));
     const top = Array.from(shares.keys()).sort((a, b) => Math.abs(shares[b]) - Math.abs(shares[a])).slice(0, 6);
-    fill(body, top.map((k) => el("tr", el("td.n", steps[k] + 1), el("td", el("code", label(steps[k]))),
-      el("td.n", signed(shares[k])), el("td.n", percent(Math.abs(shares[k]) / all)))));
+    fill(body, top.map((k) => el("tr", el("td.n", nth(steps[k])), el("td", el("code", label(steps[k]))),
+      el("td.n", signed(shares[k])), el("td.n", percent(all ? Math.abs(shares[k]) / all : 0)))));
     note.textContent = say("page.ledger.scale", { limit: num(most) });
   }, "t u p rev");
-  return card("ledger", told, line.node, note, scroller("page.ledger.title", table), el("p.quiet", say("page.ledger.direct")));
+  return card("ledger", told, line.node, note, scroller("page.ledger.title", table), el("p.quiet", say(`page.ledger.direct.${data.cell.toLowerCase()}`)));
 }

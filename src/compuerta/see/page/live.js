@@ -17,6 +17,7 @@ export function encode(text) {
 /** Run a model over inputs with what is forced, as a run like the stored ones. */
 export function freeRun(model, inputs, clamps, before = null) {
   const r = forward(model, inputs, { clamps, before });
+  r.numbers = Object.values(data.runs).find((other) => other.inputs === inputs)?.numbers;
   if (data.vocabulary) Object.assign(r, { ids: inputs, probabilities: probabilitiesOf(model, r, before) });
   else r.series = data.runs.base.series;
   const [base, scale, skip] = model.around;

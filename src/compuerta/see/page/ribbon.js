@@ -1,6 +1,6 @@
 // The text (or the series) coloured by one quantity of one unit, and what the model expects next.
 
-import { S, any, card, data, el, fill, glyph, label, num, percent, placeName, quantityName, quoted, run, say, set, shareOf, standAt, symbolAndName, through, times, unitName, upright, view } from "./base.js";
+import { S, any, card, data, el, fill, glyph, label, nth, num, percent, placeName, quantityName, quoted, run, say, set, shareOf, standAt, symbolAndName, through, times, unitName, upright, view } from "./base.js";
 import { css, ink, ramp, rgb, scaleOf } from "./colour.js";
 
 /** The keys that every view of time shares, told to screen readers as a slider over the steps. */
@@ -8,10 +8,10 @@ export function overTime(node, name) {
   node.tabIndex = 0;
   node.setAttribute("role", "slider");
   node.setAttribute("aria-label", name);
-  node.setAttribute("aria-valuemin", 1);
   view(() => {
-    node.setAttribute("aria-valuemax", run().T);
-    node.setAttribute("aria-valuenow", S.t + 1);
+    node.setAttribute("aria-valuemin", nth(0));
+    node.setAttribute("aria-valuemax", nth(run().T - 1));
+    node.setAttribute("aria-valuenow", nth(S.t));
     node.setAttribute("aria-valuetext", sentence());
   }, "t u p q rev");
   return node;
@@ -21,7 +21,7 @@ export const valueAt = (q, t = S.t, u = S.u, p = S.p, r = run()) => r.values[q][
 
 /** The current step in one short sentence. */
 export const sentence = () => say("page.now", {
-  t: S.t + 1, T: run().T, token: quoted(S.t), unit: unitName(), layer: placeName(S.p), name: quantityName(S.q),
+  t: nth(S.t), T: nth(run().T - 1), token: quoted(S.t), unit: unitName(), layer: placeName(S.p), name: quantityName(S.q),
   value: S.asked ? "?" : num(valueAt(S.q)),
 });
 
@@ -111,8 +111,10 @@ function textRibbon() {
     pinned = S.pin === null ? null : cells[S.pin];
     pinned?.classList.add("pin");
     if (any(changed, "marks", "mark", "rev")) cells.forEach((cell, t) => cell.classList.toggle("mark", Boolean(S.marks?.[t])));
-    const box = node.getBoundingClientRect(), place = now.getBoundingClientRect();
-    if (place.top < box.top || place.bottom > box.bottom) node.scrollTop += place.top - box.top - box.height / 2;
+    return any(changed, "t", "rev") && (() => {
+      const box = node.getBoundingClientRect(), place = now.getBoundingClientRect();
+      if (place.top < box.top || place.bottom > box.bottom) node.scrollTop += place.top - box.top - box.height / 2;
+    });
   });
   return node;
 }
