@@ -91,11 +91,11 @@ function drawing() {
 
 /** What happens at this step, in a sentence that these numbers make. */
 function story() {
-  const at = { unit: unitName(), token: place(S.t) }, told = (q) => num(valueAt(q), 2);
+  const at = { unit: unitName(), token: place(S.t) }, told = (q) => num(valueAt(q));
   if (!Object.keys(data.quantities).every((q) => Number.isFinite(valueAt(q)))) return say("page.story.not_finite", at);
   const value = (q) => told(q) + (held(q) ? ` (${say("page.held")})` : "");
   if (!data.quantities.c) {
-    return say(held("h") ? "page.story.gru.held" : "page.story.gru", { ...at, kept: value("z"), wrote: num(1 - valueAt("z"), 2), n: value("n"), h: told("h") });
+    return say(held("h") ? "page.story.gru.held" : "page.story.gru", { ...at, kept: value("z"), wrote: num(1 - valueAt("z")), n: value("n"), h: told("h") });
   }
   const size = (q) => (valueAt(q) > 0.9 ? "high" : valueAt(q) < 0.1 ? "low" : "mid");
   const degree = (q) => say(`page.story.${q}.${held(q) ? "held" : size(q)}`, { v: told(q) });

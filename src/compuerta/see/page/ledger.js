@@ -17,7 +17,7 @@ export function ledgerView() {
     const value = valueAt(state), rest = value - total;
     told.textContent = !Number.isFinite(value + total) ? say("page.ledger.not_finite") : [
       say("page.ledger.sum", { unit: unitName(), symbol: symbol(state), value: num(value), total: num(total), n: shares.length }),
-      start && say("page.ledger.start", { value: num(start) }),
+      Math.abs(start) >= 5e-4 && say("page.ledger.start", { value: num(start) }),
       Math.abs(rest) > 1e-3 && say("page.ledger.rest", { value: num(rest) }),
       !data.lesson && life === Infinity && say("page.ledger.half.none"),
       !data.lesson && Number.isFinite(life) && say("page.ledger.half", { n: num(life, 1) }),
