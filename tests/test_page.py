@@ -466,6 +466,8 @@ def test_what_is_held_is_told_as_held(opened, model, rng):
         tab.go(t=40)
         assert said in tab.text("#cell .story")
     assert "now holds" not in tab.text("#cell .story")
+    assert tab.text("#ledger .story") == "Unit 4 is held at C = 0.000: no step has a share in it."
+    assert tab.locator("#ledger tbody tr, #ledger .ribbon .cell").count() == 0
     assert "held" in tab.locator(".cell-drawing .n").all_text_contents()
     assert [row.split("(")[1] for row in tab.locator(".step td:nth-child(2)").all_text_contents() if "(" in row] == [
         "held)"

@@ -126,6 +126,9 @@ export const any = (changed, ...keys) => keys.some((key) => changed.has(key));
 /** The number by which people call a step: from 1, or those of the longer reading that the steps were chosen from. */
 export const nth = (t, r = run()) => r.numbers?.[t] ?? t + 1;
 
+/** Whether a quantity of the unit was held at a value, whatever its equation says. */
+export const held = (q) => Boolean(run().clamps?.some((c) => c.p === S.p && c.q === q && c.u === S.u));
+
 // ---- names ---------------------------------------------------------------------------------------------------------
 
 export const unitName = (u = S.u) => String(data.units[u] + 1);
