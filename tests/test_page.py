@@ -15,6 +15,7 @@ from compuerta import GRU, LSTM, Dense, LanguageModel, Sequential
 from compuerta.data import seasonal_series
 from compuerta.errors import SettingError
 from compuerta.see import html, readings, search
+from compuerta.see.scale import DIVERGING
 from compuerta.see.scene import DECADES, in_decades, scene_of
 from compuerta.texts import LANGUAGES, catalogue
 from in_browser import Tab, number, shown
@@ -649,7 +650,7 @@ def test_what_is_held_is_told_as_held(opened, model, rng):
     """In the story, the drawing and the table: by a person on the page, and by who made the trace."""
     trace = model.trace(TEXT[:80])
     tab = opened(html.page(trace, lang="en"), "#t=40&u=3&q=c&p=1")
-    for q, said in (("c", "but the cell is held at 0.00."), ("h", "What the unit shows is held at 0.00.")):
+    for q, said in (("c", "but the cell is held at 0.000."), ("h", "What the unit shows is held at 0.000.")):
         tab.go(q=q)
         assert said not in tab.text("#cell .story")
         tab.locator("#live .field button").first.click()
@@ -657,6 +658,8 @@ def test_what_is_held_is_told_as_held(opened, model, rng):
         tab.go(t=40)
         assert said in tab.text("#cell .story")
     assert "now holds" not in tab.text("#cell .story")
+    assert tab.text("#ledger .story") == "Unit 4 is held at C = 0.000: no step has a share in it."
+    assert tab.locator("#ledger tbody tr, #ledger .ribbon .cell").count() == 0
     assert "held" in tab.locator(".cell-drawing .n").all_text_contents()
     assert [row.split("(")[1] for row in tab.locator(".step td:nth-child(2)").all_text_contents() if "(" in row] == [
         "held)"
@@ -665,12 +668,12 @@ def test_what_is_held_is_told_as_held(opened, model, rng):
     assert "held" not in tab.text("#cell .story") + tab.text(".cell-drawing")
     held = model.trace(TEXT[:80], clamp={("f", 1, 3): 0.25})
     tab = opened(html.page(held.select(units=[2, 3]), lang="en"), "#t=40&u=1&q=f&p=1")
-    assert "unit 4 has its forget gate held (f = 0.25)." in tab.text("#cell .story")
+    assert "unit 4 has its forget gate held (f = 0.250)." in tab.text("#cell .story")
     assert "held" in tab.locator(".gate[data-part=f]").get_attribute("class").split()
     gru = GRU(2, 4, rng=0)
     x = rng.normal(size=(9, 2))
     tab = opened(html.page(gru.trace(x, clamp={("h", 0, 2): 0.5})[1], lang="en"), "#t=4&u=2")
-    assert "but it is held at 0.50." in tab.text("#cell .story")
+    assert "but it is held at 0.500." in tab.text("#cell .story")
 
 
 def test_a_gru_is_told_in_words_of_its_own(opened, rng):
@@ -917,6 +920,68 @@ def test_pictures_are_taken_along(opened, trace):
         assert Path(download.value.path()).read_bytes().startswith(start)
 
 
+def test_what_is_taken_along_says_its_scale_and_its_dates(opened, tmp_path):
+    pytest.importorskip("matplotlib")
+    from matplotlib.image import imread
+
+    file = tmp_path / "s.csv"
+    file.write_text("month,s\n" + "".join(f"{2000 + k // 12}-{k % 12 + 1:02}-01,{np.sin(k) + 3}\n" for k in range(60)))
+    series = compuerta.data.read_series(file)
+    model = compuerta.Forecaster(horizon=3, hidden_size=4, members=1, max_epochs=2, origins=0).fit(series)
+    tab = opened(html.page(model, lang="en"), "#q=c")
+    tab.locator(".more summary").click()
+    saved = []
+    for k in range(2):
+        with tab.expect_download() as download:
+            tab.locator(".more button").nth(k).click()
+        saved.append(download.value.path())
+    rows = [row.split(",") for row in Path(saved[0]).read_text(encoding="utf-8-sig").splitlines()]
+    assert rows[0][:3] == ["step", "label", "value"]
+    known = model.trace()
+    assert [(row[1], float(row[2])) for row in rows[1:]] == list(
+        zip(known.labels, map(float, known.values_in), strict=True)
+    )
+    head = imread(saved[1])[:62, :, :3]
+    ramp = np.flatnonzero(head[45].max(axis=1) - head[45].min(axis=1) > 0.02)  # neither black nor white nor between
+    for at, colour in ((ramp[0], DIVERGING[0]), (ramp[-1], DIVERGING[-1])):
+        np.testing.assert_allclose(head[45, at], np.divide(colour, 255), atol=0.02)
+    written = head[36:56].min(axis=(0, 2)) < 0.3
+    assert written[: ramp[0]].any()
+    assert written[ramp[-1] + 1 :].any()
+
+
+def test_a_trace_that_does_not_know_what_was_read_does_not_make_it_up(opened, rng, tmp_path):
+    _, trace = LSTM(2, 4, rng=0).trace(rng.normal(size=(9, 2)))
+    trace.save(tmp_path / "t.safetensors")
+    tab = opened(html.page(compuerta.Trace.load(tmp_path / "t.safetensors"), lang="en"), "#t=4")
+    assert "does not store what was read" in tab.text("#series")
+    assert tab.text(".step caption").startswith("Step 5, ?: ")
+    assert tab.text("#series .ends") == ""
+    assert "0.00" not in tab.text("#ledger code")
+    tab = opened(html.page(trace, lang="en"))
+    assert "does not store" not in tab.text("#series")
+
+
+def test_a_character_is_seen_as_in_the_terminal(opened):
+    text = "e\u0301a\u202eb\u00adc\u00a0d\u200d\n" * 6
+    model = LanguageModel(hidden_size=4, embedding_size=3, batch_size=2, steps=8, updates=2).fit(text)
+    tab = opened(html.page(model, text, lang="es"))
+    seen = tab.locator(".ribbon .cell b").all_text_contents()[:11]
+    assert seen == ["e", "◌\u0301", "a", "U+202E", "b", "U+00AD", "c", "U+00A0", "d", "U+200D", "⏎"]
+    keys = tab.locator("dialog kbd").all_text_contents()
+    assert {"Inicio", "Fin", "Av Pág", "Re Pág", "Intro", "Espacio"} < set(keys)
+    assert not {"Home", "End", "PgDn", "PgUp", "Enter", "Space"} & set(keys)
+
+
+def test_the_story_has_the_numbers_of_the_drawing(opened, rng):
+    _, trace = LSTM(2, 4, rng=0).trace(rng.normal(size=(9, 2)))
+    scene = scene_of(trace)
+    scene.values["o"] = np.full_like(scene.values["o"], 0.0049)
+    tab = opened(html.page(scene, lang="en"), "#t=4&u=1&q=o")
+    assert "(o = 0.005)" in tab.text("#cell .story")
+    assert tab.text(".gate[data-part=o] .n") == "0.005"
+
+
 def test_a_series_and_its_forecast(opened):
     series = seasonal_series(96, period=12, rng=0)
     model = compuerta.Forecaster(horizon=6, hidden_size=8, members=1, max_epochs=4, origins=0).fit(series)
@@ -973,12 +1038,12 @@ def test_two_outputs_in_one_document(browser, tmp_path, model):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 360])
-def test_axe_finds_nothing(browser, tmp_path, model, scheme, width):
+@pytest.mark.parametrize("forced", ["none", "active"])
+def test_axe_finds_nothing(browser, tmp_path, model, scheme, width, forced):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright")
     content = html.page(model, TEXT[:200], other=model, lang="es")
-    tab = Tab(
-        browser, tmp_path, content, color_scheme=scheme, viewport={"width": width, "height": 800}, bypass_csp=True
-    )
+    seen = {"color_scheme": scheme, "forced_colors": forced, "viewport": {"width": width, "height": 800}}
+    tab = Tab(browser, tmp_path, content, **seen, bypass_csp=True)
     tab.open("#t=40&q=f&pin=3")
     tab.locator("#find button.main").click()
     tab.locator("#live textarea").fill("la luna")

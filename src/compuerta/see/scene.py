@@ -44,7 +44,8 @@ class Scene:
         places: (layer, direction) of each place, in order.
         units: which units are shown, counted from 0.
         values: each quantity as (P, T, H), in the order of the catalogue.
-        reading: what was read: "ids" (T,), or "series" (T,) and "inputs" (T, F); "forecast" where there is one.
+        reading: what was read: "ids" (T,), or "series" (T,) and "inputs" (T, F), as far as they are known;
+            "forecast" where there is one.
         vocabulary: the characters that ids stand for, or None for a series.
         weights: arrays of the model by the names that the page knows, empty if it cannot run it.
         model: sizes and switches for the page's own run of it, or None.
@@ -265,7 +266,8 @@ def of_trace(
         known = {character: k for k, character in enumerate(trace.vocabulary)}
         scene.reading["ids"] = np.array([known[character] for character in trace.text[:stop]], np.int32)
     else:
-        scene.reading["series"] = np.zeros(stop) if trace.values_in is None else np.asarray(trace.values_in)[:stop]
+        if trace.values_in is not None:
+            scene.reading["series"] = np.asarray(trace.values_in)[:stop]
         scene.labels = None if trace.labels is None or row else trace.labels[:stop]
     if not np.array_equal(trace.steps[:stop], np.arange(stop)):
         scene.numbers = trace.steps[:stop] + 1
@@ -319,7 +321,7 @@ def _add_model(scene: Scene, trace: Trace, row: int, stop: int) -> None:
     stack, layer, after = nodes[0], nodes[0].layer, [node.layer for node in nodes[1:]]
     scene.hidden = layer.hidden_size
     scene.plain = layer.variant.plain if isinstance(layer, LSTM) else isinstance(layer, GRU)
-    if "series" in scene.reading and not layer.tokens and first is None:
+    if "ids" not in scene.reading and not layer.tokens and first is None:
         inputs = stack.x[row, :stop].astype(np.float32)
         scene.reading["inputs"] = inputs
         if trace.values_in is None:

@@ -56,14 +56,15 @@ export const signed = (value, digits = 3) =>
 export const percent = (share) =>
   Number.isFinite(share) ? `${(100 * share).toFixed(share && Math.abs(share) < 0.1 ? 1 : 0)}${words.lang === "es" ? " " : ""}%` : num(share);
 
-/** A character as it can be seen: spaces, line ends and control characters get a picture. */
+/** A character as it can be seen: what is blank or controls gets a picture, what combines something to stand on. */
 export function glyph(char) {
   if (char === "\n") return "⏎";
   if (char === " ") return "␣";
   const code = char.codePointAt(0);
   if (code < 32) return String.fromCodePoint(0x2400 + code);
   if (code === 127) return "␡";
-  return /[\u0080-\u009f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]/.test(char) ? `U+${code.toString(16).toUpperCase()}` : char;
+  if (/^\p{M}/u.test(char)) return `\u25cc${char}`;
+  return /^[\p{C}\p{Z}]/u.test(char) ? `U+${code.toString(16).toUpperCase().padStart(4, "0")}` : char;
 }
 
 // ---- the state that all views show ---------------------------------------------------------------------------------
@@ -128,6 +129,9 @@ export const any = (changed, ...keys) => keys.some((key) => changed.has(key));
 /** The number by which people call a step: from 1, or those of the longer reading that the steps were chosen from. */
 export const nth = (t, r = run()) => r.numbers?.[t] ?? t + 1;
 
+/** Whether a quantity of the unit was held at a value, whatever its equation says. */
+export const held = (q) => Boolean(run().clamps?.some((c) => c.p === S.p && c.q === q && c.u === S.u));
+
 // ---- names ---------------------------------------------------------------------------------------------------------
 
 export const unitName = (u = S.u) => String(data.units[u] + 1);
@@ -137,10 +141,10 @@ export const symbol = (q) => data.quantities[q].symbol;
 export const quantityName = (q) => say(`gate.${q}.name`);
 export const symbolAndName = (q) => `${symbol(q)} · ${quantityName(q)}`;
 
-/** What was read at a step: a character as it can be seen, or a number of a series with its label. */
+/** What was read at a step: a character as it can be seen, or a number of a series with its label; "?" if not stored. */
 export function label(t, r = run()) {
   if (r.ids) return glyph(data.vocabulary[r.ids[t]]);
-  return (data.labels ? `${data.labels[t]}: ` : "") + num(r.series[t], 2);
+  return (data.labels ? `${data.labels[t]}: ` : "") + (r.series ? num(r.series[t], 2) : "?");
 }
 
 /** The same inside a sentence, where a comma that was read is not to be taken for one of its own. */

@@ -1,12 +1,9 @@
 // One step of one unit, drawn as the machine that it is, with the numbers of this step in it; and the sum in a gate.
 
-import { S, any, card, data, el, fill, label, nth, num, place, placeName, quantityName, quoted, run, say, scroller, set, signed, symbol, symbolAndName, unitName, view } from "./base.js";
+import { S, any, card, data, el, fill, held, label, nth, num, place, placeName, quantityName, quoted, run, say, scroller, set, signed, symbol, symbolAndName, unitName, view } from "./base.js";
 import { css, ink, rgb } from "./colour.js";
 import { stateBefore, terms } from "./model.js";
 import { valueAt } from "./ribbon.js";
-
-/** Whether a quantity of the unit was held at a value, whatever its equation says. */
-const held = (q) => Boolean(run().clamps?.some((c) => c.p === S.p && c.q === q && c.u === S.u));
 
 // Where things stand in the drawings: the memory runs along the top like a belt, what is read comes in from below.
 const LSTM = {
@@ -44,7 +41,7 @@ function drawing() {
       return el("svg:g.gate", { "data-part": q, onclick: () => set({ q }) }, box, name, n);
     }),
     el("svg:text.sym", { x: 14, y: 40 }, lstm ? "c′" : "h′"), say2("before", 14, 80, "start"),
-    el("svg:text.sym", { x: 700, y: 50 }, lstm ? "c" : "h"), say2("after", 700, 80, "start"), say2("held", 690, 100, "start"),
+    el("svg:text.sym", { x: 700, y: 50 }, lstm ? "c" : "h"), say2("after", 700, 80, "start"), say2("held", 756, 100, "end"),
     el("svg:text.sym", { x: 14, y: 276 }, "h′"), say2("h0", 14, 306, "start"),
     ...(lstm ? [el("svg:text.sym", { x: 700, y: 276 }, "h"), say2("h1", 700, 306, "start"), say2("kept", 228, 50),
       say2("wrote", 322, 98, "start"), say2("tanh", 624, 90, "start")]
@@ -91,11 +88,11 @@ function drawing() {
 
 /** What happens at this step, in a sentence that these numbers make. */
 function story() {
-  const at = { unit: unitName(), token: place(S.t) }, told = (q) => num(valueAt(q), 2);
+  const at = { unit: unitName(), token: place(S.t) }, told = (q) => num(valueAt(q));
   if (!Object.keys(data.quantities).every((q) => Number.isFinite(valueAt(q)))) return say("page.story.not_finite", at);
   const value = (q) => told(q) + (held(q) ? ` (${say("page.held")})` : "");
   if (!data.quantities.c) {
-    return say(held("h") ? "page.story.gru.held" : "page.story.gru", { ...at, kept: value("z"), wrote: num(1 - valueAt("z"), 2), n: value("n"), h: told("h") });
+    return say(held("h") ? "page.story.gru.held" : "page.story.gru", { ...at, kept: value("z"), wrote: num(1 - valueAt("z")), n: value("n"), h: told("h") });
   }
   const size = (q) => (valueAt(q) > 0.9 ? "high" : valueAt(q) < 0.1 ? "low" : "mid");
   const degree = (q) => say(`page.story.${q}.${held(q) ? "held" : size(q)}`, { v: told(q) });

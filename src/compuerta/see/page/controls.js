@@ -67,9 +67,12 @@ export function keys(root) {
   });
 }
 
+/** What stands on a key: a sign, or a word that is the keyboard's own in each language. */
+const cap = (key) => (/^\w\w/.test(key) ? say(`page.keycap.${key}`) : key);
+
 export function help() {
   const node = el("dialog", { "aria-labelledby": `${data.id}-help` }, el("h2", { id: `${data.id}-help` }, say("page.help")),
-    el("dl", ...known().flatMap(([, key, what]) => [el("dt", el("kbd", key)), el("dd", say(`page.key.${what}`))]),
+    el("dl", ...known().flatMap(([, key, what]) => [el("dt", el("kbd", cap(key))), el("dd", say(`page.key.${what}`))]),
       el("dt", el("kbd", Object.keys(data.quantities).join(" "))), el("dd", say("page.key.quantity")),
       el("dt", el("kbd", "⇧ ←→")), el("dd", say("page.key.mark"))),
     el("form", { method: "dialog" }, el("button", { autofocus: true }, say("page.close"))));

@@ -59,7 +59,7 @@ export function strip() {
     while (node.childElementCount < steps.length) node.append(el("span.cell"));
     steps.forEach((t, k) => {
       const cell = node.children[k], tone = colour(k);
-      cell.textContent = (!r.ids && data.labels?.[t]) || label(t, r);
+      cell.textContent = r.ids ? label(t, r) : data.labels?.[t] ?? (r.series ? label(t, r) : nth(t));
       cell.dataset.t = t;
       cell.classList.toggle("now", t === S.t);
       Object.assign(cell.style, { background: css(tone), color: ink(tone) });
@@ -151,14 +151,14 @@ function seriesRibbon() {
   let wide = 1;
   node.addEventListener("pointerdown", (event) => set({ t: Math.floor(shareOf(event, svg)[0] * W / wide) }));
   view(() => {
-    const r = run(), after = r.forecast ?? [], all = [...r.series, ...after].filter(Number.isFinite);
+    const r = run(), series = r.series ?? [], after = r.forecast ?? [], all = [...series, ...after].filter(Number.isFinite);
     const least = Math.min(...all), most = Math.max(...all), span = most - least || 1;
     wide = W / (r.T + after.length);
     const point = (v, t) => [(t + 0.5) * wide, HIGH - PAD - ((v - least) / span) * (HIGH - 2 * PAD)];
-    for (const drawn of [halo, line]) drawn.setAttribute("d", through(Array.from(r.series, point)));
-    ahead.setAttribute("d", through([r.series[r.T - 1], ...after].map((v, k) => point(v, r.T - 1 + k))));
-    high.textContent = num(most, 2);
-    low.textContent = num(least, 2);
+    for (const drawn of [halo, line]) drawn.setAttribute("d", through(Array.from(series, point)));
+    ahead.setAttribute("d", through([series[r.T - 1], ...after].map((v, k) => point(v, r.T - 1 + k))));
+    high.textContent = all.length ? num(most, 2) : "";
+    low.textContent = all.length ? num(least, 2) : "";
     fill(columns, times(r.T, (t) => el("svg:rect", { x: t * wide, y: 0, width: wide + 0.5, height: HIGH })));
   }, "rev");
   view(() => Array.from(columns.children).forEach((box, t) => box.setAttribute("fill", css(rgb(S.q, valueAt(S.q, t))))), "rev q u p");
@@ -171,5 +171,6 @@ function seriesRibbon() {
 
 export function ribbon() {
   const text = Boolean(data.vocabulary);
-  return card(text ? "ribbon" : "series", legend(), text ? textRibbon() : seriesRibbon(), text ? predictions() : null);
+  return card(text ? "ribbon" : "series", legend(), text ? textRibbon() : seriesRibbon(), text && predictions(),
+    !text && !data.runs.base.series && el("p.quiet", say("page.series.unknown")));
 }
