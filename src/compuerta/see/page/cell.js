@@ -92,7 +92,8 @@ function story() {
   if (!Object.keys(data.quantities).every((q) => Number.isFinite(valueAt(q)))) return say("page.story.not_finite", at);
   const value = (q) => told(q) + (held(q) ? ` (${say("page.held")})` : "");
   if (!data.quantities.c) {
-    return say(held("h") ? "page.story.gru.held" : "page.story.gru", { ...at, kept: value("z"), wrote: num(1 - valueAt("z")), n: value("n"), h: told("h") });
+    const key = held("h") ? "page.story.gru.held" : "page.story.gru";
+    return say(key, { ...at, kept: value("z"), wrote: num(1 - valueAt("z")), n: value("n"), h: told("h") });
   }
   const size = (q) => (valueAt(q) > 0.9 ? "high" : valueAt(q) < 0.1 ? "low" : "mid");
   const degree = (q) => say(`page.story.${q}.${held(q) ? "held" : size(q)}`, { v: told(q) });

@@ -9,7 +9,8 @@ const SHOWN = 90;
 
 /** The account of a state in words: what is in it, as far as there is an account of it. */
 function account(r, state, { shares, start, total }) {
-  const value = valueAt(state), rest = value - total, life = halfLife(r, S.p, S.u), what = { unit: unitName(), symbol: symbol(state), value: num(value) };
+  const value = valueAt(state), rest = value - total, life = halfLife(r, S.p, S.u);
+  const what = { unit: unitName(), symbol: symbol(state), value: num(value) };
   if (held(state)) return say("page.ledger.held", what);
   if (!Number.isFinite(value + total)) return say("page.ledger.not_finite");
   return [
@@ -35,5 +36,6 @@ export function ledgerView() {
       el("td.n", signed(shares[k])), el("td.n", percent(all ? Math.abs(shares[k]) / all : 0)))));
     note.textContent = steps.length ? say("page.ledger.scale", { limit: num(most) }) : "";
   }, "t u p rev");
-  return card("ledger", told, line.node, note, scroller("page.ledger.title", table), el("p.quiet", say(`page.ledger.direct.${data.cell.toLowerCase()}`)));
+  return card("ledger", told, line.node, note, scroller("page.ledger.title", table),
+    el("p.quiet", say(`page.ledger.direct.${data.cell.toLowerCase()}`)));
 }

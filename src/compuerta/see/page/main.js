@@ -26,7 +26,8 @@ function storedRun(meta, arrays, model) {
   const state = (array, p, n, k = 0) => cut(name(array), (k * places.length + p) * parts.length + n);
   const ids = name("ids"), inputs = ids ?? (name("inputs") && rows(name("inputs"), T));
   const initial = name("initial") && Object.fromEntries(parts.map((q, n) => [q, places.map((_, p) => state("initial", p, n))]));
-  const r = { T, ids, inputs, initial, series: name("series"), forecast: name("forecast"), numbers: name("numbers"), label: meta.label, home: meta.name, model, clamps: meta.held };
+  const r = { T, ids, inputs, initial, series: name("series"), forecast: name("forecast"), numbers: name("numbers"), label: meta.label, model };
+  Object.assign(r, { clamps: meta.held, home: meta.name });
   r.known = (q, p, t) => {
     if (t < 0 || t >= T) return beginning(r, q, p);
     if (t < whole) return cut(name(q), p * whole + t);
