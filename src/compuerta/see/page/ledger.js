@@ -24,7 +24,7 @@ function account(r, state, { shares, start, total }) {
 
 export function ledgerView() {
   const told = el("p.story"), line = strip(), body = el("tbody"), note = el("p.quiet");
-  const table = el("table", heads("page.step", "page.token", "page.share", "page.part"), body);
+  const table = scroller("page.ledger.title", el("table", heads("page.step", "page.token", "page.share", "page.part"), body));
   view(() => {
     const r = run(), state = data.quantities.c ? "c" : "h", found = ledger(r, S.p, S.u, S.t);
     const { steps, shares } = held(state) ? { steps: [], shares: [] } : found;
@@ -34,8 +34,8 @@ export function ledgerView() {
     const top = Array.from(shares.keys()).sort((a, b) => Math.abs(shares[b]) - Math.abs(shares[a])).slice(0, 6);
     fill(body, top.map((k) => el("tr", el("td.n", nth(steps[k])), el("td", el("code", label(steps[k]))),
       el("td.n", signed(shares[k])), el("td.n", percent(all ? Math.abs(shares[k]) / all : 0)))));
-    note.textContent = steps.length ? say("page.ledger.scale", { limit: num(most) }) : "";
+    note.textContent = say("page.ledger.scale", { limit: num(most) });
+    for (const node of [line.node, note, table]) node.hidden = !steps.length;
   }, "t u p rev");
-  return card("ledger", told, line.node, note, scroller("page.ledger.title", table),
-    el("p.quiet", say(`page.ledger.direct.${data.cell.toLowerCase()}`)));
+  return card("ledger", told, line.node, note, table, el("p.quiet", say(`page.ledger.direct.${data.cell.toLowerCase()}`)));
 }
