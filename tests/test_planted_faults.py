@@ -375,6 +375,18 @@ FAULTS = {
         "see/page/model.js", "Float32Array.from(each.flatMap(", "Float32Array.from(each.reverse().flatMap(",
         f"{LIVE}[plain]",
     ),
+    "in the page, anything passed off as rounding": fault(
+        "see/page/parity.js", "Math.sqrt(n) * ROUNDED", "Math.sqrt(n) * 1e-3",
+        "test_page.py::test_what_rounding_to_32_bits_explains_is_no_difference_and_a_wrong_weight_is",
+    ),
+    "in the page, a cost measured on the first model": fault(
+        "see/page/find.js", "bits(freeRun(r.model, r.ids, []))", "bits(freeRun(data.model, r.ids, []))",
+        "test_page.py::test_what_is_measured_and_forced_is_that_of_the_model_shown",
+    ),
+    "in the page, an edited text run from a state beyond the edit": fault(
+        "see/page/model.js", "filter((n) => n <= same)", "filter((n) => n <= same + 60)",
+        "test_page.py::test_a_text_that_is_edited_is_run_as_if_written_at_once",
+    ),
     "in the page, every place goes on from its step before in time": fault(
         "see/page/model.js", "t + (data.places[p][1] ? 1 : -1)", "t - 1", f"{LIVE}[gru]"
     ),

@@ -62,6 +62,7 @@ export function live() {
     input.setAttribute("aria-invalid", !good);
     if (good) return found;
     note.textContent = say("page.live.number", { what });
+    input.focus();
     return null;
   };
   const rerun = (clamps = S.clamps) => {
