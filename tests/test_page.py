@@ -427,6 +427,17 @@ def test_a_text_that_is_edited_is_run_as_if_written_at_once(opened, model, trace
             likely = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
             got = np.array(tab.inside("Array.from(r.probabilities)")).reshape(likely.shape)
             np.testing.assert_allclose(got, likely, atol=1e-4)
+            words = tab.locator("#ribbon .word:not(:empty)").evaluate_all(
+                "(all) => all.map((w) => [...w.querySelectorAll('b, i')].map((c) => c.textContent).join(''))"
+            )
+            guessed = iter(
+                tab.inside(
+                    "Array.from(r.ids, (_, t) => [...r.probabilities.subarray(t * data.vocabulary."
+                    "length, (t + 1) * data.vocabulary.length)]).map((p) => p.indexOf(Math.max(...p)))"
+                )
+            )
+            both = [[c + model.vocabulary_.characters[next(guessed)] for c in w] for w in re.findall(r"\S*\s|\S+", now)]
+            assert words == ["".join(w).replace(" ", "␣").replace("\n", "⏎") for w in both]
 
 
 def test_a_field_without_a_number_is_refused_with_a_word(opened, trace):

@@ -71,19 +71,28 @@ export function strip() {
 /** The text, one cell a character: above the character, below it what the model thought likeliest to come next. */
 function textRibbon() {
   const node = overTime(el("div.ribbon"), say("page.ribbon.title"));
-  let cells = [], now = null, pinned = null;
+  let cells = [], shown = [], now = null, pinned = null;
+  const char = (id) => data.vocabulary[id] ?? "";
+  /** Build the words from the first that is another than before: while one types, that is the last. */
   const build = () => {
-    const r = run();
-    now = pinned = null;
-    cells = Array.from(r.ids, (id, t) => el("span.cell", { "data-t": t }, el("b", glyph(data.vocabulary[id])),
-      r.probabilities ? el("i", best(r, t) === null ? "" : glyph(data.vocabulary[best(r, t)])) : null));
-    const words = [];
-    cells.forEach((cell, t) => {
-      if (!t || /\s/.test(data.vocabulary[r.ids[t - 1]])) words.push(el("span.word"));
-      words.at(-1).append(cell);
-      if (data.vocabulary[r.ids[t]] === "\n") words.push(el("br"), el("span.word"));
-    });
-    fill(node, words);
+    const r = run(), next = Array.from(r.ids, (id, t) => [char(id), r.probabilities ? char(best(r, t)) : null]);
+    let t = next.findIndex((pair, k) => pair.some((one, n) => one !== shown[k]?.[n]));
+    if (t < 0) t = next.length;
+    const word = cells[t]?.parentNode;
+    if (word) {
+      t = +word.firstChild.dataset.t;
+      while (node.lastChild !== word) node.lastChild.remove();
+      word.remove();
+    }
+    cells.length = t;
+    shown = next;
+    for (; t < next.length; t++) {
+      const [read, likely] = next[t];
+      if (!t || /\s/.test(next[t - 1][0])) node.append(el("span.word"));
+      cells.push(el("span.cell", { "data-t": t }, el("b", glyph(read)), likely === null ? null : el("i", likely && glyph(likely))));
+      node.lastChild.append(cells[t]);
+      if (read === "\n") node.append(el("br"), el("span.word"));
+    }
   };
   view(build, "rev");
   view(() => cells.forEach((cell, t) => {
