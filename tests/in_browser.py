@@ -1,8 +1,25 @@
 """A page in Debian's Chromium, with the network off: what the tests of every page share."""
 
 import json
+from functools import cache
 
 import numpy as np
+
+from compuerta import LanguageModel
+
+TEXT = 'la luna, "la luz", «la lana». La ola\nLola va a la ola. ' * 8
+HOSTILE = (
+    "a</script><script>alert(1)</script> \"onload=alert(2)' </title><img src=x onerror=alert(3)>&lt;"
+    "\x00\x07\x1b[31m=1+1\u2028\n"
+)
+
+
+@cache
+def fitted():
+    """A small model of :data:`TEXT`, the same for every test."""
+    return LanguageModel(
+        hidden_size=12, num_layers=2, embedding_size=6, batch_size=4, steps=16, updates=120, learning_rate=0.02
+    ).fit(TEXT)
 
 
 class Tab:

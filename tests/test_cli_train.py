@@ -21,7 +21,7 @@ def test_train_a_text(here, ok, made, lang):
     lines = out.splitlines()
     assert re.match(r"\d\.\d{3} " + {"en": "bits per char", "es": "bits por car"}[lang], lines[0])
     assert "unigram" in lines[1] or "unigrama" in lines[1]
-    assert re.search(r"\b12 \w+ (in|en) \d+ s", out)
+    assert re.search(r"\b(updates|actualizaciones): 12, (in|en) \d+ s", out)
     assert "12/12" in err
     assert {"en": "Saved: m.safetensors", "es": "Guardado: m.safetensors"}[lang] in err
     assert "compuerta generate m.safetensors" in err

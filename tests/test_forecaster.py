@@ -419,7 +419,7 @@ def test_the_shortest_series_and_one_less(horizon, period):
     model = Forecaster(horizon, period=period, hidden_size=2, members=1, max_epochs=1).fit(z)
     assert np.isfinite(model.predict().mean).all()
     assert model.report_["backtest"] is None  # nothing can be held out, and nothing is made up
-    with pytest.raises(DataError, match=rf"{least - 1} values.*{horizon} steps needs at least {least}"):
+    with pytest.raises(DataError, match=rf"{least - 1} values.*horizon {horizon} needs at least {least}"):
         Forecaster(horizon, period=period).fit(z[:-1])
 
 

@@ -96,7 +96,9 @@ def test_every_quantity_has_words_in_both_languages(name):
 
 
 def test_no_gate_in_the_texts_that_the_catalogue_lacks():
-    known = set(gates.LSTM) | set(gates.GRU) | {q.noted for q in gates.GRU.values() if q.noted}
+    known = (
+        set(gates.LSTM) | set(gates.GRU) | {q.noted for q in (*gates.GRU.values(), *gates.MIN_LSTM.values()) if q.noted}
+    )
     for lang in LANGUAGES:
         named = {key.split(".")[1] for key in catalogue(lang) if re.fullmatch(r"gate\.\w+\.(name|note)", key)}
         assert named == known

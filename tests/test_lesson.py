@@ -130,6 +130,10 @@ def test_all_steps_by_keyboard_alone_asked_before_they_are_told(opened, page, st
             if q in "figo":
                 drawn = tab.locator(f".gate[data-part={q}] .n").first.text_content()
                 assert drawn == "?", q
+        if step["name"] == "ledger":  # the place of which an earlier step said the number
+            at = steps[1]["values"]["step"]
+            said = catalogue(lang)["page.now"].split(",")[0]
+            assert tab.text(".now-line").startswith(said.format(t=at, T=len(lesson.TEXT)) + ",")
         if "cell" in step["views"]:  # nor is the answer to be found elsewhere in the text
             tab.keyboard.press("ArrowLeft")
             tab.wait_for_timeout(60)

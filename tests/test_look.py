@@ -199,12 +199,12 @@ def test_steps_are_those_of_the_text_in_every_face(made, tmp_path, run):
 def test_a_page_too_large_is_refused_with_what_would_fit(run, made, monkeypatch, tmp_path):
     from compuerta.see import html
 
-    monkeypatch.setattr(html, "MOST_VALUES", 72 * 50)  # 6 quantities of 12 units, for 50 steps
+    monkeypatch.setattr(html, "MOST_VALUES", 72 * 50)  # 6 quantities of 12 units, for 50 characters
     err = run("look", made / "text", "--text", TEXT[:80], "-o", tmp_path / "a.html", "--lang", "en", code=2)
-    assert "5832 values" in err
-    assert "at most 49 characters" in err  # the line break that is read first is the fiftieth step
+    assert "5760 values" in err
+    assert "at most 50 characters" in err
     assert os.listdir(tmp_path) == []
-    run("look", made / "text", "--text", TEXT[:49], "-o", tmp_path / "a.html", "--lang", "en")
+    run("look", made / "text", "--text", TEXT[:50], "-o", tmp_path / "a.html", "--lang", "en")
     assert os.listdir(tmp_path) == ["a.html"]
 
 

@@ -83,7 +83,7 @@ MIN_LSTM = _table(
     Quantity("f", "f_t", "σ(W_f·x_t + b_f)", _GATE),
     Quantity("i", "i_t", "σ(W_i·x_t + b_i)", _GATE),
     Quantity("g", "C̃_t", "W_C·x_t + b_C", _OPEN),
-    Quantity("h", "h_t", "(f_t⊙h_{t-1} + i_t⊙C̃_t)/(f_t + i_t)", _OPEN),
+    Quantity("h", "h_t", "(f_t⊙h_{t-1} + i_t⊙C̃_t)/(f_t + i_t)", _OPEN, noted="h_min"),
 )
 
 #: Order of the blocks in stacked parameters (PyTorch's): the only place where it is written.

@@ -299,10 +299,12 @@ def _page(t: Texts, model: Any, trace: Trace, what: What, path: Path) -> None:
     from ..tasks import LanguageModel
     from .models import line_start
 
-    # The whole reading, with the line break that the trace leaves out: so the page can run the model from the start.
-    scene = (
-        scene_of(model, line_start(model) + str(trace.text)) if isinstance(model, LanguageModel) else scene_of(model)
-    )
+    # Read anew, so that the page can run the model; it too begins after the line break that stands before the text.
+    if isinstance(model, LanguageModel):
+        before = line_start(model)
+        scene = scene_of(model, before + str(trace.text)).after(len(before))
+    else:
+        scene = scene_of(model)
     scene.start = {"unit": what.unit, "place": scene.places.index((what.layer, 0)), "key": what.key}
     try:
         page(scene, path=path, lang=t.lang)
@@ -311,7 +313,7 @@ def _page(t: Texts, model: Any, trace: Trace, what: What, path: Path) -> None:
             raise
         # The library's remedy is a call in Python; here one gives a shorter text.
         values = sum(array.size for array in scene.values.values())
-        fit = MOST_VALUES * scene.steps // values - (scene.steps - trace.shape[1])
+        fit = MOST_VALUES * scene.steps // values
         raise Refused("cli.look.page_too_large", option="--output", values=values, most=MOST_VALUES, fit=fit) from None
 
 

@@ -39,8 +39,8 @@ _STORED = 128_000
 _EVERY = 50
 #: The modules in the order in which each uses only those before it.
 MODULES = (
-    "base", "data", "colour", "cells", "model", "readings", "ribbon", "heat", "cell", "ledger", "saturation", "live",
-    "find", "flow", "compare", "train", "lesson", "export", "controls", "main",
+    "base", "data", "colour", "cells", "model", "parity", "readings", "ribbon", "heat", "cell", "ledger", "saturation",
+    "live", "find", "flow", "compare", "train", "lesson", "export", "controls", "main",
 )  # fmt: skip
 #: Those of them that only the page of a lesson has; the others call them only there.
 LESSON = ("train", "lesson")
@@ -202,6 +202,8 @@ def _run(name: str, scene: Scene, arrays: dict[str, Array]) -> dict[str, Any]:
             most=MOST_VALUES,
         )  # fmt: skip
     arrays |= {f"{name}.{key}": array for key, array in (scene.reading | scene.flow).items()}
+    if scene.numbers is not None:
+        arrays[f"{name}.numbers"] = scene.numbers
     whole, at = steps, []
     if scene.model is not None:
         most = _STORED // (sum(array.nbytes for array in values.values()) // steps)
@@ -213,7 +215,8 @@ def _run(name: str, scene: Scene, arrays: dict[str, Array]) -> dict[str, Any]:
     arrays |= {f"{name}.{key}": array[:, :whole] for key, array in values.items()}
     if scene.initial.any():
         arrays[f"{name}.initial"] = scene.initial
-    return {"name": name, "T": steps, "label": scene.label, "whole": whole, "frames": at, "parts": scene.parts}
+    return {"name": name, "T": steps, "label": scene.label, "whole": whole, "frames": at, "parts": scene.parts,
+            "held": scene.held}  # fmt: skip
 
 
 def _packed(arrays: dict[str, Array]) -> tuple[list[list[Any]], str]:

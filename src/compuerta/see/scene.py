@@ -6,7 +6,7 @@ Shapes: T steps, H units shown, P places (layer and direction), F inputs, V char
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -44,7 +44,8 @@ class Scene:
         places: (layer, direction) of each place, in order.
         units: which units are shown, counted from 0.
         values: each quantity as (P, T, H), in the order of the catalogue.
-        reading: what was read: "ids" (T,), or "series" (T,) and "inputs" (T, F); "forecast" where there is one.
+        reading: what was read: "ids" (T,), or "series" (T,) and "inputs" (T, F), as far as they are known;
+            "forecast" where there is one.
         vocabulary: the characters that ids stand for, or None for a series.
         weights: arrays of the model by the names that the page knows, empty if it cannot run it.
         model: sizes and switches for the page's own run of it, or None.
@@ -53,8 +54,9 @@ class Scene:
         flow: norms of the gradient with respect to c and h, "dc" and "dh" (P, T), and "dreach" (T, T), see
             :func:`~compuerta.see.readings.connectivity`, of the memory of the last layer.
         flow_of: what that is the gradient of: "loss", "forecast" or "output".
-        output: how a forecast comes of the model's output, or None.
+        held: what was held at a value, as {"p": place, "q": quantity, "u": place of the unit among ``units``}.
         labels: a name for each step of a series, such as its date.
+        numbers: what each step is called, (T,), where that is not 1, 2, ...: steps chosen from a longer reading.
         lesson: the steps of a lesson that leads through the page, or None.
         start: the "unit", "place" and "key" that the page opens with; if None, the unit that moves most.
     """
@@ -75,9 +77,10 @@ class Scene:
     label: str = ""
     flow: dict[str, Array] = field(default_factory=dict)
     flow_of: str = ""
-    output: dict[str, Any] | None = None
     start: dict[str, Any] | None = None
+    held: list[dict[str, Any]] = field(default_factory=list)
     labels: list[str] | None = None
+    numbers: Array | None = None
     lesson: list[dict[str, Any]] | None = None
 
     @property
@@ -103,6 +106,26 @@ class Scene:
                 state[p] = [self.values[q][p, before] for q in self.parts]
         return state
 
+    def after(self, steps: int) -> Scene:
+        """Return the scene without its first steps, begun from the state after them and counted anew.
+
+        All places must read forward.
+        """
+        cut = slice(steps, None)
+        reading = {key: each if key == "forecast" else each[cut] for key, each in self.reading.items()}
+        flow = {key: each[cut, cut] if key == "dreach" else each[:, cut] for key, each in self.flow.items()}
+        values = {key: each[:, cut] for key, each in self.values.items()}
+        labels = None if self.labels is None else self.labels[cut]
+        return replace(
+            self,
+            values=values,
+            reading=reading,
+            flow=flow,
+            initial=self.state_before(steps),
+            labels=labels,
+            numbers=None,
+        )
+
     def about(self) -> dict[str, Any]:
         """Return what the page is told about it, for JSON."""
         known = {"lstm": gates.LSTM, "gru": gates.GRU, "minlstm": gates.MIN_LSTM}[self.cell]
@@ -110,6 +133,7 @@ class Scene:
             key: {
                 "symbol": known[key].symbol.replace("_t", "") if key in known else key,
                 "equation": known[key].equation if key in known and (self.plain or self.cell == "minlstm") else "",
+                "noted": (known[key].noted if key in known else "") or key,
                 "range": list(known[key].range) if key in known and math.isfinite(known[key].range[0]) else None,
             }
             for key in self.values
@@ -130,7 +154,6 @@ class Scene:
             "vocabulary": self.vocabulary,
             "flowOf": self.flow_of,
             "reach": list(DECADES),
-            "output": self.output,
             "labels": self.labels,
             "lesson": self.lesson,
             "warm": WARM_UP,
@@ -197,14 +220,10 @@ def of_forecaster(model: Forecaster, *, title: str | None = None, label: str = "
     scene.reading["forecast"] = model._back(view.forecasts(past, origin, said)[0]).astype(np.float64)
     if scene.model is not None:
         skip = network.skip(inputs[:, :, :2].reshape(1, 1, -1))[0, 0]
-        scene.output = {
-            "skip": skip.tolist(),
-            "base": view.bases(past, origin)[0].tolist(),
-            "scale": view.scale,
-            "log": bool(model.log_),
-        }
         scene.weights |= {"w": dense.parameters["w"], "wb": dense.parameters["b"]}
-        scene.model |= {"outputs": len(skip)}
+        # A forecast is base + scale (said + skip), of what the network says; of logarithms, the exponential of it.
+        scene.weights |= {"skip": skip, "base": view.bases(past, origin)[0], "scale": np.array([view.scale])}
+        scene.model |= {"outputs": len(skip), "log": bool(model.log_)}
     return scene
 
 
@@ -240,15 +259,18 @@ def of_trace(
     scene = Scene(
         title=title or (_first_line(trace.text) if text else "") or "compuerta", cell=cell,
         plain=cell != "minlstm", places=places, units=units, hidden=wide, values=values, reading={}, label=label,
-        initial=initial, parts=parts,
+        initial=initial, parts=parts, held=_held(trace, places, keys, units),
     )  # fmt: skip
     if text and trace.vocabulary is not None and trace.text is not None:
         scene.vocabulary = list(trace.vocabulary)
         known = {character: k for k, character in enumerate(trace.vocabulary)}
         scene.reading["ids"] = np.array([known[character] for character in trace.text[:stop]], np.int32)
     else:
-        scene.reading["series"] = np.zeros(stop) if trace.values_in is None else np.asarray(trace.values_in)[:stop]
+        if trace.values_in is not None:
+            scene.reading["series"] = np.asarray(trace.values_in)[:stop]
         scene.labels = None if trace.labels is None or row else trace.labels[:stop]
+    if not np.array_equal(trace.steps[:stop], np.arange(stop)):
+        scene.numbers = trace.steps[:stop] + 1
     _add_model(scene, trace, row, stop)
     _add_flow(scene, trace, row, stop, dy)
     return scene
@@ -263,6 +285,17 @@ def _widened(values: Array, width: int) -> Array:
 def _parts(trace: Trace, keys: list[str]) -> tuple[str, ...]:
     stacks = getattr(trace._source, "stacks", None)
     return tuple(stacks[0].layer.parts) if stacks else ("h", "c") if "c" in keys else ("h",)
+
+
+def _held(trace: Trace, places: list[tuple[int, int]], keys: list[str], units: list[int]) -> list[dict[str, Any]]:
+    found, whole = [], getattr(trace._source, "of", trace)  # a selection knows what it is of
+    for p, place in enumerate(places):
+        try:
+            _, held = whole.ran(*place)
+        except KeyError:  # it is not known what ran
+            return []
+        found += [{"p": p, "q": q, "u": units.index(u)} for q in keys for u in held.units(q) if u in units]
+    return found
 
 
 def _began(trace: Trace, part: str, place: tuple[int, int], row: int) -> Array:
@@ -288,7 +321,7 @@ def _add_model(scene: Scene, trace: Trace, row: int, stop: int) -> None:
     stack, layer, after = nodes[0], nodes[0].layer, [node.layer for node in nodes[1:]]
     scene.hidden = layer.hidden_size
     scene.plain = layer.variant.plain if isinstance(layer, LSTM) else isinstance(layer, GRU)
-    if "series" in scene.reading and not layer.tokens and first is None:
+    if "ids" not in scene.reading and not layer.tokens and first is None:
         inputs = stack.x[row, :stop].astype(np.float32)
         scene.reading["inputs"] = inputs
         if trace.values_in is None:
@@ -344,7 +377,8 @@ def _add_flow(scene: Scene, trace: Trace, row: int, stop: int, dy: Array | None)
         dy[row, min(stop, y.shape[1]) - 1] = 1
     flows = [gradient_flow(trace, dy, k, direction=d, row=row) for k, d in scene.places]
     for q in flows[0]:
-        scene.flow["d" + q] = np.stack([each[q][:stop] for each in flows]).astype(np.float32)
+        with np.errstate(over="ignore"):  # a gradient that grew beyond 32 bits is told as infinite
+            scene.flow["d" + q] = np.stack([each[q][:stop] for each in flows]).astype(np.float32)
     if scene.flow_of == "loss" and trace.shape[0] == 1 and stop <= _MOST_MAPPED:
         memory = "c" if "c" in scene.values else "h"
         scene.flow["dreach"] = in_decades(connectivity(trace, dy, trace.layers - 1, key=memory))

@@ -29,7 +29,7 @@ const words = { lang: "en", texts: {} };
 
 export function speak(texts, lang) {
   words.texts = texts;
-  words.lang = lang in texts ? lang : "en";
+  words.lang = Object.hasOwn(texts, lang) ? lang : "en";
 }
 
 export const language = () => words.lang;
@@ -37,7 +37,7 @@ export const language = () => words.lang;
 /** The text of a key in the language of the page, its {fields} filled in. */
 export function say(key, values = {}) {
   const text = words.texts[words.lang][key] ?? key;
-  return text.replace(/\{(\w+)\}/g, (all, name) => (name in values ? String(values[name]) : all));
+  return text.replace(/\{(\w+)\}/g, (all, name) => (Object.hasOwn(values, name) ? String(values[name]) : all));
 }
 
 /** A number as it is shown: a true minus, three decimals, and no scale that NaN or infinity could break. */
@@ -56,14 +56,15 @@ export const signed = (value, digits = 3) =>
 export const percent = (share) =>
   Number.isFinite(share) ? `${(100 * share).toFixed(share && Math.abs(share) < 0.1 ? 1 : 0)}${words.lang === "es" ? " " : ""}%` : num(share);
 
-/** A character as it can be seen: spaces, line ends and control characters get a picture. */
+/** A character as it can be seen: what is blank or controls gets a picture, what combines something to stand on. */
 export function glyph(char) {
   if (char === "\n") return "⏎";
   if (char === " ") return "␣";
   const code = char.codePointAt(0);
   if (code < 32) return String.fromCodePoint(0x2400 + code);
   if (code === 127) return "␡";
-  return /[\u0080-\u009f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]/.test(char) ? `U+${code.toString(16).toUpperCase()}` : char;
+  if (/^\p{M}/u.test(char)) return `\u25cc${char}`;
+  return /^[\p{C}\p{Z}]/u.test(char) ? `U+${code.toString(16).toUpperCase().padStart(4, "0")}` : char;
 }
 
 // ---- the state that all views show ---------------------------------------------------------------------------------
@@ -72,9 +73,11 @@ export function glyph(char) {
  * t step, p place (layer and direction), u unit, q quantity; shown: which run; pin: a step kept for comparison. Of a
  * lesson: its step, from 1; which parts of the drawing are lit; which numbers are asked for and not to be seen yet.
  */
-export const S = { t: 0, p: 0, u: 0, q: "c", order: "index", shown: "base", pin: null, mark: null, clamps: [], lesson: null, lit: "", asked: "" };
+export const S = { t: 0, p: 0, u: 0, q: "c", order: "index", shown: "base", pin: null, mark: null, marks: null, stroke: 0, clamps: [], lesson: null, lit: "", asked: "" };
 export const data = { runs: {} };
 export const run = () => data.runs[S.shown] ?? data.runs.base;
+/** The stored run that is shown, or whose model a live run is of. */
+export const home = () => run().home;
 
 /** `make` of 0, 1, … for `count` of them. */
 export const times = (count, make) => Array.from({ length: count }, (_, k) => make(k));
@@ -84,7 +87,8 @@ let waiting = null;
 
 /**
  * A view is a function of what changed (a Set of keys of S), called once a frame at most; with `keys`, words of one
- * string, only when one of them did. "rev" counts the runs that are shown: it changes whenever what is read does.
+ * string, only when one of them did. "rev" counts the runs that are shown: it changes whenever what is read does. What
+ * asks where things stand is a function that a view returns: called when all have written, it costs no layout of its own.
  */
 export const view = (update, keys = null) => views.push(keys ? (changed) => any(changed, ...keys.split(" ")) && update(changed) : update);
 export const forget = () => (views.length = 0);
@@ -94,11 +98,12 @@ export function set(change) {
   if ("shown" in change) {
     const rev = S.rev + (change.shown !== S.shown || change.shown === "live");
     change = { t: S.t, rev, ...change };
+    if (change.shown !== "live" && S.clamps.length) change.clamps = []; // nothing is forced in what is stored
   }
   if ("t" in change) change.t = clampTo(Math.round(change.t) || 0, 0, r.T - 1);
   if ("p" in change) change.p = clampTo(change.p | 0, 0, data.places.length - 1);
   if ("u" in change) change.u = ((change.u % data.H) + data.H) % data.H || 0;
-  if ("q" in change && !data.quantities[change.q]) delete change.q;
+  if ("q" in change && !Object.hasOwn(data.quantities, change.q)) delete change.q;
   for (const [key, value] of Object.entries(change)) {
     if (S[key] === value) continue;
     S[key] = value;
@@ -110,7 +115,7 @@ export function set(change) {
 export function flush() {
   const changed = waiting ?? new Set();
   waiting = null;
-  for (const update of views) update(changed);
+  for (const measure of views.map((update) => update(changed))) if (typeof measure === "function") measure();
 }
 
 /** Draw everything anew at the next frame. */
@@ -121,6 +126,12 @@ export function refresh() {
 
 export const any = (changed, ...keys) => keys.some((key) => changed.has(key));
 
+/** The number by which people call a step: from 1, or those of the longer reading that the steps were chosen from. */
+export const nth = (t, r = run()) => r.numbers?.[t] ?? t + 1;
+
+/** Whether a quantity of the unit was held at a value, whatever its equation says. */
+export const held = (q) => Boolean(run().clamps?.some((c) => c.p === S.p && c.q === q && c.u === S.u));
+
 // ---- names ---------------------------------------------------------------------------------------------------------
 
 export const unitName = (u = S.u) => String(data.units[u] + 1);
@@ -130,17 +141,17 @@ export const symbol = (q) => data.quantities[q].symbol;
 export const quantityName = (q) => say(`gate.${q}.name`);
 export const symbolAndName = (q) => `${symbol(q)} · ${quantityName(q)}`;
 
-/** What was read at a step: a character as it can be seen, or a number of a series with its label. */
+/** What was read at a step: a character as it can be seen, or a number of a series with its label; "?" if not stored. */
 export function label(t, r = run()) {
   if (r.ids) return glyph(data.vocabulary[r.ids[t]]);
-  return (data.labels ? `${data.labels[t]}: ` : "") + num(r.series[t], 2);
+  return (data.labels ? `${data.labels[t]}: ` : "") + (r.series ? num(r.series[t], 2) : "?");
 }
 
 /** The same inside a sentence, where a comma that was read is not to be taken for one of its own. */
 export const quoted = (t) => (run().ids ? say("page.quoted", { char: label(t) }) : label(t));
 
 /** A step as a sentence names it: its character, or its number and value in a series. */
-export const place = (t) => (run().ids ? quoted(t) : say("page.at", { t: t + 1, value: label(t) }));
+export const place = (t) => (run().ids ? quoted(t) : say("page.at", { t: nth(t), value: label(t) }));
 
 /** A section of the page with its heading, one sentence, and what it shows. */
 export function card(id, ...children) {

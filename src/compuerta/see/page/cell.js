@@ -1,6 +1,6 @@
 // One step of one unit, drawn as the machine that it is, with the numbers of this step in it; and the sum in a gate.
 
-import { S, any, card, data, el, fill, label, num, place, placeName, quantityName, quoted, run, say, scroller, set, signed, symbol, symbolAndName, unitName, view } from "./base.js";
+import { S, any, card, data, el, fill, held, label, nth, num, place, placeName, quantityName, quoted, run, say, scroller, set, signed, symbol, symbolAndName, unitName, view } from "./base.js";
 import { css, ink, rgb } from "./colour.js";
 import { stateBefore, terms } from "./model.js";
 import { valueAt } from "./ribbon.js";
@@ -41,7 +41,7 @@ function drawing() {
       return el("svg:g.gate", { "data-part": q, onclick: () => set({ q }) }, box, name, n);
     }),
     el("svg:text.sym", { x: 14, y: 40 }, lstm ? "c′" : "h′"), say2("before", 14, 80, "start"),
-    el("svg:text.sym", { x: 700, y: 50 }, lstm ? "c" : "h"), say2("after", 700, 80, "start"),
+    el("svg:text.sym", { x: 700, y: 50 }, lstm ? "c" : "h"), say2("after", 700, 80, "start"), say2("held", 756, 100, "end"),
     el("svg:text.sym", { x: 14, y: 276 }, "h′"), say2("h0", 14, 306, "start"),
     ...(lstm ? [el("svg:text.sym", { x: 700, y: 276 }, "h"), say2("h1", 700, 306, "start"), say2("kept", 228, 50),
       say2("wrote", 322, 98, "start"), say2("tanh", 624, 90, "start")]
@@ -65,9 +65,11 @@ function drawing() {
       name.style.fill = n.style.fill = hidden ? "" : ink(colour);
       n.textContent = hidden ? "?" : num(value(q));
       box.parentNode.classList.toggle("chosen", q === S.q);
+      box.parentNode.classList.toggle("held", held(q));
     }
     put("before", num(before));
     put("after", num(value(main)));
+    texts.held.textContent = held(main) ? say("page.held") : "";
     put("h0", num(stateBefore(r, "h", S.p, S.t)[S.u]));
     put("x", data.places[S.p][0] ? say("page.cell.below") : label(S.t));
     if (lstm) {
@@ -86,14 +88,17 @@ function drawing() {
 
 /** What happens at this step, in a sentence that these numbers make. */
 function story() {
-  const t = S.t, unit = unitName(), token = place(t), at = { unit, token };
+  const at = { unit: unitName(), token: place(S.t) }, told = (q) => num(valueAt(q));
+  if (!Object.keys(data.quantities).every((q) => Number.isFinite(valueAt(q)))) return say("page.story.not_finite", at);
+  const value = (q) => told(q) + (held(q) ? ` (${say("page.held")})` : "");
   if (!data.quantities.c) {
-    const z = valueAt("z");
-    return say("page.story.gru", { ...at, kept: num(z, 2), wrote: num(1 - z, 2), n: num(valueAt("n"), 2), h: num(valueAt("h"), 2) });
+    const key = held("h") ? "page.story.gru.held" : "page.story.gru";
+    return say(key, { ...at, kept: value("z"), wrote: num(1 - valueAt("z")), n: value("n"), h: told("h") });
   }
-  const value = (q) => num(valueAt(q), 2);
-  const degree = (q) => say(`page.story.${q}.${valueAt(q) > 0.9 ? "high" : valueAt(q) < 0.1 ? "low" : "mid"}`, { v: value(q) });
-  return say("page.story", { ...at, f: degree("f"), i: degree("i"), o: degree("o"), g: value("g"), c: value("c"), h: value("h") });
+  const size = (q) => (valueAt(q) > 0.9 ? "high" : valueAt(q) < 0.1 ? "low" : "mid");
+  const degree = (q) => say(`page.story.${q}.${held(q) ? "held" : size(q)}`, { v: told(q) });
+  const outcome = (q) => say(`page.story.${q}.${held(q) ? "held" : "free"}`, { g: value("g"), v: told(q) });
+  return say("page.story", { ...at, f: degree("f"), i: degree("i"), o: degree("o"), c: outcome("c"), h: outcome("h") });
 }
 
 const termName = ({ kind, index, place }) => kind === "token" ? say("page.term.token", { token: quoted(S.t) })
@@ -121,7 +126,7 @@ function sum() {
     const product = (a, b, x, y) => [`${a} · ${b} = ${num(x)} · ${num(y)}`, x * y], v = valueAt;
     let rows = null, after, expected = value;
     if (behind) {
-      const { found, z } = behind, few = found.slice(0, 8), rest = found.slice(8);
+      const { found, z } = behind, few = found.slice(0, found.length > 9 ? 8 : 9), rest = found.slice(few.length);
       rows = few.map((term) => [termName(term), term.value]);
       if (rest.length) rows.push([say("page.sum.rest", { n: rest.length }), rest.reduce((a, term) => a + term.value, 0)]);
       rows.push([say("page.sum.z"), z, true]);
@@ -143,11 +148,10 @@ function sum() {
       after = coupled ? `f = 1 − i = 1 − ${num(v("i"))} = ${num(value)}` : `${symbol(q)} = ${num(value)}`;
       expected = coupled ? 1 - v("i") : 1;
     }
-    const forced = r.clamps?.some((c) => c.p === S.p && c.q === q && c.u === S.u);
-    if (after && (forced || Math.abs(expected - value) > 1e-3)) after = say("page.sum.apart", { symbol: symbol(q), value: num(value) });
+    if (after && (held(q) || Math.abs(expected - value) > 1e-3)) after = say("page.sum.apart", { symbol: symbol(q), value: num(value) });
     const most = rows ? Math.max(...rows.map(([, v]) => Math.abs(v)).filter(Number.isFinite), 1e-9) : 1;
     fill(node, ...head, rows && bars(rows, most), after ? el("p", after) : el("p.quiet", say(r.model ? "page.sum.variant" : "page.sum.none")),
-      el("p.quiet", `${symbol(q)}: ${say(`gate.${q}.note`)}`));
+      el("p.quiet", `${symbol(q)}: ${say(`gate.${quantity.noted}.note`)}`));
   }, "t u p q rev");
   return node;
 }
@@ -158,15 +162,15 @@ function table() {
   const node = el("table.step", el("caption"), el("thead", el("tr",
     ...["symbol", "name", "value", "before"].map((k) => el("th", { scope: "col" }, say(`page.table.${k}`))), pinned)), body);
   view(() => {
-    node.caption.textContent = say("page.table.caption", { t: S.t + 1, token: quoted(S.t), unit: unitName(), layer: placeName(S.p) });
+    node.caption.textContent = say("page.table.caption", { t: nth(S.t), token: quoted(S.t), unit: unitName(), layer: placeName(S.p) });
     const pin = S.pin !== null && S.pin < run().T;
-    pinned.textContent = pin ? say("page.table.pin", { t: S.pin + 1, token: quoted(S.pin) }) : "";
+    pinned.textContent = pin ? say("page.table.pin", { t: nth(S.pin), token: quoted(S.pin) }) : "";
     pinned.hidden = !pin;
     fill(body, ...Object.keys(data.quantities).map((q) => {
       const colour = rgb(q, valueAt(q));
       return el("tr", { class: q === S.q ? "chosen" : null, onclick: () => set({ q }) },
         el("th", { scope: "row" }, el("span.swatch", { css: { background: css(colour) } }), symbol(q)),
-        el("td", quantityName(q)), el("td.n", { "data-q": q }, num(valueAt(q))),
+        el("td", quantityName(q), held(q) && el("span.quiet", ` (${say("page.held")})`)), el("td.n", { "data-q": q }, num(valueAt(q))),
         el("td.n", S.t ? num(valueAt(q, S.t - 1)) : "—"),
         pin ? el("td.n", `${num(valueAt(q, S.pin))}  (${signed(valueAt(q) - valueAt(q, S.pin), 2)})`) : null);
     }));

@@ -49,11 +49,16 @@ export function product(w, v, rows, out) {
   return out;
 }
 
+/** The standard deviation of `z`, with the epsilon that keeps it from 0. */
+export function spread(z, epsilon) {
+  const mean = z.reduce((sum, v) => sum + v, 0) / z.length;
+  return Math.sqrt(z.reduce((sum, v) => sum + (v - mean) ** 2, 0) / z.length + epsilon);
+}
+
 /** Bring `z` to mean 0 and variance 1, times a gain, where the cell does so. */
 export function normalize(z, gain, epsilon) {
   if (!gain) return z;
-  const mean = z.reduce((sum, v) => sum + v, 0) / z.length;
-  const scale = 1 / Math.sqrt(z.reduce((sum, v) => sum + (v - mean) ** 2, 0) / z.length + epsilon);
+  const mean = z.reduce((sum, v) => sum + v, 0) / z.length, scale = 1 / spread(z, epsilon);
   for (let k = 0; k < z.length; k++) z[k] = (z[k] - mean) * scale * gain[k];
   return z;
 }

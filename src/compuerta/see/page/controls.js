@@ -1,6 +1,6 @@
 // Where one is: step, layer, unit, quantity; play, pin, keys, language, the address's hash, what is taken along.
 
-import { S, button, choice, data, el, field, fill, language, placeName, run, say, set, symbolAndName, unitName, view } from "./base.js";
+import { S, button, choice, clampTo, data, el, field, fill, home, language, nth, placeName, run, say, set, symbolAndName, unitName, view } from "./base.js";
 import { saveCsv, savePng, saveSvg } from "./export.js";
 import { LESSON_KEYS, turnTo } from "./lesson.js";
 import { sentence } from "./ribbon.js";
@@ -54,22 +54,25 @@ export function keys(root) {
     const tag = event.composedPath()[0].localName;
     if (["input", "select", "textarea", "summary"].includes(tag) || (["button", "a"].includes(tag) && [" ", "Enter"].includes(event.key))) return;
     if (event.shiftKey && event.key.startsWith("Arrow") && ["ArrowLeft", "ArrowRight"].includes(event.key)) {
-      const by = event.key === "ArrowRight" ? 1 : -1, from = S.mark ?? [S.t, S.t], fixed = S.t === from[0] ? from[1] : from[0];
-      const to = Math.min(run().T - 1, Math.max(0, S.t + by));
-      set({ brush: true, mark: [Math.min(fixed, to), Math.max(fixed, to)], t: to });
+      const to = clampTo(S.t + (event.key === "ArrowRight" ? 1 : -1), 0, run().T - 1);
+      const goesOn = S.mark?.includes(S.t), fixed = !goesOn ? S.t : S.mark[0] === S.t ? S.mark[1] : S.mark[0];
+      set({ brush: true, mark: [Math.min(fixed, to), Math.max(fixed, to)], stroke: goesOn ? S.stroke : S.stroke + 1, t: to });
       return event.preventDefault();
     }
     const found = known().find(([key]) => key === event.key);
     if (found) found[3](root);
-    else if (data.quantities[event.key]) set({ q: event.key });
+    else if (Object.hasOwn(data.quantities, event.key)) set({ q: event.key });
     else return;
     event.preventDefault();
   });
 }
 
+/** What stands on a key: a sign, or a word that is the keyboard's own in each language. */
+const cap = (key) => (/^\w\w/.test(key) ? say(`page.keycap.${key}`) : key);
+
 export function help() {
   const node = el("dialog", { "aria-labelledby": `${data.id}-help` }, el("h2", { id: `${data.id}-help` }, say("page.help")),
-    el("dl", ...known().flatMap(([, key, what]) => [el("dt", el("kbd", key)), el("dd", say(`page.key.${what}`))]),
+    el("dl", ...known().flatMap(([, key, what]) => [el("dt", el("kbd", cap(key))), el("dd", say(`page.key.${what}`))]),
       el("dt", el("kbd", Object.keys(data.quantities).join(" "))), el("dd", say("page.key.quantity")),
       el("dt", el("kbd", "⇧ ←→")), el("dd", say("page.key.mark"))),
     el("form", { method: "dialog" }, el("button", { autofocus: true }, say("page.close"))));
@@ -90,7 +93,7 @@ function about() {
 }
 
 export function controls(root) {
-  const range = el("input", { type: "range", min: 1, step: 1, "aria-label": say("page.step"), oninput: () => set({ t: range.value - 1 }) });
+  const range = el("input", { type: "range", step: 1, "aria-label": say("page.step"), oninput: () => set({ t: range.value - nth(0) }) });
   const start = button("page.play", () => play(), { class: "play" }), hold = button("page.pin", pin);
   const unit = el("input", { type: "number", min: 1, onchange: () => {
     const at = data.units.indexOf(unit.value - 1);
@@ -105,8 +108,9 @@ export function controls(root) {
   const wide = el("div.row-of", start, range, hold);
   let heard = null;
   view(() => {
-    range.max = run().T;
-    range.value = S.t + 1;
+    range.min = nth(0);
+    range.max = nth(0) + run().T - 1;
+    range.value = nth(0) + S.t;
     range.setAttribute("aria-valuetext", sentence());
     unit.value = unitName();
     unit.max = Math.max(...data.units) + 1;
@@ -121,7 +125,13 @@ export function controls(root) {
   });
   view(() => {
     shown.hidden = S.shown === "base";
-    if (!shown.hidden) fill(shown, el("strong", say(`page.shown.${S.shown}`)), " ", button("page.shown.back", () => set({ shown: "base" })));
+    if (shown.hidden) return;
+    const name = home() === "other" ? data.runs.other.label || say("page.compare.other") : "";
+    fill(shown, el("strong", name && S.shown === "live" ? say("page.shown.live.of", { name }) : say(`page.shown.${S.shown}`)), " ",
+      button(name && S.shown === "live" ? "page.shown.back.other" : "page.shown.back", () => {
+        set({ shown: S.shown === "live" ? home() : "base" });
+        range.focus(); // the button goes
+      }));
   }, "rev clamps");
   const more = el("details.more", el("summary", say("page.take")), el("div.row-of", button("page.csv", saveCsv),
     button("page.png", () => savePng(root)), data.plain ? button("page.svg", () => saveSvg(root)) : null));

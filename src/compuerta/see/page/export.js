@@ -1,6 +1,8 @@
 // Taking it along: numbers as CSV, heat maps as PNG, the drawing as SVG.
 
-import { S, data, el, label, placeName, run, symbol, unitName } from "./base.js";
+import { S, data, el, label, nth, placeName, run, symbol, unitName } from "./base.js";
+import { css, rgb, scaleOf } from "./colour.js";
+import { short } from "./ribbon.js";
 
 function save(name, blob) {
   const url = URL.createObjectURL(blob);
@@ -19,9 +21,10 @@ export function csvCell(value) {
 /** Every quantity of the current unit at every step. */
 export function csv() {
   const r = run(), keys = Object.keys(data.quantities);
-  const rows = [["step", r.ids ? "token" : "value", ...keys]];
+  const dates = data.labels && !r.ids, read = (t) => (r.ids ? data.vocabulary[r.ids[t]] : r.series?.[t] ?? "");
+  const rows = [["step", ...(dates ? ["label"] : []), r.ids ? "token" : "value", ...keys]];
   for (let t = 0; t < r.T; t++) {
-    rows.push([t + 1, r.ids ? data.vocabulary[r.ids[t]] : r.series[t], ...keys.map((q) => r.values[q][S.p][t * data.H + S.u])]);
+    rows.push([nth(t), ...(dates ? [data.labels[t]] : []), read(t), ...keys.map((q) => r.values[q][S.p][t * data.H + S.u])]);
   }
   return rows.map((row) => row.map(csvCell).join(",")).join("\r\n") + "\r\n";
 }
@@ -30,19 +33,29 @@ const name = (end) => `compuerta-${S.q}-${placeName(S.p).replace(/\W+/g, "")}-${
 
 export const saveCsv = () => save(name("csv"), new Blob(["\ufeff", csv()], { type: "text/csv" }));
 
-/** The heat map of the current layer with its name, its pixels enlarged and never mixed. */
+const HEAD = 62, RAMP = 200;
+
+/** The heat map of the current layer with its name and its scale, its pixels enlarged and never mixed. */
 export function savePng(root) {
   const canvas = root.querySelectorAll(".heat canvas")[1 + S.p];
   const zoom = Math.max(1, Math.ceil(1200 / canvas.width)), tall = Math.max(1, Math.round(400 / canvas.height));
-  const out = el("canvas", { width: canvas.width * zoom, height: canvas.height * tall + 36 });
+  const out = el("canvas", { width: canvas.width * zoom, height: canvas.height * tall + HEAD });
   const context = out.getContext("2d");
   context.fillStyle = "#fff";
   context.fillRect(0, 0, out.width, out.height);
   context.fillStyle = "#111";
   context.font = "18px system-ui, sans-serif";
   context.fillText(`${symbol(S.q)} · ${placeName(S.p)} · ${data.title}`, 8, 24);
+  const [low, high] = scaleOf(S.q), from = Math.round(16 + context.measureText(short(low)).width);
+  context.fillText(short(low), 8, 50);
+  for (let k = 0; k < RAMP; k++) {
+    context.fillStyle = css(rgb(S.q, low + ((high - low) * k) / (RAMP - 1)));
+    context.fillRect(from + k, 38, 1, 14);
+  }
+  context.fillStyle = "#111";
+  context.fillText(short(high), from + RAMP + 8, 50);
   context.imageSmoothingEnabled = false;
-  context.drawImage(canvas, 0, 36, out.width, out.height - 36);
+  context.drawImage(canvas, 0, HEAD, out.width, out.height - HEAD);
   out.toBlob((blob) => save(name("png"), blob));
 }
 
@@ -58,5 +71,5 @@ export function saveSvg(root) {
     for (const key of KEPT) node.setAttribute(key, style.getPropertyValue(key));
     node.removeAttribute("style");
   });
-  save(`compuerta-${label(S.t)}-${S.t + 1}.svg`, new Blob([new XMLSerializer().serializeToString(copy)], { type: "image/svg+xml" }));
+  save(`compuerta-${label(S.t)}-${nth(S.t)}.svg`, new Blob([new XMLSerializer().serializeToString(copy)], { type: "image/svg+xml" }));
 }

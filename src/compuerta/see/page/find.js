@@ -21,8 +21,9 @@ const PRESETS = {
     });
   },
   dialogue: (c) => {
+    const apart = c.some((x, t) => x === "\n" && c[t + 1] === "\n"); // paragraphs: lines may be broken within them
     let inside = false;
-    return c.map((x) => (inside = x === "—" ? !inside : x !== "\n" && inside));
+    return c.map((x, t) => (inside = x === "—" ? !inside : inside && !(x === "\n" && (!apart || c[t + 1] === "\n"))));
   },
   space: is(/\s/),
   vowel: is(/[aeiouáéíóúü]/i),
@@ -58,11 +59,16 @@ export function find() {
     regex.hidden = kind() !== "regex";
     note.textContent = kind() === "brush" ? say("page.find.how") : "";
     try {
-      const l = kind() === "brush" ? S.marks : labels();
-      set({ brush: kind() === "brush", marks: l && l.some((v) => v === true) ? l : null });
+      const l = labels();
+      set({ brush: kind() === "brush", mark: null, marks: l.some((v) => v === true) ? l : null });
     } catch (error) {
       note.textContent = say("page.find.bad", { why: error.message });
     }
+  };
+  const byHand = () => {
+    what.lastChild.value = "brush";
+    regex.hidden = true;
+    note.textContent = say("page.find.how");
   };
   pattern.addEventListener("input", mark);
   const look = () => {
@@ -76,28 +82,35 @@ export function find() {
     const still = [l.slice(data.warm, cut), l.slice(cut)].some((half) => new Set(half).size < 2);
     if (l.length < 3 * data.warm || still) return (note.textContent = say("page.find.few"));
     const r = run(), { binary, found, chance } = search(r, l);
+    if (!found.length) return (note.textContent = say("page.find.broken"));
     const name = (f) => ({ symbol: symbol(f.q), unit: unitName(f.u), layer: placeName(f.p) });
     const hold = ({ p, q, u }) => [{ p, q, u, v: average(times(r.T, (t) => valueAt(q, t, u, p, r))) }];
     const told = { ...name(found[0]), held: num(found[0].held, 2), chance: num(chance, 2) };
-    note.textContent = say(binary ? "page.find.result" : "page.find.result.number", told);
+    const result = say(binary ? "page.find.result" : "page.find.result.number", told);
+    note.textContent = found[0].held > chance ? result : `${say("page.find.nothing")} ${result}`;
     fill(out, el("table", heads("page.unit", binary ? "page.find.auroc" : "page.find.corr", "page.find.chance", "page.find.cost"),
       el("tbody", found.map((f) => {
-        const cell = el("td.n");
-        if (data.model) cell.append(button("page.find.clamp", () => {
-          cell.textContent = say("page.find.change", { change: signed(bits(freeRun(r.ids, hold(f))) - bits(freeRun(r.ids, []))) });
-        }), " ", button("page.find.see", () => showLive(r.ids, hold(f))));
+        const cell = el("td.n"), cost = el("span", { role: "status" });
+        if (data.model && r.model) cell.append(cost, " ", button("page.find.clamp", () => {
+          cost.textContent = say("page.find.change", { change: signed(bits(freeRun(r.model, r.ids, hold(f))) - bits(freeRun(r.model, r.ids, []))) });
+        }), " ", button("page.find.see", () => showLive(r.ids, hold(f), r)));
         return el("tr", el("th", { scope: "row" }, button("page.find.go", () => set({ p: f.p, u: f.u, q: f.q }), {}, name(f))),
           el("td.n", `${num(f.held, 3)} ${f.sign < 0 ? "▼" : "▲"}`), el("td.n", num(chance, 3)), cell);
       }))), el("p.quiet", say("page.find.doubt")));
   };
+  let before = S.marks, stroke = S.stroke; // what was marked by hand before the stretch that is being marked
   view(() => {
     if (!S.mark || !S.brush) return;
-    const [a, b] = S.mark, now = S.marks?.length === run().T ? [...S.marks] : Array(run().T).fill(false);
-    for (let t = a; t <= b; t++) now[t] = true;
-    set({ marks: now });
-  }, "mark");
+    if (kind() !== "brush") {
+      byHand();
+      [before, stroke] = [null, S.stroke];
+    } else if (stroke !== S.stroke) [before, stroke] = [S.marks?.length === run().T ? S.marks : null, S.stroke];
+    const [a, b] = S.mark;
+    set({ marks: times(run().T, (t) => Boolean(before?.[t]) || (t >= a && t <= b)) });
+  }, "mark stroke");
   view(() => S.marks && S.marks.length !== run().T && mark(), "rev");
   regex.hidden = true;
+  if (S.brush) byHand(); // so it was before the page was built in the other language
   const clear = button("page.find.clear", () => set({ marks: null, mark: null }));
   return card("find", el("div.row-of", what, regex, clear, button("page.find.look", look, { class: "main" })), note, out);
 }

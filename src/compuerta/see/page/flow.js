@@ -1,28 +1,46 @@
 // How far the error reaches back: the size of its gradient at every step, and from which step to which.
 
-import { S, any, card, clampTo, data, el, fill, num, placeName, quoted, run, say, set, shareOf, standAt, through, upright, view } from "./base.js";
+import { S, any, card, clampTo, data, el, fill, nth, num, placeName, quoted, run, say, set, shareOf, standAt, through, upright, view } from "./base.js";
 import { shade } from "./colour.js";
 import { grid, paint } from "./heat.js";
+
+/** How the arrows move the pair of steps that the map tells: [row, column]. */
+const MOVES = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
 
 export function flow() {
   if (!data.runs.base.flow) return null;
   const W = 1000, HIGH = 200, PAD = 10, lines = {}, now = upright("now", HIGH), told = el("p"), pair = el("p"), scale = el("p.quiet");
   const svg = el("svg:svg.flow", { viewBox: `0 0 ${W} ${HIGH}`, preserveAspectRatio: "none", "aria-hidden": "true",
     onpointerdown: (event) => set({ t: Math.floor(shareOf(event, svg)[0] * run().T) }) }, now);
-  const ends = el("div.ends"), keys = el("p.legend"), map = grid();
-  const reach = el("div", el("h3", say("page.flow.map")), el("div.square", map.node), pair, scale);
+  const ends = el("div.ends"), keys = el("p.legend"), spot = el("div.spot");
+  const map = grid(undefined, { tabindex: 0, role: "slider", "aria-label": say("page.flow.map") });
+  const whose = data.layers > 1 ? say("page.flow.last", { layer: say("page.layer", { n: data.layers }) }) : "";
+  const reach = el("div", el("h3", say("page.flow.map")), el("p.quiet", `${say("page.flow.how")} ${whose}`), el("div.square", map.node), pair, scale);
+  let at = [0, 0];
+  map.node.append(spot);
   map.node.addEventListener("pointermove", (event) => {
     const [k, s] = shareOf(event, map.canvas).map((share) => clampTo(Math.floor(share * run().T), 0, run().T - 1));
     tell(s, k);
   });
+  map.node.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || !(event.key in MOVES)) return;
+    event.preventDefault();
+    tell(...MOVES[event.key].map((by, n) => clampTo(at[n] + by * (event.shiftKey ? 10 : 1), 0, run().T - 1)));
+  });
   const tell = (s, k) => {
-    const v = run().flow?.reach?.[s * run().T + k];
-    pair.textContent = v === undefined ? "" : say("page.flow.pair", { s: s + 1, of: quoted(s), k: k + 1, at: quoted(k), value: v ? ten(v) : 0 });
+    const T = run().T, v = run().flow?.reach?.[s * T + k];
+    at = [s, k];
+    Object.assign(spot.style, { left: `${(100 * k) / T}%`, top: `${(100 * s) / T}%`, width: `${100 / T}%`, height: `${100 / T}%` });
+    pair.textContent = v === undefined ? "" : say("page.flow.pair", { s: nth(s), of: quoted(s), k: nth(k), at: quoted(k), value: v ? ten(v) : 0 });
+    for (const [name, value] of [["valuemin", nth(0)], ["valuemax", nth(T - 1)], ["valuenow", nth(k)], ["valuetext", pair.textContent]]) {
+      map.node.setAttribute(`aria-${name}`, value);
+    }
   };
   const ten = (v) => (10 ** (data.reach[0] + ((v - 1) / 254) * (data.reach[1] - data.reach[0]))).toExponential(0).replace("-", "−");
   view((changed) => {
     const r = run(), T = r.T;
-    svg.parentNode.hidden = reach.hidden = keys.hidden = !r.flow;
+    svg.parentNode.hidden = keys.hidden = !r.flow;
+    reach.hidden = !r.flow?.reach;
     if (!r.flow) return (told.textContent = say("page.flow.none"));
     if (any(changed, "rev", "p")) {
       const logs = [], parts = Object.keys(r.flow).filter((q) => q !== "reach");
@@ -41,13 +59,12 @@ export function flow() {
         paint(map.canvas, T, T, (s, k) => shade(sizes[s * T + k] ? Math.max(0, (sizes[s * T + k] - least) / (most - least || 1)) : NaN));
         scale.textContent = say("page.flow.scale", { low: ten(least), high: ten(most) });
       }
-      reach.hidden = !r.flow.reach;
     }
     standAt(now, ((S.t + 0.5) * W) / T);
     map.cross([S.t / T, 1 / T]);
     const norms = Object.keys(lines).map((q) => `∥dL/d${q}∥ = ${num(r.flow[q][S.p * T + S.t], 5)}`);
-    told.textContent = `${say("page.flow.now", { t: S.t + 1, token: quoted(S.t) })} ${norms.join(", ")}.`;
-    tell(S.t, Math.max(0, S.t - 10));
+    told.textContent = `${say("page.flow.now", { t: nth(S.t), token: quoted(S.t) })} ${norms.join(", ")}.`;
+    if (any(changed, "t", "rev")) tell(S.t, Math.max(0, S.t - 10));
   });
   return card("flow", el("p.quiet", say(`page.flow.of.${data.flowOf}`)), keys, el("div.chart", svg, ends), told, reach);
 }

@@ -124,12 +124,14 @@ export function heat() {
   }, "u p q rev");
   view(() => (wide.style.minWidth = run().T > 900 ? `${run().T}px` : ""), "rev");
   view(() => {
-    if (run().T <= 900) return; // it fits, and asking for sizes would cost a layout in every frame
-    const wanted = (S.t / run().T) * wide.scrollWidth;
-    if (wide.scrollWidth > whole.clientWidth && (wanted < whole.scrollLeft || wanted > whole.scrollLeft + whole.clientWidth)) {
-      whole.scrollLeft = wanted - whole.clientWidth / 2;
-    }
-  });
+    if (run().T <= 900) return; // it fits
+    return () => {
+      const wanted = (S.t / run().T) * wide.scrollWidth;
+      if (wide.scrollWidth > whole.clientWidth && (wanted < whole.scrollLeft || wanted > whole.scrollLeft + whole.clientWidth)) {
+        whole.scrollLeft = wanted - whole.clientWidth / 2;
+      }
+    };
+  }, "t rev");
   const order = choice("page.order", ORDERS.map((o) => [o, say(`page.order.${o}`)]), S.order, (value) => set({ order: value }));
   return card("heat", el("div.row-of", order, legend()), whole, limit);
 }

@@ -1,31 +1,41 @@
 // Who wrote this memory: the share of every past step in the state now, along the direct path.
 
-import { S, card, data, el, fill, heads, label, num, percent, run, say, scroller, signed, symbol, unitName, view } from "./base.js";
+import { S, card, data, el, fill, heads, held, label, nth, num, percent, run, say, scroller, signed, symbol, unitName, view } from "./base.js";
 import { tint } from "./colour.js";
 import { halfLife, ledger } from "./readings.js";
 import { strip, valueAt } from "./ribbon.js";
 
 const SHOWN = 90;
 
+/** The account of a state in words: what is in it, as far as there is an account of it. */
+function account(r, state, { shares, start, total }) {
+  const value = valueAt(state), rest = value - total, life = halfLife(r, S.p, S.u);
+  const what = { unit: unitName(), symbol: symbol(state), value: num(value) };
+  if (held(state)) return say("page.ledger.held", what);
+  if (!Number.isFinite(value + total)) return say("page.ledger.not_finite");
+  return [
+    say(shares.length === 1 ? "page.ledger.sum.one" : "page.ledger.sum", { ...what, total: num(total), n: shares.length }),
+    Math.abs(start) >= 5e-4 && say("page.ledger.start", { value: num(start) }),
+    Math.abs(rest) > 1e-3 && say("page.ledger.rest", { value: num(rest) }),
+    !data.lesson && life === Infinity && say("page.ledger.half.none"),
+    !data.lesson && Number.isFinite(life) && say("page.ledger.half", { n: num(life, 1) }),
+  ].filter(Boolean).join(" ");
+}
+
 export function ledgerView() {
   const told = el("p.story"), line = strip(), body = el("tbody"), note = el("p.quiet");
-  const table = el("table", heads("page.step", "page.token", "page.share", "page.part"), body);
+  const table = scroller("page.ledger.title", el("table", heads("page.step", "page.token", "page.share", "page.part"), body));
   view(() => {
-    const r = run(), { steps, shares, start, total } = ledger(r, S.p, S.u, S.t);
-    const state = data.quantities.c ? "c" : "h", all = shares.reduce((a, v) => a + Math.abs(v), 0);
-    const most = shares.reduce((a, v) => Math.max(a, Math.abs(v)), 1e-12);
-    const value = valueAt(state), rest = value - total;
-    told.textContent = [
-      say("page.ledger.sum", { unit: unitName(), symbol: symbol(state), value: num(value), total: num(total), n: shares.length }),
-      start && say("page.ledger.start", { value: num(start) }),
-      Math.abs(rest) > 1e-3 && say("page.ledger.rest", { value: num(rest) }),
-      !data.lesson && say("page.ledger.half", { n: num(halfLife(r, S.p, S.u), 1) }),
-    ].filter(Boolean).join(" ");
-    line.show(steps.slice(-SHOWN), (k) => tint(shares[Math.max(0, steps.length - SHOWN) + k] / most));
+    const r = run(), state = data.quantities.c ? "c" : "h", found = ledger(r, S.p, S.u, S.t);
+    const { steps, shares } = held(state) ? { steps: [], shares: [] } : found;
+    const sizes = shares.map(Math.abs).filter(Number.isFinite), most = Math.max(...sizes, 0), all = sizes.reduce((a, v) => a + v, 0);
+    told.textContent = account(r, state, found);
+    line.show(steps.slice(-SHOWN), (k) => tint(shares[Math.max(0, steps.length - SHOWN) + k] / (most || 1)));
     const top = Array.from(shares.keys()).sort((a, b) => Math.abs(shares[b]) - Math.abs(shares[a])).slice(0, 6);
-    fill(body, top.map((k) => el("tr", el("td.n", steps[k] + 1), el("td", el("code", label(steps[k]))),
-      el("td.n", signed(shares[k])), el("td.n", percent(Math.abs(shares[k]) / all)))));
+    fill(body, top.map((k) => el("tr", el("td.n", nth(steps[k])), el("td", el("code", label(steps[k]))),
+      el("td.n", signed(shares[k])), el("td.n", percent(all ? Math.abs(shares[k]) / all : 0)))));
     note.textContent = say("page.ledger.scale", { limit: num(most) });
+    for (const node of [line.node, note, table]) node.hidden = !steps.length;
   }, "t u p rev");
-  return card("ledger", told, line.node, note, scroller("page.ledger.title", table), el("p.quiet", say("page.ledger.direct")));
+  return card("ledger", told, line.node, note, table, el("p.quiet", say(`page.ledger.direct.${data.cell.toLowerCase()}`)));
 }

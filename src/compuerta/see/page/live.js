@@ -1,7 +1,8 @@
 // The person's own model, live: new text, forced gates, a text that goes on; and whether this copy computes the same.
 
-import { S, button, card, clampTo, data, el, field, fill, num, placeName, run, say, set, signed, symbol, unitName, view } from "./base.js";
-import { forward, outputsAt, parity, probabilitiesOf, sample, surprise } from "./model.js";
+import { S, button, card, clampTo, data, el, field, fill, glyph, home, num, placeName, run, say, set, signed, symbol, unitName, view } from "./base.js";
+import { forward, outputsAt, probabilitiesOf, sample, surprise } from "./model.js";
+import { parity } from "./parity.js";
 import { average } from "./readings.js";
 
 const MOST = 2000;
@@ -13,24 +14,32 @@ export function encode(text) {
   return [Int32Array.from(ids), [...unknown]];
 }
 
-/** Run the model over inputs with what is forced, as a run like the stored ones. */
-export function freeRun(inputs, clamps, before = null) {
-  const r = forward(data.model, inputs, { clamps, before });
-  if (data.vocabulary) Object.assign(r, { ids: inputs, probabilities: probabilitiesOf(data.model, r, before) });
+/** Run a model over inputs with what is forced, as a run like the stored ones. */
+export function freeRun(model, inputs, clamps, before = null) {
+  const r = forward(model, inputs, { clamps, before });
+  r.numbers = Object.values(data.runs).find((other) => other.inputs === inputs)?.numbers;
+  if (data.vocabulary) Object.assign(r, { ids: inputs, probabilities: probabilitiesOf(model, r, before) });
   else r.series = data.runs.base.series;
-  if (data.output) {
-    const { base, scale, skip, log } = data.output, z = outputsAt(data.model, r, r.T - 1).map((v, k) => base[k] + scale * (v + skip[k]));
-    r.forecast = log ? z.map(Math.exp) : z;
+  const [base, scale, skip] = model.around;
+  if (base) {
+    const z = outputsAt(model, r, r.T - 1).map((v, k) => base[k] + scale[0] * (v + skip[k]));
+    r.forecast = model.log ? z.map(Math.exp) : z;
   }
   return r;
 }
 
 export const bits = (r) => average(surprise(r, data.vocabulary.length));
 
-/** Show the live run of `inputs` under what is forced now. */
-export function showLive(inputs, clamps = S.clamps) {
-  const last = data.runs.live, goesOn = last?.ids && data.directions === 1 && last.clamps === clamps && last.T <= inputs.length;
-  data.runs.live = freeRun(inputs, clamps, goesOn && last.ids.every((id, t) => id === inputs[t]) ? last : null);
+/** Run what is not as in the `last` run, which may be of another text. */
+function runAgain(last, model, inputs, clamps) {
+  const alike = last?.ids && data.directions === 1 && last.model === model && (last.clamps === clamps || !(last.clamps.length + clamps.length));
+  return freeRun(model, inputs, clamps, alike ? last : null);
+}
+
+/** Show the live run of `inputs` under what is forced now, by the model of the run `of`. */
+export function showLive(inputs, clamps = S.clamps, of = run()) {
+  data.runs.live = runAgain(data.runs.live, of.model, inputs, clamps);
+  data.runs.live.home = of.home;
   set({ clamps, shown: "live" });
 }
 
@@ -41,11 +50,20 @@ export function live() {
   const how = say("page.live.text"), box = { rows: 3, maxlength: MOST, spellcheck: "false", "aria-label": how, placeholder: how };
   const text = data.vocabulary && el("textarea", box);
   const note = el("p.quiet", { role: "status" }), chips = el("div.row-of"), loss = el("p"), went = el("div"), check = el("p.quiet");
+  let free = null; // the run of the same text with nothing forced
   const inputs = () => {
-    if (!text?.value) return data.runs.base.ids ?? data.runs.base.inputs;
-    const [ids, unknown] = encode(text.value);
-    note.textContent = unknown.length ? say("page.live.unknown", { chars: unknown.join(" ") }) : "";
+    const [ids, unknown] = text?.value ? encode(text.value) : [data.runs.base.ids ?? data.runs.base.inputs, []];
+    note.textContent = unknown.length ? say("page.live.unknown", { chars: unknown.map(glyph).join(" ") }) : "";
     return ids;
+  };
+  /** The number in a field, or null with a word on it where there is none. */
+  const numberIn = (input, what) => {
+    const found = input.value.trim() === "" ? NaN : Number(input.value), good = Number.isFinite(found);
+    input.setAttribute("aria-invalid", !good);
+    if (good) return found;
+    note.textContent = say("page.live.number", { what });
+    input.focus();
+    return null;
   };
   const rerun = (clamps = S.clamps) => {
     const read = inputs();
@@ -54,7 +72,8 @@ export function live() {
     showLive(read, clamps);
     if (text?.value) set({ t: data.runs.live.T - 1 });
     if (data.vocabulary && clamps.length && read.length > 1) {
-      const before = bits(freeRun(read, [])), after = bits(data.runs.live);
+      free = runAgain(free, run().model, read, []);
+      const before = bits(free), after = bits(data.runs.live);
       loss.textContent = say("page.live.loss", { before: num(before), after: num(after), change: signed(after - before) });
     } else loss.textContent = "";
     live.took = performance.now() - started;
@@ -62,23 +81,27 @@ export function live() {
   const value = el("input", { type: "number", step: 0.1, value: 0, "aria-label": say("page.live.value") });
   const force = button("page.live.force", () => {
     const { p, q, u } = S, others = S.clamps.filter((c) => c.p !== p || c.q !== q || c.u !== u);
-    rerun([...others, { p, q, u, v: Number(value.value) || 0 }]);
+    const v = numberIn(value, say("page.live.value"));
+    if (v !== null) rerun([...others, { p, q, u, v }]);
   });
   const heat = el("input", { type: "number", min: 0, max: 3, step: 0.1, value: 0.7 });
   const seed = el("input", { type: "number", min: 0, step: 1, value: 1 });
   const goOn = () => {
-    const read = inputs(), temperature = clampTo(Number(heat.value), 0, 3);
+    const read = inputs(), asked = numberIn(heat, say("page.live.heat")), first = numberIn(seed, say("page.live.seed"));
+    if (asked === null || first === null) return;
+    const temperature = (heat.value = clampTo(asked, 0, 3));
+    seed.value = clampTo(Math.trunc(first), 0, 2 ** 31 - 1);
     const written = (key, clamps) => {
-      const ids = sample(data.model, read, 160, temperature, seed.value | 0, clamps);
+      const ids = sample(run().model, read, 160, temperature, +seed.value, clamps);
       return el("div", el("h3", say(key)), el("pre", ids.map((id) => data.vocabulary[id]).join("")));
     };
     fill(went, written("page.live.free", []), S.clamps.length ? written("page.live.forced", S.clamps) : null);
   };
-  text?.addEventListener("input", () => text.value ? rerun() : set({ shown: "base" }));
+  text?.addEventListener("input", () => text.value ? rerun() : set({ shown: home() }));
   const release = (clamp) => {
     const left = S.clamps.filter((other) => other !== clamp);
     if (left.length || text?.value) rerun(left);
-    else set({ clamps: [], shown: "base" });
+    else set({ shown: home() });
     force.focus();
   };
   view(() => fill(chips, S.clamps.map((clamp) =>
@@ -88,14 +111,18 @@ export function live() {
     if (S.shown !== "live") loss.textContent = "";
   });
   setTimeout(() => (check.textContent = said()), 400);
-  return card("live", text, note, el("div.row-of", el("label.field", force, value)), chips, loss,
+  const none = el("p.quiet", say("page.live.none")), body = el("div", text, note, el("div.row-of", el("label.field", force, value)), chips, loss,
     text && data.directions === 1 && el("div.row-of", button("page.live.go", goOn), field("page.live.heat", heat), field("page.live.seed", seed)),
     went, check);
+  view(() => (none.hidden = !(body.hidden = !run().model)), "rev");
+  return card("live", none, body);
 }
 
 /** This copy of the model against the numbers in the file. */
 function said() {
-  const worst = (data.parity = parity(data.model, data.runs.base)); // one step at a time from stored states
-  const told = say(worst < 1e-6 ? "page.live.same" : "page.live.differs", { worst: worst.toExponential(1).replace("-", "−") });
+  const { worst, allowed, same } = (data.parity = parity(data.model, data.runs.base));
+  const key = !same ? "page.live.differs" : worst < 1e-6 ? "page.live.same" : "page.live.rounded";
+  const ten = (v) => (v < Infinity ? v.toExponential(1).replace("-", "−") : num(v));
+  const told = say(key, { worst: ten(worst), allowed: ten(allowed) });
   return `${told} ${say("page.live.whatif")}`;
 }

@@ -26,7 +26,8 @@ function storedRun(meta, arrays, model) {
   const state = (array, p, n, k = 0) => cut(name(array), (k * places.length + p) * parts.length + n);
   const ids = name("ids"), inputs = ids ?? (name("inputs") && rows(name("inputs"), T));
   const initial = name("initial") && Object.fromEntries(parts.map((q, n) => [q, places.map((_, p) => state("initial", p, n))]));
-  const r = { T, ids, inputs, initial, series: name("series"), forecast: name("forecast"), label: meta.label, model };
+  const r = { T, ids, inputs, initial, series: name("series"), forecast: name("forecast"), numbers: name("numbers"), label: meta.label, model };
+  Object.assign(r, { clamps: meta.held, home: meta.name });
   r.known = (q, p, t) => {
     if (t < 0 || t >= T) return beginning(r, q, p);
     if (t < whole) return cut(name(q), p * whole + t);
@@ -58,7 +59,7 @@ function mount(id, file, bytes) {
   limits();
   colours(data.stops);
   const { unit, place, key } = file.about.start;
-  Object.assign(S, { rev: 0, u: unit, p: place, q: data.quantities[key] ? key : data.quantities.c ? "c" : "h" });
+  Object.assign(S, { rev: 0, u: unit, p: place, q: Object.hasOwn(data.quantities, key) ? key : data.quantities.c ? "c" : "h" });
   speak(file.texts, file.lang);
   const root = host.attachShadow({ mode: "open" });
   const sheet = new CSSStyleSheet();
@@ -89,7 +90,7 @@ function mount(id, file, bytes) {
   };
   if (own) {
     const lang = readHash();
-    build(lang in file.texts ? lang : undefined);
+    build(Object.hasOwn(file.texts, lang) ? lang : undefined);
     addEventListener("hashchange", readHash);
   } else build();
   keys(whole);

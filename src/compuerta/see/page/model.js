@@ -9,8 +9,8 @@ export function load(meta, all, prefix) {
   if (!meta) return null;
   const own = (name) => all[prefix + name], { blocks, hidden: H } = meta;
   const places = data.places.map((_, p) => Object.fromEntries(meta.names.map((name) => [name, own(`${name}.${p}`)])));
-  const model = { ...meta, H, places, gates: blocks.filter((q) => "ifo".includes(q)), w: own("w"), b: own("wb") };
-  const rows = blocks.length * H, embedding = own("embedding");
+  const model = { ...meta, H, places, gates: blocks.filter((q) => "ifo".includes(q)), w: own("w"), b: own("wb"), embedding: own("embedding"), around: ["base", "scale", "skip"].map(own) };
+  const rows = blocks.length * H, { embedding } = model;
   for (const [p, w] of places.entries()) {
     if (w.w_h) w.w_h = Float64Array.from(w.w_h); // read at every step
     if (data.places[p][0] || !embedding) continue;
@@ -24,7 +24,7 @@ export function load(meta, all, prefix) {
 const fromInput = (model, w, input, out) =>
   w.table?.[input] ?? normalize(product(w.w_x, input, out.length, out), w.gain_x, model.switches.epsilon);
 
-/** One place with a state of its own, which `step` takes on; what is forced is [{p, q, u, v}]. */
+/** One place with a state of its own, which `step` takes on; what is forced is [{p, q, u, v}], `more` is added to the blocks. */
 export function stepper(model, p, clamps = []) {
   const w = model.places[p], x = new Float64Array(model.blocks.length * model.H);
   const s = Object.fromEntries(Object.keys(data.quantities).map((q) => [q, new Float64Array(q === "h" ? model.handed : model.H)]));
@@ -33,11 +33,14 @@ export function stepper(model, p, clamps = []) {
     for (const c of mine) if (c.q === q) values[c.u] = c.v;
   });
   for (const q of model.parts) s[q].set(beginning(model, q, p).subarray(0, s[q].length));
-  return { s, step: (input) => go(fromInput(model, w, input, x)) };
+  return { s, step: (input, more = null) => {
+    const seen = fromInput(model, w, input, x);
+    go(more ? seen.map((v, r) => v + more[r]) : seen);
+  } };
 }
 
 /** What layer `k` hands on at step t: h of each of its directions, one after the other. */
-function handed(model, values, k, t) {
+export function handed(model, values, k, t) {
   const each = data.places.flatMap(([layer], p) => layer === k ? [values.h[p].subarray(t * model.H, t * model.H + model.handed)] : []);
   return each.length === 1 ? each[0] : Float32Array.from(each.flatMap((part) => [...part]));
 }
@@ -46,7 +49,7 @@ function handed(model, values, k, t) {
 const previous = (p, t) => t + (data.places[p][1] ? 1 : -1);
 
 /** Put what is known of the state before step t into `s`; whether it is. */
-function restore(model, s, known, p, t) {
+export function restore(model, s, known, p, t) {
   const parts = model.parts.map((q) => known(q, p, previous(p, t)));
   if (parts.includes(undefined)) return false;
   model.parts.forEach((q, n) => s[q].set(parts[n].subarray(0, s[q].length)));
@@ -55,24 +58,39 @@ function restore(model, s, known, p, t) {
 
 /**
  * Run over inputs (token ids, or rows of numbers) and keep everything: {T, values: {q: [array per place]}, …}.
- * Where `known` tells a stored state, the run starts again from it; where `before` is the run of a part of the same
- * inputs, it goes on from its end.
+ * Where `known` tells a stored state, the run starts again from it; where `before` is a run of inputs that begin with the
+ * same, it goes on from the last state kept of what they share.
  */
 export function forward(model, inputs, { clamps = [], known = null, before = null }) {
-  const T = inputs.length, { H } = model, start = before?.T ?? 0;
-  const runners = before?.runners ?? data.places.map((_, p) => stepper(model, p, clamps));
+  const T = inputs.length, { H } = model, start = before ? sharedStart(before, inputs) : 0;
+  const runners = data.places.map((_, p) => stepper(model, p, clamps)), kept = [...(before?.kept ?? [])];
+  const states = new Map(kept.filter(([n]) => n === start || (n < start && n % EVERY === 0))); // by the number of steps read
   const values = Object.fromEntries(Object.keys(data.quantities).map((q) => [q, data.places.map(() => new Float32Array(T * H).fill(NaN))]));
   runners.forEach(({ s, step }, p) => {
     const [k, back] = data.places[p];
-    if (before) for (const q in values) values[q][p].set(before.values[q][p]);
+    if (start) for (const q in values) values[q][p].set(before.values[q][p].subarray(0, start * H));
+    if (start) model.parts.forEach((q, n) => s[q].set(states.get(start)[p][n]));
     for (let n = start; n < T; n++) {
       const t = back ? T - 1 - n : n;
       if (known) restore(model, s, known, p, t);
       step(k ? handed(model, values, k - 1, t) : inputs[t]);
       for (const q in values) values[q][p].set(s[q], t * H);
+      if ((n + 1) % EVERY && n + 1 < T) continue;
+      if (!states.has(n + 1)) states.set(n + 1, []);
+      states.get(n + 1)[p] = model.parts.map((q) => s[q].slice());
     }
   });
-  return { T, values, runners, inputs, model, clamps, initial: model.initial };
+  return { T, start, values, kept: states, inputs, model, clamps, initial: model.initial };
+}
+
+/** Steps between two states that a run keeps. */
+const EVERY = 50;
+
+/** How many steps of a run need not be computed again for `inputs`: those read when the last kept state was reached. */
+function sharedStart({ inputs: old, kept }, inputs) {
+  let same = 0;
+  while (same < Math.min(old.length, inputs.length) && old[same] === inputs[same]) same++;
+  return Math.max(0, ...[...kept.keys()].filter((n) => n <= same));
 }
 
 /** What the model puts out at step t of a run. */
@@ -98,25 +116,9 @@ export function softmax(z, temperature = 1) {
 export function probabilitiesOf(model, r, before = null) {
   if (!model?.w || !model.places[0].table) return null;
   const V = model.outputs, out = new Float32Array(r.T * V), line = new Float64Array(V);
-  if (before) out.set(before.probabilities);
-  for (let t = before?.T ?? 0; t < r.T; t++) out.set(softmax(outputsAt(model, r, t, line)), t * V);
+  if (r.start) out.set(before.probabilities.subarray(0, r.start * V));
+  for (let t = r.start ?? 0; t < r.T; t++) out.set(softmax(outputsAt(model, r, t, line)), t * V);
   return out;
-}
-
-/** The greatest difference between one step of this model and the stored one (relative where it is above 1). */
-export function parity(model, r) {
-  let worst = 0;
-  data.places.forEach(([k], p) => {
-    const { s, step } = stepper(model, p);
-    for (let t = 0; t < r.T; t++) {
-      if (!r.known("h", p, t) || !restore(model, s, r.known, p, t)) continue;
-      step(k ? handed(model, r.values, k - 1, t) : r.inputs[t]);
-      for (const q in s) r.known(q, p, t)?.subarray(0, s[q].length).forEach((there, u) => {
-        worst = Math.max(worst, Math.abs(there - s[q][u]) / Math.max(1, Math.abs(there)));
-      });
-    }
-  });
-  return worst;
 }
 
 /** Bits per character of a run over its own text: −log2 p of each next character, one fewer than there are. */

@@ -1,6 +1,6 @@
 // What is read off a run: who wrote a memory, which gates are stuck, which unit follows what.
 
-import { data } from "./base.js";
+import { data, times } from "./base.js";
 import { beginning } from "./model.js";
 
 /** The order in which a place read the steps up to and with t, the earliest first. */
@@ -85,7 +85,8 @@ export const average = (values) => values.reduce((x, y) => x + y, 0) / values.le
 /**
  * Units ranked by how well their c or h follows `labels` (T,) on the first half; their score on the second half, unseen
  * by the ranking; and the best that the same search finds in labels shifted round the text, which is what chance finds:
- * by the same steps as in Python, told as shares of a text so that they serve texts of any length.
+ * by the same steps as in Python, told as shares of a text so that they serve texts of any length. Units that are not
+ * finite at all steps are left out.
  */
 export function search(r, labels, count = 6) {
   const H = data.H, T = r.T, cut = (data.warm + T) >> 1, binary = typeof labels[0] === "boolean", all = [];
@@ -94,8 +95,8 @@ export function search(r, labels, count = 6) {
     return binary ? ranks(values) : values;
   };
   for (let p = 0; p < data.places.length; p++) for (const q of ["c", "h"]) for (let u = 0; r.values[q] && u < H; u++) {
-    if (Number.isNaN(r.values[q][p][u])) continue; // a projection's h has fewer units
-    all.push({ q, p, u, early: column(q, p, u, data.warm, cut), late: column(q, p, u, cut, T) });
+    const finite = () => times(T, (t) => t).every((t) => Number.isFinite(r.values[q][p][t * H + u]));
+    if (finite()) all.push({ q, p, u, early: column(q, p, u, data.warm, cut), late: column(q, p, u, cut, T) });
   }
   const score = binary ? above : correlation, told = (v) => (binary ? v + 0.5 : v);
   const best = (marks, most) => {

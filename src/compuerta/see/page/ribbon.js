@@ -1,6 +1,6 @@
 // The text (or the series) coloured by one quantity of one unit, and what the model expects next.
 
-import { S, any, card, data, el, fill, glyph, label, num, percent, placeName, quantityName, quoted, run, say, set, shareOf, standAt, symbolAndName, through, times, unitName, upright, view } from "./base.js";
+import { S, any, card, data, el, fill, glyph, label, nth, num, percent, placeName, quantityName, quoted, run, say, set, shareOf, standAt, symbolAndName, through, times, unitName, upright, view } from "./base.js";
 import { css, ink, ramp, rgb, scaleOf } from "./colour.js";
 
 /** The keys that every view of time shares, told to screen readers as a slider over the steps. */
@@ -8,10 +8,10 @@ export function overTime(node, name) {
   node.tabIndex = 0;
   node.setAttribute("role", "slider");
   node.setAttribute("aria-label", name);
-  node.setAttribute("aria-valuemin", 1);
   view(() => {
-    node.setAttribute("aria-valuemax", run().T);
-    node.setAttribute("aria-valuenow", S.t + 1);
+    node.setAttribute("aria-valuemin", nth(0));
+    node.setAttribute("aria-valuemax", nth(run().T - 1));
+    node.setAttribute("aria-valuenow", nth(S.t));
     node.setAttribute("aria-valuetext", sentence());
   }, "t u p q rev");
   return node;
@@ -21,7 +21,7 @@ export const valueAt = (q, t = S.t, u = S.u, p = S.p, r = run()) => r.values[q][
 
 /** The current step in one short sentence. */
 export const sentence = () => say("page.now", {
-  t: S.t + 1, T: run().T, token: quoted(S.t), unit: unitName(), layer: placeName(S.p), name: quantityName(S.q),
+  t: nth(S.t), T: nth(run().T - 1), token: quoted(S.t), unit: unitName(), layer: placeName(S.p), name: quantityName(S.q),
   value: S.asked ? "?" : num(valueAt(S.q)),
 });
 
@@ -47,7 +47,7 @@ function best(r, t) {
   const V = data.vocabulary.length;
   let k = t * V;
   for (let v = t * V; v < (t + 1) * V; v++) if (r.probabilities[v] > r.probabilities[k]) k = v;
-  return k - t * V;
+  return Number.isNaN(r.probabilities[k]) ? null : k - t * V;
 }
 
 /** A line of characters whose cells are kept and only coloured anew: `show(steps, colour of k, run)`. */
@@ -59,7 +59,7 @@ export function strip() {
     while (node.childElementCount < steps.length) node.append(el("span.cell"));
     steps.forEach((t, k) => {
       const cell = node.children[k], tone = colour(k);
-      cell.textContent = (!r.ids && data.labels?.[t]) || label(t, r);
+      cell.textContent = r.ids ? label(t, r) : data.labels?.[t] ?? (r.series ? label(t, r) : nth(t));
       cell.dataset.t = t;
       cell.classList.toggle("now", t === S.t);
       Object.assign(cell.style, { background: css(tone), color: ink(tone) });
@@ -71,19 +71,28 @@ export function strip() {
 /** The text, one cell a character: above the character, below it what the model thought likeliest to come next. */
 function textRibbon() {
   const node = overTime(el("div.ribbon"), say("page.ribbon.title"));
-  let cells = [], now = null, pinned = null;
+  let cells = [], shown = [], now = null, pinned = null;
+  const char = (id) => data.vocabulary[id] ?? "";
+  /** Build the words from the first that is another than before: while one types, that is the last. */
   const build = () => {
-    const r = run();
-    now = pinned = null;
-    cells = Array.from(r.ids, (id, t) => el("span.cell", { "data-t": t }, el("b", glyph(data.vocabulary[id])),
-      r.probabilities ? el("i", glyph(data.vocabulary[best(r, t)])) : null));
-    const words = [];
-    cells.forEach((cell, t) => {
-      if (!t || /\s/.test(data.vocabulary[r.ids[t - 1]])) words.push(el("span.word"));
-      words.at(-1).append(cell);
-      if (data.vocabulary[r.ids[t]] === "\n") words.push(el("br"), el("span.word"));
-    });
-    fill(node, words);
+    const r = run(), next = Array.from(r.ids, (id, t) => [char(id), r.probabilities ? char(best(r, t)) : null]);
+    let t = next.findIndex((pair, k) => pair.some((one, n) => one !== shown[k]?.[n]));
+    if (t < 0) t = next.length;
+    const word = cells[t]?.parentNode;
+    if (word) {
+      t = +word.firstChild.dataset.t;
+      while (node.lastChild !== word) node.lastChild.remove();
+      word.remove();
+    }
+    cells.length = t;
+    shown = next;
+    for (; t < next.length; t++) {
+      const [read, likely] = next[t];
+      if (!t || /\s/.test(next[t - 1][0])) node.append(el("span.word"));
+      cells.push(el("span.cell", { "data-t": t }, el("b", glyph(read)), likely === null ? null : el("i", likely && glyph(likely))));
+      node.lastChild.append(cells[t]);
+      if (read === "\n") node.append(el("br"), el("span.word"));
+    }
   };
   view(build, "rev");
   view(() => cells.forEach((cell, t) => {
@@ -96,7 +105,7 @@ function textRibbon() {
     if (at(event) === undefined) return;
     from = +at(event);
     set({ t: from });
-    if (S.brush) set({ mark: [from, from] });
+    if (S.brush) set({ mark: [from, from], stroke: S.stroke + 1 });
   });
   node.addEventListener("pointermove", (event) => {
     if (from === null || !event.buttons || at(event) === undefined) return;
@@ -111,8 +120,10 @@ function textRibbon() {
     pinned = S.pin === null ? null : cells[S.pin];
     pinned?.classList.add("pin");
     if (any(changed, "marks", "mark", "rev")) cells.forEach((cell, t) => cell.classList.toggle("mark", Boolean(S.marks?.[t])));
-    const box = node.getBoundingClientRect(), place = now.getBoundingClientRect();
-    if (place.top < box.top || place.bottom > box.bottom) node.scrollTop += place.top - box.top - box.height / 2;
+    return any(changed, "t", "rev") && (() => {
+      const box = node.getBoundingClientRect(), place = now.getBoundingClientRect();
+      if (place.top < box.top || place.bottom > box.bottom) node.scrollTop += place.top - box.top - box.height / 2;
+    });
   });
   return node;
 }
@@ -129,7 +140,7 @@ function predictions() {
     fill(node, el("h3", say("page.next", { token: quoted(S.t) })), el("ol", ...shown.map((v) =>
       el("li", { class: v === truth ? "true" : null },
         el("code", glyph(data.vocabulary[v])),
-        el("span.bar", el("span", { css: { width: `${100 * line[v]}%` } })),
+        el("span.bar", el("span", { css: { width: `${100 * line[v] || 0}%` } })),
         el("span.n", percent(line[v])),
         el("span.quiet", v === truth ? say("page.next.true") : "")))),
     truth < 0 ? null : el("p.quiet", say("page.next.bits", { bits: num(-Math.log2(line[truth]), 2) })));
@@ -149,14 +160,14 @@ function seriesRibbon() {
   let wide = 1;
   node.addEventListener("pointerdown", (event) => set({ t: Math.floor(shareOf(event, svg)[0] * W / wide) }));
   view(() => {
-    const r = run(), after = r.forecast ?? [], all = [...r.series, ...after].filter(Number.isFinite);
+    const r = run(), series = r.series ?? [], after = r.forecast ?? [], all = [...series, ...after].filter(Number.isFinite);
     const least = Math.min(...all), most = Math.max(...all), span = most - least || 1;
     wide = W / (r.T + after.length);
     const point = (v, t) => [(t + 0.5) * wide, HIGH - PAD - ((v - least) / span) * (HIGH - 2 * PAD)];
-    for (const drawn of [halo, line]) drawn.setAttribute("d", through(Array.from(r.series, point)));
-    ahead.setAttribute("d", through([r.series[r.T - 1], ...after].map((v, k) => point(v, r.T - 1 + k))));
-    high.textContent = num(most, 2);
-    low.textContent = num(least, 2);
+    for (const drawn of [halo, line]) drawn.setAttribute("d", through(Array.from(series, point)));
+    ahead.setAttribute("d", through([series[r.T - 1], ...after].map((v, k) => point(v, r.T - 1 + k))));
+    high.textContent = all.length ? num(most, 2) : "";
+    low.textContent = all.length ? num(least, 2) : "";
     fill(columns, times(r.T, (t) => el("svg:rect", { x: t * wide, y: 0, width: wide + 0.5, height: HIGH })));
   }, "rev");
   view(() => Array.from(columns.children).forEach((box, t) => box.setAttribute("fill", css(rgb(S.q, valueAt(S.q, t))))), "rev q u p");
@@ -169,5 +180,6 @@ function seriesRibbon() {
 
 export function ribbon() {
   const text = Boolean(data.vocabulary);
-  return card(text ? "ribbon" : "series", legend(), text ? textRibbon() : seriesRibbon(), text ? predictions() : null);
+  return card(text ? "ribbon" : "series", legend(), text ? textRibbon() : seriesRibbon(), text && predictions(),
+    !text && !data.runs.base.series && el("p.quiet", say("page.series.unknown")));
 }
