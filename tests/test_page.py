@@ -10,7 +10,7 @@ import pytest
 import compuerta
 from compuerta import GRU, LSTM, LanguageModel
 from compuerta.see import html, readings
-from compuerta.see.scale import DIVERGING
+from compuerta.see.scale import DIVERGING, Scale
 from compuerta.see.scene import DECADES, in_decades, scene_of
 from compuerta.texts import LANGUAGES, catalogue
 from in_browser import HOSTILE, TEXT, Tab, fitted, number, shown
@@ -71,6 +71,25 @@ def test_units_stand_in_the_order_of_the_readings(opened, trace, order):
         row = tab.locator(".heat .grid").nth(2).locator(".row")
         tops.append(float(row.evaluate("(row) => row.style.top").rstrip("%")))
     assert list(np.argsort(tops)) == expected
+
+
+def test_a_unit_is_coloured_on_its_own_scale_as_in_the_terminal_and_a_map_on_that_of_all(opened, trace):
+    memory = trace["c", 1][0]
+    least, less = np.argsort(np.abs(memory).max(axis=0))[:2]  # two units that hold little
+    own, other = Scale.of("c", memory[:, least]), Scale.of("c", memory[:, less])
+    every = Scale.of("c", np.stack([trace["c", 0], trace["c", 1]]))
+    tab = opened(html.page(trace, lang="en"), f"#t=57&p=1&u={least}&q=c")
+
+    def ends(card):
+        return [number(end) for end in tab.locator(f"#{card} .ends-of > span:not(.ramp)").all_text_contents()]
+
+    assert ends("ribbon") == pytest.approx([own.low, own.high], abs=6e-3)
+    assert ends("heat") == pytest.approx([every.low, every.high], abs=6e-3)
+    cell = tab.locator(".ribbon .cell").nth(57).locator("b").evaluate("(b) => b.style.background")
+    assert np.abs(np.array(re.findall(r"\d+", cell), int) - own.colour(memory[57, least])).max() <= 2
+    tab.go(u=int(less))
+    assert ends("ribbon") == pytest.approx([other.low, other.high], abs=6e-3)
+    assert f"C ±{other.high:.2f}".rstrip("0") in tab.text("#heat")
 
 
 def test_steps_have_the_numbers_of_every_other_face(opened, model, tmp_path, capsys):

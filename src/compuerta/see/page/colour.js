@@ -1,6 +1,6 @@
 // Colours with a fixed meaning: cividis for gates in [0, 1], blue, white and orange for signed values.
 
-import { data } from "./base.js";
+import { S, data } from "./base.js";
 
 const NONE = [128, 128, 128];
 
@@ -17,29 +17,36 @@ export function colours({ gates, signed }) {
   [GATES, SIGNS] = [gates, signed].map((stops) => Array.from({ length: 256 }, (_, k) => between(stops, k / 255)));
 }
 
-/**
- * Set the limits of the signed quantities: what finite values need, and no less than 1 for a tanh. With `unit`, what
- * that unit needs: a lesson shows one at a time.
- */
-export function limits(unit = null) {
-  for (const [q, { range }] of Object.entries(data.quantities)) {
-    if (range?.[0] === 0) continue;
-    let most = range ? 1 : 0;
-    const every = unit === null ? 1 : data.H;
-    for (const values of Object.values(data.runs).flatMap((r) => r.values[q])) for (let k = unit ?? 0; k < values.length; k += every) {
+let own = {}, of = "";
+
+/** What the finite values of a signed quantity need, and no less than 1 for a tanh. */
+function needed(q, every) {
+  const runs = [data.runs.base, data.runs.other].filter(Boolean); // what is run live keeps to the scales of these
+  let most = data.quantities[q].range ? 1 : 0;
+  for (const values of runs.flatMap((r) => (every ? r.values[q] : [r.values[q][S.p]]))) {
+    for (let k = every ? 0 : S.u; k < values.length; k += every ? 1 : data.H) {
       const v = Math.abs(values[k]);
       if (v > most && v < Infinity) most = v;
     }
-    data.limits[q] = most || 1;
   }
+  return most || 1;
 }
 
-/** The least and greatest value of the scale of a quantity: 0 and 1 of a gate, else symmetric about 0. */
-export const scaleOf = (q) => (data.limits[q] ? [-data.limits[q], data.limits[q]] : [0, 1]);
+/**
+ * The least and greatest value of the scale of a quantity: 0 and 1 of a gate, else symmetric about 0, as far as the
+ * chosen unit goes in what was read or, with `every`, any unit.
+ */
+export function scaleOf(q, every = false) {
+  if (data.quantities[q].range?.[0] === 0) return [0, 1];
+  const now = `${S.p} ${S.u}`;
+  if (of !== now) [own, of] = [{}, now];
+  const limit = (every ? data.limits : own)[q] ??= needed(q, every);
+  return [-limit, limit];
+}
 
-export function rgb(q, value) {
+export function rgb(q, value, every = false) {
   if (Number.isNaN(value)) return NONE;
-  const [low, high] = scaleOf(q);
+  const [low, high] = scaleOf(q, every);
   const share = Math.min(1, Math.max(0, (value - low) / (high - low)));
   return (low < 0 ? SIGNS : GATES)[Math.round(255 * share)];
 }

@@ -16,12 +16,12 @@ export function compare() {
     const line = strip(), score = el("span.quiet");
     const { node, canvas, cross } = grid((share) => set({ u: Math.min(data.H - 1, Math.floor(share * data.H)) }));
     node.style.height = `${Math.max(40, Math.min(180, data.H * 8))}px`;
-    const at = (t, u = S.u) => rgb(S.q, valueAt(S.q, t, u, S.p, r));
+    const at = (t, u, every) => rgb(S.q, valueAt(S.q, t, u, S.p, r), every);
     view(() => {
       const from = Math.max(0, Math.min(S.t - AROUND / 2, r.T - AROUND));
-      line.show(times(Math.min(AROUND, r.T - from), (k) => from + k), (k) => at(from + k), r);
+      line.show(times(Math.min(AROUND, r.T - from), (k) => from + k), (k) => at(from + k, S.u), r);
     }, "t q u p rev");
-    view(() => paint(canvas, data.H, r.T, (u, t) => at(t, u)), "q p rev");
+    view(() => paint(canvas, data.H, r.T, (u, t) => at(t, u, true)), "q p rev");
     view(() => (score.textContent = r.probabilities ? say("page.compare.bits", { bits: num(bits(r)) }) : ""), "rev");
     view(() => cross([S.u / data.H, 1 / data.H]));
     return el("div", el("h3", called([name, r])), score, line.node, node);

@@ -46,10 +46,10 @@ export function savePng(root) {
   context.fillStyle = "#111";
   context.font = "18px system-ui, sans-serif";
   context.fillText(`${symbol(S.q)} · ${placeName(S.p)} · ${data.title}`, 8, 24);
-  const [low, high] = scaleOf(S.q), from = Math.round(16 + context.measureText(short(low)).width);
+  const [low, high] = scaleOf(S.q, true), from = Math.round(16 + context.measureText(short(low)).width);
   context.fillText(short(low), 8, 50);
   for (let k = 0; k < RAMP; k++) {
-    context.fillStyle = css(rgb(S.q, low + ((high - low) * k) / (RAMP - 1)));
+    context.fillStyle = css(rgb(S.q, low + ((high - low) * k) / (RAMP - 1), true));
     context.fillRect(from + k, 38, 1, 14);
   }
   context.fillStyle = "#111";

@@ -102,7 +102,7 @@ function layer(p) {
     order = orderOf(S.order, p);
     order.forEach((u, k) => (row[u] = k));
   }, "rev order");
-  view(() => paint(canvas, data.H, run().T, (k, t) => rgb(S.q, valueAt(S.q, t, order[k], p))), "rev order q");
+  view(() => paint(canvas, data.H, run().T, (k, t) => rgb(S.q, valueAt(S.q, t, order[k], p), true)), "rev order q");
   view(() => {
     name.textContent = say("page.heat.layer", { layer: placeName(p), name: symbol(S.q), n: data.H });
     cross(S.p === p ? [row[S.u] / data.H, 1 / data.H] : undefined);
@@ -112,15 +112,17 @@ function layer(p) {
 
 export function heat() {
   const whole = overTime(el("div.heat"), say("page.heat.title"));
-  const title = el("h3"), limit = el("p.quiet");
+  const title = el("h3"), limit = el("p.quiet"), own = el("p.quiet");
   const wide = el("div.wide", title, strips(), ...data.places.map((_, p) => layer(p)));
   whole.append(wide);
   view(() => {
     title.textContent = say("page.heat.unit", { unit: unitName(), layer: placeName(S.p) });
-    const [low, high] = scaleOf(S.q);
+    const [low, high] = scaleOf(S.q, true);
     limit.textContent = data.quantities[S.q].range && high <= 1
       ? say("page.heat.fixed", { low: short(low), high: short(high) })
       : say("page.heat.limit", { symbol: symbol(S.q), limit: short(high) });
+    const signed = Object.keys(data.quantities).filter((q) => scaleOf(q)[0] < 0);
+    own.textContent = say("page.heat.own", { unit: unitName(), limits: signed.map((q) => `${symbol(q)} ±${short(scaleOf(q)[1])}`).join(", ") });
   }, "u p q rev");
   view(() => (wide.style.minWidth = run().T > 900 ? `${run().T}px` : ""), "rev");
   view(() => {
@@ -133,5 +135,5 @@ export function heat() {
     };
   }, "t rev");
   const order = choice("page.order", ORDERS.map((o) => [o, say(`page.order.${o}`)]), S.order, (value) => set({ order: value }));
-  return card("heat", el("div.row-of", order, legend()), whole, limit);
+  return card("heat", el("div.row-of", order, legend(true)), whole, limit, own);
 }

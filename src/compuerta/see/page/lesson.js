@@ -2,7 +2,6 @@
 
 import { S, any, button, data, el, fill, glyph, num, say, set, view } from "./base.js";
 import { cell } from "./cell.js";
-import { limits } from "./colour.js";
 import { compare } from "./compare.js";
 import { flow } from "./flow.js";
 import { ledgerView } from "./ledger.js";
@@ -50,7 +49,6 @@ export const LESSON_KEYS = [
 ];
 
 export function lesson(root, controls) {
-  view((changed) => any(changed, "u") && limits(S.u)); // before the views that colour by it
   gate = training(data.lesson.at(-1).values.n);
   const cards = { ribbon: ribbon(), cell: cell(), ledger: ledgerView(), flow: flow(), train: gate.node, compare: compare() };
   const head = el("h2", { id: "lesson-h", tabindex: -1 }), text = el("p.story");

@@ -3,7 +3,7 @@
 import { S, data, el, fill, flush, forget, refresh, say, set, speak } from "./base.js";
 import { cell } from "./cell.js";
 import { controls, header, help, keys, play, readHash, writeHash } from "./controls.js";
-import { colours, limits } from "./colour.js";
+import { colours } from "./colour.js";
 import { compare } from "./compare.js";
 import { unpack } from "./data.js";
 import { find } from "./find.js";
@@ -56,7 +56,6 @@ function mount(id, file, bytes) {
   data.model = load(file.model, arrays, "");
   const models = { base: data.model, other: load(file.other, arrays, "other.") };
   for (const meta of file.runs) data.runs[meta.name] = storedRun(meta, arrays, models[meta.name]);
-  limits();
   colours(data.stops);
   const { unit, place, key } = file.about.start;
   Object.assign(S, { rev: 0, u: unit, p: place, q: Object.hasOwn(data.quantities, key) ? key : data.quantities.c ? "c" : "h" });

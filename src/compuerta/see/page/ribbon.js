@@ -28,16 +28,16 @@ export const sentence = () => say("page.now", {
 /** A limit of a scale, without zeros that say nothing. */
 export const short = (value) => num(value, 2).replace(/\.?0+$/, "");
 
-/** A legend: the scale as a ramp with its two ends, and what grey means. */
-export function legend() {
+/** A legend: the scale of the unit or, with `every`, of all of them, as a ramp with its two ends. */
+export function legend(every = false) {
   const bar = el("span.ramp"), low = el("span"), high = el("span"), name = el("span.quiet");
   view(() => {
-    const [a, b] = scaleOf(S.q);
+    const [a, b] = scaleOf(S.q, every);
     name.textContent = symbolAndName(S.q);
     low.textContent = short(a);
     high.textContent = short(b);
     bar.style.background = ramp(S.q);
-  }, "q u rev");
+  }, "q u p rev");
   return el("p.legend", name, el("span.ends-of", low, bar, high));
 }
 
