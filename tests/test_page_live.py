@@ -372,6 +372,7 @@ def test_a_series_and_its_forecast(opened):
     assert np.abs(np.subtract(stored, forced)).max() > 1e-6
     tab.locator("#live .row-of button", has_text="✕").click()
     np.testing.assert_allclose(tab.inside("Array.from(r.forecast)"), stored)
+    assert tab.text("#live .lede") == catalogue("es")["page.live.lede.series"]  # there is nothing to write in
 
 
 def test_a_forecaster_that_went_wrong_has_a_page(opened):

@@ -115,7 +115,9 @@ export function live() {
     text && data.directions === 1 && el("div.row-of", button("page.live.go", goOn), field("page.live.heat", heat), field("page.live.seed", seed)),
     went, check);
   view(() => (none.hidden = !(body.hidden = !run().model)), "rev");
-  return card("live", none, body);
+  const made = card("live", none, body);
+  if (!text) made.querySelector(".lede").textContent = say("page.live.lede.series");
+  return made;
 }
 
 /** This copy of the model against the numbers in the file. */
