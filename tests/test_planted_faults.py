@@ -310,7 +310,7 @@ FAULTS = {
     ),
     "steps of a part numbered from its own beginning": fault(
         "layers/trace.py", "part.steps, part.vocabulary = self.steps[which_steps], self.vocabulary",
-        "part.steps, part.vocabulary = which_steps, self.vocabulary", f"{TRACE}::test_a_part_of_a_trace",
+        "part.steps, part.vocabulary = which_steps, self.vocabulary", "test_trace_files.py::test_a_part_of_a_trace",
     ),
     "pre-activations of what reads backward begin in the padding": fault(
         INSIDE, "h_prev[begins, starts[begins] - begin] = first[begins]", "pass",

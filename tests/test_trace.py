@@ -1,29 +1,16 @@
-"""Traces: the bits of the run they are of, pre-activations, gradients of every number, held units, files."""
+"""Traces: the bits of the run they are of, pre-activations, gradients of every number, held units."""
 
-import json
 import tracemalloc
 
 import numpy as np
 import pytest
 
 import compuerta
-from compuerta import GRU, LSTM, Dense, Embedding, Last, MinLSTM, Sequential, files, recurrence
+from compuerta import GRU, LSTM, Dense, Embedding, Last, Sequential, recurrence
 from compuerta.activations import sigmoid
-from compuerta.errors import FileFormatError, SettingError, ShapeError
+from compuerta.errors import SettingError, ShapeError
 from compuerta.layers import Trace, inside
-from compuerta.see import readings
-
-#: Every kind of cell, with switches that touch each line of a step.
-KINDS = {
-    "lstm": (LSTM, {}),
-    "gru": (GRU, {}),
-    "gru, reset before": (GRU, {"reset_after": False}),
-    "minimal": (MinLSTM, {}),
-    "peepholes, coupled, projection": (LSTM, {"peepholes": True, "coupled": True, "projection_size": 3}),
-    "normalised, zoneout": (LSTM, {"layer_norm": "cell", "zoneout": (0.2, 0.1)}),
-    "full gate recurrence": (LSTM, {"full_gate_recurrence": True, "peepholes": True}),
-    "no forget gate": (LSTM, {"forget_gate": False, "input_activation": "Identity"}),
-}  # fmt: skip
+from traced_cases import KINDS, drawn, make
 
 
 @pytest.fixture(params=["native", "numpy"])
@@ -34,17 +21,6 @@ def engine(request):
     recurrence.use_engine(request.param)
     yield request.param
     recurrence.use_engine(before)
-
-
-def drawn(layer, rng):
-    """Give every parameter a random value: a bias of zero can't see a bias that is forgotten."""
-    layer.parameters.writable()[...] = rng.normal(size=layer.parameters.size) * 0.6
-    return layer
-
-
-def make(kind, rng, dtype="float64", layers=2, bidirectional=True, inputs=3, hidden=4):
-    cls, switches = KINDS[kind]
-    return drawn(cls(inputs, hidden, layers, bidirectional=bidirectional, dtype=dtype, rng=0, **switches), rng)
 
 
 # ---- what is read ---------------------------------------------------------------------------------------------------
@@ -476,116 +452,6 @@ def test_gradients_refuse_what_does_not_fit(rng):
         trace.gradients(step=5)
     with pytest.raises(SettingError, match="output must be"):
         trace.gradients(output=4)
-
-
-# ---- parts and files ------------------------------------------------------------------------------------------------
-
-
-def test_a_part_of_a_trace(rng):
-    layer = make("lstm", rng)
-    lengths = np.array([7, 3])
-    _, trace = layer.trace(rng.normal(size=(2, 7, 3)), lengths=lengths)
-    part = trace.select(units=[3, 1], steps=slice(2, 6), rows=[1])
-    assert part.shape == (1, 4)
-    assert np.array_equal(part["f", 1, 1], trace["f", 1, 1][[1]][:, 2:6][:, :, [3, 1]])
-    assert np.array_equal(part["z_f", 0], trace["z_f", 0][[1]][:, 2:6][:, :, [3, 1]])
-    assert part.units[0].tolist() == [3, 1]
-    assert part.steps.tolist() == [2, 3, 4, 5]
-    assert part.lengths.tolist() == [1]
-    smaller = part.select(units=1, steps=[0, -1])
-    assert smaller.units[1].tolist() == [1]
-    assert smaller.steps.tolist() == [2, 5]
-    assert np.array_equal(smaller["c", 0, 0], trace["c", 0, 0][[1]][:, [2, 5]][:, :, [1]])
-    dy = rng.normal(size=trace.y.shape)
-    assert np.array_equal(smaller.gradients(dy)["c", 0, 0], trace.gradients(dy)["c", 0, 0][[1]][:, [2, 5]][:, :, [1]])
-    for bad in ({"units": 4}, {"steps": [7]}, {"rows": [-3]}, {"units": [0.5]}):
-        with pytest.raises(SettingError):
-            trace.select(**bad)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_file_gives_the_same_trace_back(rng, tmp_path, kind):
-    layer, path = make(kind, rng, "float32"), tmp_path / "run.safetensors"
-    _, trace = layer.trace(rng.normal(size=(2, 7, 3)), lengths=np.array([7, 3]))
-    trace.save(path)
-    again = Trace.load(path)
-    assert list(again) == list(trace)
-    for key in (*trace, *(("z_" + b, 1, 1) for b in layer.blocks)):
-        assert again[key].tobytes() == trace[key].tobytes()
-    assert again.y.tobytes() == trace.y.tobytes()
-    assert again.lengths.tolist() == [7, 3]
-    assert again.select(units=[1])["h", 0].shape == (2, 7, 1)
-    with pytest.raises(SettingError, match="trace the model again"):
-        again.gradients()
-
-
-def test_a_file_holds_what_the_inputs_were(tmp_path):
-    text = '<script>\x1b[31m "ñ"\n'
-    model = compuerta.LanguageModel(hidden_size=4, embedding_size=3, updates=1, batch_size=1, steps=4).fit(text * 9)
-    trace = model.trace(text)
-    trace.save(tmp_path / "a")
-    again = Trace.load(tmp_path / "a")
-    assert again.text == text
-    assert again.labels == list(text)
-    assert again.vocabulary == model.vocabulary_.characters
-    part = again.select(steps=slice(3, 5))
-    assert part.text == text[3:5]
-    assert part.labels == list(text[3:5])
-
-
-def test_a_part_of_a_part_knows_what_stood_before_it(rng):
-    layer = make("lstm", rng)
-    _, trace = layer.trace(rng.normal(size=(2, 7, 3)), lengths=np.array([7, 6]))
-    part = trace.select(steps=[1, 4, 5, 6], units=[3, 0, 1]).select(steps=[1, 3], rows=[1, 0], units=[2, 0])
-    assert part.steps.tolist() == [4, 6]
-    assert part.units[1].tolist() == [1, 3]
-    assert np.array_equal(part["f", 1, 0], trace["f", 1, 0][[1, 0]][:, [4, 6]][:, :, [1, 3]])
-    assert np.array_equal(part.initial("c", 1, 0), trace["c", 1, 0][[1, 0], 3][:, [1, 3]])
-    assert np.array_equal(part.initial("h", 0, 1), trace.initial("h", 0, 1)[[1, 0]][:, [1, 3]])
-    first = trace.select(steps=[2, 3]).select(steps=[0])
-    assert np.array_equal(first.initial("h", 0, 1), trace["h", 0, 1][:, 3])
-    dy = rng.normal(size=trace.y.shape)
-    assert np.array_equal(part.gradients(dy)["o", 0], trace.gradients(dy)["o", 0][[1, 0]][:, [4, 6]][:, :, [1, 3]])
-
-
-def test_units_of_a_projection_are_those_of_its_gates(rng):
-    layer = LSTM(3, 6, projection_size=2, rng=0)
-    _, trace = layer.trace(rng.normal(size=(2, 5, 3)), clamp={("f", 0, 5): 1.0})
-    assert trace.units[0].tolist() == [0, 1, 2, 3, 4, 5]
-    assert [(v.unit, v.count) for v in readings.verdicts(readings.saturation(trace))] == [(5, 10)]
-    part = trace.select(units=[5, 1])
-    assert np.array_equal(part["f", 0], trace["f", 0][:, :, [5, 1]])
-    assert np.array_equal(part["h", 0], trace["h", 0])  # there is no feature 5
-    assert np.array_equal(trace.select(units=[1])["h", 0], trace["h", 0][:, :, [1]])
-
-
-def test_a_damaged_file_is_refused(tmp_path):
-    _, trace = LSTM(2, 3, rng=0).trace(np.ones((4, 2)))
-    path = tmp_path / "a"
-    trace.save(path)
-    tensors, content = files.read(path)
-    for change in (
-        {"kind": "LanguageModel"}, {"shape": [1, 5]}, {"shape": None}, {"names": [["f", "q"]]}, {"names": 3},
-        {"directions": [2]}, {"directions": []}, {"steps": [0]}, {"labels": ["a"]}, {"text": "abc"}, {"units": 4},
-        {"lengths": [5]}, {"lengths": [-1]}, {"lengths": 3}, {"lengths": [1, 1]}, {"lengths": [[1]]},
-        {"units": [[0]]}, {"units": []}, {"units": [3]}, {"units": [[0, 1, -2]]}, {"units": [[0, 1, 0.5]]},
-        {"names": [["f", "h"]]}, {"names": [[]]}, {"names": []}, {"names": [list("iffgoch")]}, {"directions": [0]},
-        {"directions": [-1]}, {"directions": [1.5]}, {"labels": []}, {"labels": {}}, {"labels": [1, 2, 3, 4]},
-        {"text": []}, {"text": ["a"] * 4}, {"vocabulary": 7}, {"lengths": [True]}, {"steps": [0, 1, 2, "3"]},
-    ):  # fmt: skip
-        files.write(path, tensors, {**content, **change})
-        with pytest.raises(FileFormatError):
-            Trace.load(path)
-    for wrong in ({"nonsense": np.ones(3)}, {"values": np.ones(3)}, {"f.0.0": np.ones((1, 4, 2), np.float32)}):
-        files.write(path, {**tensors, **wrong}, content)
-        with pytest.raises(FileFormatError):
-            Trace.load(path)
-    files.write(path, {k: v for k, v in tensors.items() if k != "h.0.0"}, content)
-    with pytest.raises(FileFormatError):
-        Trace.load(path)
-    path.write_text(json.dumps(content))
-    with pytest.raises(FileFormatError):
-        Trace.load(path)
 
 
 # ---- tasks ----------------------------------------------------------------------------------------------------------
