@@ -93,6 +93,22 @@ def browser():
         running.close()
 
 
+@pytest.fixture(scope="module")
+def model():
+    """A small language model, which most pages look into; a module may have another of that name."""
+    from in_browser import fitted
+
+    return fitted()
+
+
+@pytest.fixture(scope="module")
+def trace(model):
+    """What that model computes along a text."""
+    from in_browser import TEXT
+
+    return model.trace(TEXT[:200])
+
+
 @pytest.fixture
 def opened(browser, tmp_path):
     """Open a page, ``opened(content, mark="#t=3", **options)``; what erred in it fails the test at its end."""

@@ -13,17 +13,7 @@ from compuerta.see import html, readings
 from compuerta.see.scale import DIVERGING, Scale
 from compuerta.see.scene import DECADES, in_decades, scene_of
 from compuerta.texts import LANGUAGES, catalogue
-from in_browser import HOSTILE, TEXT, Tab, fitted, number, shown
-
-
-@pytest.fixture(scope="module")
-def model():
-    return fitted()
-
-
-@pytest.fixture(scope="module")
-def trace(model):
-    return model.trace(TEXT[:200])
+from in_browser import HOSTILE, TEXT, Tab, number, shown
 
 
 def test_every_number_of_the_step_is_that_of_the_trace(opened, trace):

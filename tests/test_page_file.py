@@ -15,18 +15,7 @@ from compuerta.errors import SettingError
 from compuerta.see import html
 from compuerta.see.scene import DECADES, in_decades, scene_of
 from compuerta.texts import catalogue
-from in_browser import HOSTILE, TEXT, fitted
-
-
-@pytest.fixture(scope="module")
-def model():
-    return fitted()
-
-
-@pytest.fixture(scope="module")
-def trace(model):
-    return model.trace(TEXT[:200])
-
+from in_browser import HOSTILE
 
 FOLDER = Path(html.__file__).parent / "page"
 

@@ -12,18 +12,8 @@ from compuerta.data import seasonal_series
 from compuerta.see import html, search
 from compuerta.see.scene import scene_of
 from compuerta.texts import catalogue
-from in_browser import TEXT, fitted, number
+from in_browser import TEXT, number
 from variant_cases import CASES
-
-
-@pytest.fixture(scope="module")
-def model():
-    return fitted()
-
-
-@pytest.fixture(scope="module")
-def trace(model):
-    return model.trace(TEXT[:200])
 
 
 @pytest.mark.parametrize("what", ["words", "quotes", "lines"])

@@ -12,26 +12,28 @@ const ROUNDED = 2 ** -24;
 /**
  * For each row of `w`, how far a sum of n products w v that was rounded to 32 bits at every term may be off: √n u Σ|w v|,
  * as signs of roundings differ (Higham and Mary 2019, "A new approach to probabilistic rounding error analysis").
+ * `sizes` keeps |w|.
  */
-function blur(w, v) {
+function blur(w, v, sizes) {
+  if (!sizes.has(w)) sizes.set(w, w.map(Math.abs)); // once, not at every step
   const n = v.length, rows = w.length / n;
-  return product(w.map(Math.abs), Float64Array.from(v, Math.abs), rows, new Float64Array(rows)).map((size) => Math.sqrt(n) * ROUNDED * size);
+  return product(sizes.get(w), Float64Array.from(v, Math.abs), rows, new Float64Array(rows)).map((size) => Math.sqrt(n) * ROUNDED * size);
 }
 
 /** The same of sums that are brought to variance 1 after it, where they are. */
-function blurred(w, v, gain, epsilon) {
-  const off = blur(w, v);
+function blurred(w, v, sizes, gain, epsilon) {
+  const off = blur(w, v, sizes);
   if (!gain) return off;
   const wide = spread(product(w, v, off.length, new Float64Array(off.length)), epsilon);
   return off.map((size, r) => (size * Math.abs(gain[r])) / wide);
 }
 
 /** How far what the activations of a place see may be off by rounding, at the step from the state `s` by `input`. */
-function roundingOf(model, p, s, input) {
+function roundingOf(model, p, s, input, sizes) {
   const w = model.places[p], { H, blocks, gates, inputs: K } = model, { epsilon } = model.switches;
-  const off = blurred(w.w_x, w.table ? model.embedding.subarray(input * K, input * K + K) : input, w.gain_x, epsilon);
-  if (w.w_h) blurred(w.w_h, s.h, w.gain_h, epsilon).forEach((size, r) => (off[r] += size));
-  const seen = w.w_r && blur(w.w_r, gates.flatMap((q) => [...s[q]]));
+  const off = blurred(w.w_x, w.table ? model.embedding.subarray(input * K, input * K + K) : input, sizes, w.gain_x, epsilon);
+  if (w.w_h) blurred(w.w_h, s.h, sizes, w.gain_h, epsilon).forEach((size, r) => (off[r] += size));
+  const seen = w.w_r && blur(w.w_r, gates.flatMap((q) => [...s[q]]), sizes);
   gates.forEach((q, n) => {
     for (let u = 0; u < H && blocks.includes(q); u++) {
       off[blocks.indexOf(q) * H + u] += (w.p ? ROUNDED * Math.abs(w.p[n * H + u] * s.c[u]) : 0) + (seen?.[n * H + u] ?? 0);
@@ -46,15 +48,15 @@ function roundingOf(model, p, s, input) {
  * what follows when the sums of the blocks, one block after the other, are off by what rounding to 32 bits leaves open.
  */
 export function parity(model, r) {
-  const told = { worst: 0, allowed: NEAR, same: true }, { H, blocks } = model;
+  const told = { worst: 0, allowed: NEAR, same: true }, { H, blocks } = model, sizes = new Map(); // |w| of each of the weights
   data.places.forEach(([k], p) => {
     const { s, step } = stepper(model, p), moved = stepper(model, p), { w_hr: projection } = model.places[p];
     for (let t = 0; t < r.T; t++) {
       if (!r.known("h", p, t) || !restore(model, s, r.known, p, t)) continue;
-      const input = k ? handed(model, r.values, k - 1, t) : r.inputs[t], off = roundingOf(model, p, s, input);
+      const input = k ? handed(model, r.values, k - 1, t) : r.inputs[t], off = roundingOf(model, p, s, input, sizes);
       step(input);
       const slack = Object.fromEntries(Object.entries(s).map(([q, values]) => [q, new Float64Array(values.length)]));
-      if (projection) slack.h.set(blur(projection, s.o));
+      if (projection) slack.h.set(blur(projection, s.o, sizes));
       for (const b of times(blocks.length, (n) => n)) {
         restore(model, moved.s, r.known, p, t);
         moved.step(input, off.map((size, row) => (Math.floor(row / H) === b ? size : 0)));
