@@ -131,8 +131,8 @@ def painter(stream: TextIO | None = None) -> Callable[[str, str], str]:
 
 
 def page_width() -> int:
-    """Return the columns of a line of prose on stdout: 80, or fewer on a terminal that is narrower."""
-    return max(44, min(shutil.get_terminal_size((80, 24)).columns, 80)) if is_terminal(sys.stdout) else 80
+    """Return the columns of a line of prose on stdout: those of :func:`columns`, and no fewer than its tables take."""
+    return max(44, columns())
 
 
 def is_terminal(stream: TextIO | None) -> bool:

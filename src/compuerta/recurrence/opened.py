@@ -142,8 +142,9 @@ class OpenCell(ABC):
         """Walk a tape back. See :class:`compuerta.recurrence.Cell`."""
         packing = tape.packing
         with np.errstate(all="ignore"):
-            dys, running = cut_steps(packing, packing.pack(dy)), [packing.sort(part) for part in dfinal]
-            backs = list(self.walk(weights, tape, reversed(dys), running))[::-1]
+            rows, running = packing.pack(dy), [packing.sort(part) for part in dfinal]
+            dys = (rows[start : start + count] for start, count in reversed(packing.steps))
+            backs = list(self.walk(weights, tape, dys, running))[::-1]
             dstate[0][...] = packing.unsort(running[0])
             if not backs:
                 for gradient in out:
@@ -174,11 +175,6 @@ class OpenCell(ABC):
                     state[0][...] = h
 
         return step
-
-
-def cut_steps(packing: Packing, rows: Array) -> list[Array]:
-    """(R, ...) as one array for each step."""
-    return [rows[start : start + count] for start, count in packing.steps]
 
 
 def _thirds(rows: Array) -> list[Array]:
