@@ -325,8 +325,7 @@ def connectivity(
     """Return how much the output of each step hangs on each step before it, (T, T): row s, column t is ‖dL_s/dh_t‖.
 
     L_s is what the outputs of step s add to L. Above the diagonal of a layer that reads forward all is zero. The trace
-    is of one row. T walks back over at most T steps are made, all at once where T² H numbers, of which few are touched,
-    make no more than 64 MB.
+    is of one row. T walks back over at most T steps are made, as many at once as come to 2²⁴ numbers of T · H each.
 
     Args:
         trace: the run. layer, direction: whose h.
