@@ -86,8 +86,8 @@ def errors(model, exact, runner, seed):
     ours = theirs = 0.0
     for x, start in verify.drawn(model, seed, states=runner.takes_state):
         truth = exact.forward(widened(x), widened(start))[:2]
-        ours = max(ours, verify.apart(truth, model.forward(x, start)[:2]))
-        theirs = max(theirs, verify.apart(truth, runner.run(x, start)))
+        ours = max(ours, verify.gradients_by_step(truth, model.forward(x, start)[:2]))
+        theirs = max(theirs, verify.gradients_by_step(truth, runner.run(x, start)))
     return ours, theirs
 
 

@@ -280,7 +280,7 @@ def test_what_was_held_is_told_and_what_does_not_follow_refused(rng):
     assert "Held at a value, not computed: units 2 and 4." in joined(trace.explain(2, lang="en"))
     assert "Held at a value, not computed: unit 4." in joined(trace.explain(2, unit=3, lang="en"))
     for free in (trace.explain(2, unit=0, lang="en"), trace.explain(2, direction=1, lang="en")):
-        assert "Held" not in free
+        assert "Clamps" not in free
     with pytest.raises(SettingError, match=re.escape("(h, unit 3) was held")):
         trace.explain(2, layer=1, lang="en")
     assert "unit 2" in trace.explain(2, unit=1, layer=1, lang="en")

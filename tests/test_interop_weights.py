@@ -6,7 +6,7 @@ import pytest
 import compuerta
 from compuerta.errors import FileFormatError, SettingError
 from compuerta.interop import equinox, flax, karpathy, keras, pytorch, tensorflow1
-from compuerta.interop.chain import described
+from compuerta.interop.layer_order import described
 from compuerta.layers import GRU, LSTM, Dense, Embedding
 from interop_cases import FILES, randomized, same
 

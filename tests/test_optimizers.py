@@ -8,7 +8,7 @@ import pytest
 
 from compuerta import recurrence
 from compuerta.errors import SettingError
-from compuerta.recurrence import numpy_around
+from compuerta.recurrence import numpy_training
 from compuerta.training import SGD, Adam, AdamW, Constant, Cosine, Steps, clip_by_global_norm
 
 GOLDEN = Path(__file__).parent / "golden" / "optimizers.npz"
@@ -96,7 +96,7 @@ def adam_by_the_paper(theta, gradients, rate, b1, b2, eps, decay, decoupled):
 @pytest.mark.parametrize("engine", recurrence.engines())
 def test_parameters_across_blocks(numpy_engine, engine, extra, decoupled, rng):
     recurrence.use_engine(engine)
-    size = 2 * numpy_around._BLOCK + extra
+    size = 2 * numpy_training._BLOCK + extra
     theta, gradients = rng.normal(size=size), rng.normal(size=(3, size))
     optimizer = (AdamW if decoupled else Adam)(0.8, 0.97, 1e-6, 0.2)
     mine = theta.copy()
@@ -111,7 +111,7 @@ def test_a_block_changes_no_bit(numpy_engine, make, rng, monkeypatch):
     theta, gradients = rng.normal(size=1000).astype(np.float32), rng.normal(size=(4, 1000)).astype(np.float32)
     ends = []
     for block in (1 << 15, 64, 999):
-        monkeypatch.setattr(numpy_around, "_BLOCK", block)
+        monkeypatch.setattr(numpy_training, "_BLOCK", block)
         optimizer, mine = make(), theta.copy()
         for gradient in gradients:
             optimizer.step(mine, gradient.copy(), 0.01)

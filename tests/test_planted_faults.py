@@ -36,7 +36,7 @@ RUNTIME = "test_onnx_operators.py::test_onnx_runtime_on_drawn_configurations"
 WRITTEN = "test_onnx_files.py::test_a_written_model_runs_in_onnx_runtime_at_any_size"
 FOREIGN = "test_onnx_files.py::test_files_of_pytorch_and_keras"
 LIVE = "test_page_live.py::test_every_cell_runs_live_in_both_directions_and_can_be_held"
-TRACE, INSIDE, OPENED = "test_trace.py", "layers/inside.py", "recurrence/opened.py"
+TRACE, INSIDE, OPENED = "test_trace.py", "layers/recorded_run.py", "recurrence/stepwise.py"
 READINGS, SEARCH = "see/readings.py", "see/search.py"
 LEDGER = "test_readings.py::test_the_ledger_is_the_sum_written_out_and_sums_to_the_memory"
 FOLLOWS = "test_readings.py::test_the_unit_that_follows_is_found_and_judged_on_what_it_was_not_chosen_on"
@@ -99,8 +99,10 @@ FAULTS = {
         "recurrence/packing.py", "            out[:count] = history[self.n + start : self.n + start + count]\n",
         "            out[:count] = history[self.n + start]\n", UNROLLED,
     ),
-    "ONNX's forget and cell block swapped": fault("interop/orders.py", '"onnx": "iofg"', '"onnx": "iogf"', RUNTIME),
-    "ONNX's peepholes in our order": fault("interop/orders.py", '"onnx": "iof"}', '"onnx": "ifo"}', RUNTIME),
+    "ONNX's forget and cell block swapped": fault(
+        "interop/gate_orders.py", '"onnx": "iofg"', '"onnx": "iogf"', RUNTIME
+    ),
+    "ONNX's peepholes in our order": fault("interop/gate_orders.py", '"onnx": "iof"}', '"onnx": "ifo"}', RUNTIME),
     "a second bias of an operator dropped": fault(
         "interop/onnx/operators.py", "b, b_hn = b_w + b_r, None", "b, b_hn = b_w.copy(), None", RUNTIME
     ),
@@ -208,7 +210,7 @@ FAULTS = {
         VARIANT, "c = new if v.zoneout[0] == 0", "c = f * c_prev + i * g if v.zoneout[0] == 0", VARIANT_EQUATIONS
     ),
     "what f takes from a coupled i": fault(
-        VARIANT, 'total["i"] - held.through("f", total["f"])', 'total["i"]', VARIANT_STEP
+        VARIANT, 'total["i"] - clamps.mask_gradient("f", total["f"])', 'total["i"]', VARIANT_STEP
     ),
     "a peephole's way back to c": fault(VARIANT, "dc_before += w.peep[k] * dz[k]", "dc_before += 0", VARIANT_STEP),
     "a clip that the gradient passes": fault(VARIANT, "return d if inside is None else d * inside", "return d",
@@ -250,12 +252,13 @@ FAULTS = {
     ),
     # Models of other frameworks.
     "Karpathy's output gate taken for the candidate": fault(
-        "interop/orders.py", '"karpathy": "ifog"', '"karpathy": "ifgo"', CARRIED + "::test_karpathys_lstm"
+        "interop/gate_orders.py", '"karpathy": "ifog"', '"karpathy": "ifgo"', CARRIED + "::test_karpathys_lstm"
     ),
     "TensorFlow 1's candidate taken for the forget gate": fault(
-        "interop/orders.py", '"tensorflow1": "igfo"', '"tensorflow1": "ifgo"', CARRIED + "::test_tensorflow_1s_cell"
+        "interop/gate_orders.py", '"tensorflow1": "igfo"', '"tensorflow1": "ifgo"',
+        CARRIED + "::test_tensorflow_1s_cell"
     ),
-    "Keras's GRU gates swapped": fault("interop/orders.py", '"keras": "zrn"', '"keras": "rzn"', FRAMEWORKS),
+    "Keras's GRU gates swapped": fault("interop/gate_orders.py", '"keras": "zrn"', '"keras": "rzn"', FRAMEWORKS),
     "forget_bias not added": fault(
         "interop/tensorflow1.py", "+= forget_bias", "+= 0 * forget_bias", CARRIED + "::test_tensorflow_1s_cell"
     ),
@@ -302,10 +305,10 @@ FAULTS = {
         f"{TRACE}::test_gradients_of_every_number_by_complex_step",
     ),
     "a forget gate that is 1 − i cannot be held": fault(
-        VARIANT, 'held.value("f", 1 - i)', "1 - i", f"{TRACE}::test_holding_a_unit_and_the_gradient_of_what_is_held"
+        VARIANT, 'clamps.apply("f", 1 - i)', "1 - i", f"{TRACE}::test_holding_a_unit_and_the_gradient_of_what_is_held"
     ),
     "a gradient passes what is held": fault(
-        "recurrence/held.py", "return self._put(key, gradient, 0)", "return gradient",
+        "recurrence/clamps.py", "return self._put(key, gradient, 0)", "return gradient",
         f"{TRACE}::test_gradients_of_the_parameters_of_a_held_run",
     ),
     "steps of a part numbered from its own beginning": fault(

@@ -10,7 +10,7 @@ import compuerta
 from compuerta import GRU, LSTM, MinLSTM
 from compuerta.errors import NonFiniteError, SettingError, ShapeError
 from compuerta.layers import Trace
-from compuerta.layers.sources import Stored
+from compuerta.layers.trace_sources import Stored
 from compuerta.see import readings, search
 
 CELLS = [

@@ -9,7 +9,7 @@ import compuerta
 from compuerta import GRU, LSTM, Dense, Embedding, Last, Sequential, recurrence
 from compuerta.activations import sigmoid
 from compuerta.errors import SettingError, ShapeError
-from compuerta.layers import Trace, inside
+from compuerta.layers import Trace, recorded_run
 from traced_cases import KINDS, drawn, make
 
 
@@ -57,7 +57,7 @@ def test_a_traced_model_is_the_untraced_bit_for_bit(engine, rng):
 @pytest.mark.parametrize("kind", KINDS)
 def test_pre_activations_give_the_gates(engine, rng, monkeypatch, kind, together):
     """However many steps are computed together: all, a few, or each alone."""
-    monkeypatch.setattr(inside, "_CACHED", together)
+    monkeypatch.setattr(recorded_run, "_CACHED", together)
     layer, lengths = make(kind, rng), np.array([7, 0, 4])
     state = [rng.normal(size=part.shape) for part in layer._blank_state(3)]
     given = tuple(state) if len(state) > 1 else state[0]
@@ -123,7 +123,7 @@ def test_pre_activations_of_token_ids(engine, rng, monkeypatch, kind):
     of_ones.parameters.writable()[...] = of_ids.parameters.flat
     ids, lengths = rng.integers(0, 5, (3, 7)), np.array([7, 0, 4])
     _, expected = of_ones.trace(np.eye(5)[ids], lengths=lengths)
-    monkeypatch.setattr(inside, "_CACHED", 24)
+    monkeypatch.setattr(recorded_run, "_CACHED", 24)
     _, trace = of_ids.trace(ids, lengths=lengths)
     for block in of_ids.blocks:
         for d in range(2):
@@ -139,7 +139,7 @@ def test_memory_of_a_trace_and_of_reading_all_of_it(engine, monkeypatch, kind, r
     layer = cls(80, 80, rng=0, **switches)
     x = np.ones((rows, 4000 // rows, 80), np.float32)
     layer.trace(x[:, :2])  # the weights are packed
-    monkeypatch.setattr(inside, "_CACHED", 1 << 13)  # few beside these arrays, as it is beside large ones
+    monkeypatch.setattr(recorded_run, "_CACHED", 1 << 13)  # few beside these arrays, as it is beside large ones
     recurrence.memory.Memory._spare.clear()
     tracemalloc.start()
     try:
@@ -411,8 +411,8 @@ def test_each_step_apart_adds_up_to_the_whole(rng, kind):
     dy = rng.normal(size=(6, layer.width_out))
     whole = trace.gradients(dy)
     for layer_of in (0, 1):
-        apart = trace.apart(dy, layer_of)
-        sizes = trace.apart(dy, layer_of, [4, 1], ("h", "z_i"), norms=True)
+        apart = trace.gradients_by_step(dy, layer_of)
+        sizes = trace.gradients_by_step(dy, layer_of, [4, 1], ("h", "z_i"), norms=True)
         assert {key for key, _, _ in sizes} <= {"h", "z_i"}
         for (name, at, d), size in sizes.items():
             if at == layer_of:
@@ -427,7 +427,7 @@ def test_each_step_apart_adds_up_to_the_whole(rng, kind):
     alone = trace.gradients(np.where(np.arange(6)[:, None] == 3, dy, 0))
     np.testing.assert_allclose(apart["h", 1, 0][3], alone["h", 1, 0][0], rtol=1e-9, atol=1e-13)
     with pytest.raises(SettingError, match="one row at a time"):
-        layer.trace(rng.normal(size=(2, 6, 3)))[1].apart()
+        layer.trace(rng.normal(size=(2, 6, 3)))[1].gradients_by_step()
 
 
 def test_the_last_step_is_the_last_of_each_row(rng):

@@ -18,12 +18,12 @@ from ..errors import SettingError
 from ..layers import GRU, LSTM, Dense, Embedding, Layer
 from ..tasks import Task
 from . import archive
-from .chain import ORDER, of_layers, recorded
 from .formats import Description, Note, Runner, tensor_table, unnoted
+from .gate_orders import GRU as GRU_ORDERS
+from .gate_orders import LSTM as LSTM_ORDERS
+from .gate_orders import reorder
+from .layer_order import ORDER, of_layers, recorded
 from .named import Leaves, System, build, flattened, nested
-from .orders import GRU as GRU_ORDERS
-from .orders import LSTM as LSTM_ORDERS
-from .orders import reorder
 from .weights import CellWeights, Tensors, placed, row_of, unstack
 
 Array = NDArray[Any]

@@ -21,7 +21,7 @@ from .. import files
 from ..errors import CompuertaError, FileFormatError, Phrase, SettingError
 from ..layers import GRU, LSTM, Layer, Sequential
 from ..tasks import Task
-from . import orders
+from . import gate_orders
 
 Array = NDArray[Any]
 Model = Layer | Task
@@ -220,8 +220,12 @@ def _by_suffix(name: str) -> Format | None:
 def gate_order(format: str, model: Model) -> str:
     """Return the order in which a format stacks the blocks of a model's cells, as its system writes it."""
     layers = _layers(getattr(model, "model_", model))
-    tables = [table for cls, table in ((LSTM, orders.LSTM), (GRU, orders.GRU)) if any(type(x) is cls for x in layers)]
-    return ", ".join(orders.spelled(table[format], format) for table in tables if format in table)
+    tables = [
+        table
+        for cls, table in ((LSTM, gate_orders.LSTM), (GRU, gate_orders.GRU))
+        if any(type(x) is cls for x in layers)
+    ]
+    return ", ".join(gate_orders.spelled(table[format], format) for table in tables if format in table)
 
 
 def _layers(model: Any) -> list[Layer]:

@@ -24,13 +24,13 @@ from ..errors import FileFormatError, Phrase, SettingError
 from ..layers import GRU, LSTM, Activation, Dense, Dropout, Embedding, Last, Layer
 from ..tasks import Task
 from . import archive, hdf5, keras_config
-from .chain import ORDER
 from .formats import Description, Note, Runner, tensor_table, unnoted
+from .gate_orders import GRU as GRU_ORDERS
+from .gate_orders import LSTM as LSTM_ORDERS
+from .gate_orders import reorder
 from .keras_config import Spec
+from .layer_order import ORDER
 from .named import Leaves, System, build
-from .orders import GRU as GRU_ORDERS
-from .orders import LSTM as LSTM_ORDERS
-from .orders import reorder
 from .weights import CellWeights, Tensors, assemble, dense, embedding, row_of, stack, unstack
 
 Array = NDArray[Any]

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from ..errors import FileFormatError, Phrase
 from ..layers import Layer
-from .chain import WEIGHTLESS, Part, Step, described, in_order
 from .formats import Note
+from .layer_order import WEIGHTLESS, Part, Step, described, in_order
 from .weights import CellWeights, Tensors, assemble, dense, embedding, stack
 
 Array = NDArray[Any]

@@ -5,7 +5,8 @@ direction; blocks i f g o, and r z n in a GRU. PyTorch adds two biases where we 
 and on the way out ``bias_hh`` is zero, but for a GRU's candidate, whose two biases are not added to the same sum.
 With ``proj_size`` h is a product with ``weight_hr_l{k}`` (P, H), and ``weight_hh_l{k}`` is (4H, P).
 
-A state_dict does not hold how its layers are connected, nor what has no weights: see :mod:`compuerta.interop.chain`.
+A state_dict does not hold how its layers are connected, nor what has no weights: see
+:mod:`compuerta.interop.layer_order`.
 """
 
 from __future__ import annotations
@@ -23,11 +24,11 @@ from ..errors import FileFormatError, Phrase, SettingError
 from ..layers import GRU, LSTM, Activation, Dense, Dropout, Embedding, Last, Layer
 from ..tasks import Task
 from . import torch_file
-from .chain import ORDER, WEIGHTLESS, Part, Step, described, in_order
 from .formats import Description, Note, Runner, tensor_table, unnoted
-from .orders import GRU as GRU_ORDERS
-from .orders import LSTM as LSTM_ORDERS
-from .orders import reorder
+from .gate_orders import GRU as GRU_ORDERS
+from .gate_orders import LSTM as LSTM_ORDERS
+from .gate_orders import reorder
+from .layer_order import ORDER, WEIGHTLESS, Part, Step, described, in_order
 from .weights import CellWeights, Tensors, assemble, dense, embedding, row_of, stack, unstack
 
 Array = NDArray[Any]

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .chain import Part, Step
 from .formats import Runner
 from .keras_config import Spec
+from .layer_order import Part, Step
 
 Array = NDArray[Any]
 

@@ -22,8 +22,8 @@ from ..layers import LSTM, Layer
 from ..tasks import Task
 from . import archive
 from .formats import Description, Note, Runner, tensor_table, unnoted
-from .orders import LSTM as ORDERS
-from .orders import reorder
+from .gate_orders import LSTM as ORDERS
+from .gate_orders import reorder
 from .weights import CellWeights, Tensors, row_of, stack, unstack
 
 Array = NDArray[Any]

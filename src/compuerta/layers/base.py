@@ -12,12 +12,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import checks
 from ..errors import SettingError
-from ..recurrence import Held
+from ..recurrence import Clamps
 from .parameters import Parameters
 
 Array = NDArray[Any]
-#: For each recurrent layer, by its id, what is held at each place ``layer * directions + direction`` of its stack.
-Holds = dict[int, list[Held]]
+#: For each recurrent layer, by its id, the clamps at each place ``layer * directions + direction`` of its stack.
+LayerClamps = dict[int, list[Clamps]]
 
 
 class Blank:
@@ -107,8 +107,8 @@ class Layer(ABC):
             raise SettingError("error.no_state", name=self.name)
         return None
 
-    def _check_clamp(self, clamp: Mapping[Any, float]) -> Holds:
-        """Return what is held, by the id of the recurrent layer; ``_run`` then takes it as ``held``."""
+    def _check_clamp(self, clamp: Mapping[Any, float]) -> LayerClamps:
+        """Return what is clamped, by the id of the recurrent layer; ``_run`` then takes it as ``clamps``."""
         raise SettingError("error.clamp_nothing", name=self.name)
 
     def forward(
@@ -133,7 +133,7 @@ class Layer(ABC):
             record: keep a tape for :meth:`backward`.
             rng: a Generator or seed for dropout in training; None switches dropout off.
             check_finite: raise on NaN or infinity in ``x`` instead of letting it run through its own row.
-            clamp: units that are held at a value at every step, ``{("f", 0, 12): 0.0}`` for the forget gate of unit 12
+            clamp: units that stand at a value at every step, ``{("f", 0, 12): 0.0}`` for the forget gate of unit 12
                 in the first stacked layer, ``(name, layer, direction, unit)`` in the second direction; names as in a
                 :class:`~compuerta.layers.trace.Trace`. The NumPy engine computes such a run.
 
@@ -156,8 +156,8 @@ class Layer(ABC):
             rng = checks.generator(rng, self.name)
         if record and isinstance(x, np.ndarray) and np.may_share_memory(batch, x):
             batch = batch.copy()  # the tape must not change when the caller reuses x
-        held = {"held": self._check_clamp(clamp)} if clamp else {}
-        y, state, tape = self._run(batch, self._check_state(state, n), valid, record, rng, **held)
+        clamps = {"clamps": self._check_clamp(clamp)} if clamp else {}
+        y, state, tape = self._run(batch, self._check_state(state, n), valid, record, rng, **clamps)
         if y is batch or (y.base is not None and np.may_share_memory(y, batch)):
             y = y.copy()
         made = Record(self, tape, y.shape, single) if record else None

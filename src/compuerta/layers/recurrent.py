@@ -17,9 +17,9 @@ from .. import checks, gates, initializers, recurrence
 from ..errors import SettingError, ShapeError
 from ..recurrence import Tape
 from ..recurrence.masks import dropout_mask
-from .base import Array, Blank, Holds, Layer
-from .inside import holds, traced
+from .base import Array, Blank, Layer, LayerClamps
 from .parameters import Parameters
+from .recorded_run import holds, traced
 from .stream import Stream
 from .trace import Trace
 
@@ -109,7 +109,7 @@ class Recurrent(Layer):
 
     @abstractmethod
     def _opened(self) -> recurrence.VariantCell | recurrence.OpenCell:
-        """Return the same cell one step at a time, which keeps every number and can be held."""
+        """Return the same cell one step at a time, which keeps every number and can be clamped."""
 
     @abstractmethod
     def _shapes(self, inputs: int) -> dict[str, tuple[int, ...]]:
@@ -215,10 +215,10 @@ class Recurrent(Layer):
         record: bool,
         rng: np.random.Generator | None,
         table: Array | None = None,
-        held: Holds | None = None,
+        clamps: LayerClamps | None = None,
     ) -> tuple[Array, Any, StackTape | None]:
         """Run the stack. With ``table`` (V, F), ``x`` holds ids of its rows, (N, T)."""
-        mine = held.get(id(self)) if held else None
+        mine = clamps.get(id(self)) if clamps else None
         cell = self._cell() if mine is None else self._opened()
         weights = self._weights(cell, table)
         running = cell if rng is None else self._noisy(cell, rng)
@@ -240,7 +240,7 @@ class Recurrent(Layer):
                 at = k * self.directions + d
                 out = y if self.directions == 1 else y[:, :, d * width : (d + 1) * width]
                 first, last = _place(state, at), _place(final, at)
-                one = running if mine is None else cast(Any, running).holding(mine[at])
+                one = running if mine is None else cast(Any, running).clamped(mine[at])
                 tape = one.forward(weights[at], x, first, lengths, d == 1, record, out, last)
                 made.append(cast(Tape, tape))
             tapes.append(made)
@@ -276,7 +276,7 @@ class Recurrent(Layer):
             dx = total if mask is None or total is None else total * mask
         return dx, self._public(initial)
 
-    def _check_clamp(self, clamp: Mapping[Any, float]) -> Holds:
+    def _check_clamp(self, clamp: Mapping[Any, float]) -> LayerClamps:
         return holds(clamp, [self], self.name)
 
     def trace(
@@ -315,8 +315,8 @@ class Recurrent(Layer):
         """
         if self.bidirectional:
             raise SettingError("error.stream_bidirectional", name=self.name)
-        held = self._check_clamp(clamp)[id(self)] if clamp else []
-        return Stream(self, checks.size(batch_size, self.name, "batch_size"), held)
+        clamps = self._check_clamp(clamp)[id(self)] if clamp else []
+        return Stream(self, checks.size(batch_size, self.name, "batch_size"), clamps)
 
     def config(self) -> dict[str, Any]:
         """Return the arguments that make a layer of the same shape."""

@@ -10,11 +10,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..errors import SettingError, ShapeError
 from ..texts import grouped, say
-from .base import Array, Holds, Layer
+from .base import Array, Layer, LayerClamps
 from .feedforward import Embedding
-from .inside import holds, leaves, traced
 from .lstm import LSTM
 from .parameters import Parameters
+from .recorded_run import holds, leaves, traced
 from .recurrent import Recurrent
 from .trace import Trace
 
@@ -85,7 +85,7 @@ class Sequential(Layer):
         given = iter(state if state is not None else [None] * stateful)
         return [layer._check_state(next(given) if layer.recurrent else None, n) for layer in self.layers]
 
-    def _check_clamp(self, clamp: Mapping[Any, float]) -> Holds:
+    def _check_clamp(self, clamp: Mapping[Any, float]) -> LayerClamps:
         return holds(clamp, [leaf for leaf, _ in leaves(self, None) if isinstance(leaf, Recurrent)], self.name)
 
     def trace(
@@ -116,7 +116,7 @@ class Sequential(Layer):
         lengths: NDArray[np.intp] | None,
         record: bool,
         rng: np.random.Generator | None,
-        held: Holds | None = None,
+        clamps: LayerClamps | None = None,
     ) -> tuple[Array, tuple[Any, ...], list[Any] | None]:
         final: list[Any] = []
         tapes: list[Any] = []
@@ -128,10 +128,10 @@ class Sequential(Layer):
                 continue
             if table is not None:
                 assert isinstance(layer, Recurrent)
-                x, last, tape = layer._run(x, initial, lengths, record, rng, table, held)
+                x, last, tape = layer._run(x, initial, lengths, record, rng, table, clamps)
                 table = None
             else:
-                more = {"held": held} if held and isinstance(layer, Recurrent | Sequential) else {}
+                more = {"clamps": clamps} if clamps and isinstance(layer, Recurrent | Sequential) else {}
                 x, last, tape = layer._run(x, initial, lengths, record, rng, **more)
             tapes.append(tape)
             if layer.recurrent:

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import checks
 from ..errors import ShapeError
-from ..recurrence import Held
+from ..recurrence import Clamps
 
 if TYPE_CHECKING:
     from .recurrent import Recurrent
@@ -21,9 +21,9 @@ Array = NDArray[Any]
 class Stream:
     """Steps of a recurrent layer with the state kept between them. Made by ``layer.stream(batch_size)``."""
 
-    def __init__(self, layer: Recurrent, batch_size: int, held: Sequence[Held] = ()) -> None:
+    def __init__(self, layer: Recurrent, batch_size: int, clamps: Sequence[Clamps] = ()) -> None:
         self._layer = layer
-        self._held = held
+        self._clamps = clamps
         self._n = batch_size
         self._shape = (batch_size,) if layer.tokens else (batch_size, layer.input_size)
         shape = (layer.num_layers, batch_size, layer.hidden_size)
@@ -36,20 +36,25 @@ class Stream:
     # Copies of views are views no longer: a copied or pickled stream makes its own.
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"layer": self._layer, "n": self._n, "held": self._held, "state": [part.copy() for part in self._state]}
+        return {
+            "layer": self._layer,
+            "n": self._n,
+            "clamps": self._clamps,
+            "state": [part.copy() for part in self._state],
+        }
 
     def __setstate__(self, kept: dict[str, Any]) -> None:
-        self.__init__(kept["layer"], kept["n"], kept["held"])  # type: ignore[misc]
+        self.__init__(kept["layer"], kept["n"], kept["clamps"])  # type: ignore[misc]
         for mine, part in zip(self._state, kept["state"], strict=True):
             mine[...] = part
 
     def _rebuild(self) -> None:
         layer = self._layer
-        cell = layer._opened() if self._held else layer._cell()
+        cell = layer._opened() if self._clamps else layer._cell()
         self._parameters, self._version = layer.parameters, layer.parameters.version
         states = [tuple(part[k] for part in self._state) for k in range(layer.num_layers)]
-        held = {"held": self._held} if self._held else {}
-        self._step = cell.stepper(layer._weights(cell), states, self._x, **held)
+        clamps = {"clamps": self._clamps} if self._clamps else {}
+        self._step = cell.stepper(layer._weights(cell), states, self._x, **clamps)
         self._h, self._row, self._h_row = states[-1][0], self._x[0], states[-1][0][0]
         # One row of numbers that need no conversion, the common case, is known by its shape and dtype.
         self._plain = (layer.dtype, self._shape[1:]) if self._n == 1 and not layer.tokens else None

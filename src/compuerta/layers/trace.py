@@ -12,8 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import checks, files, gates
 from ..errors import FileFormatError, SettingError, ShapeError
-from ..recurrence import Held
-from .sources import Selected, Source, Stored, pick
+from ..recurrence import Clamps
+from .trace_sources import Selected, Source, Stored, pick
 
 Array = NDArray[Any]
 
@@ -124,8 +124,8 @@ class Trace(Mapping[Any, Array]):
         """
         return self._source.inputs(layer).copy()
 
-    def ran(self, layer: int, direction: int = 0) -> tuple[Any, Held]:
-        """Return the layer of the model that ran, a whole stack, and what was held in it.
+    def ran(self, layer: int, direction: int = 0) -> tuple[Any, Clamps]:
+        """Return the layer of the model that ran, a whole stack, and what was clamped in it.
 
         Raises:
             KeyError: as for :meth:`inputs`.
@@ -133,7 +133,7 @@ class Trace(Mapping[Any, Array]):
         return self._source.ran(layer, direction)
 
     def initial(self, part: str, layer: int, direction: int = 0) -> Array:
-        """Return ``h`` or ``c`` as a layer held it before the first step that it read, (N, H).
+        """Return ``h`` or ``c`` as it stood before the first step that it read, (N, H).
 
         Raises:
             KeyError: there is none such, or this is a trace of gradients.
@@ -233,7 +233,7 @@ class Trace(Mapping[Any, Array]):
         made._like(self)
         return made
 
-    def apart(
+    def gradients_by_step(
         self,
         dy: ArrayLike | None = None,
         layer: int = 0,
@@ -257,7 +257,7 @@ class Trace(Mapping[Any, Array]):
             raise SettingError("error.trace_one_row", got=self.shape[0])
         array = self._dy(dy, None, None)
         at = pick(outputs, self.shape[1], "outputs")
-        found: dict[Any, Array] = run.apart(run.down_to(layer, array), layer, at, keys, norms)
+        found: dict[Any, Array] = run.gradients_by_step(run.down_to(layer, array), layer, at, keys, norms)
         return found
 
     def _run(self) -> Any:
@@ -338,7 +338,7 @@ class Trace(Mapping[Any, Array]):
         """Explain one step of an LSTM or a GRU with these very numbers, in ``lang``.
 
         An LSTM may have peepholes, coupled gates, or lack some of them; one that has more to it is refused. Units that
-        were held are named as such.
+        were clamped are named as such.
 
         Args:
             t: the step, by its place in the trace. unit: one unit alone, by its place; all of the layer if None.
@@ -346,7 +346,7 @@ class Trace(Mapping[Any, Array]):
 
         Raises:
             SettingError: the layer is of another kind, the step is not there, what the layer read is not known, or the
-                memory or the hidden state of a unit that is explained was held.
+                memory or the hidden state of a unit that is explained was clamped.
             NonFiniteError: a value is NaN or infinite.
 
         >>> import numpy as np, compuerta

@@ -17,22 +17,40 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import Phrase, SettingError
-from . import numpy_around, numpy_gru, numpy_lstm, numpy_minlstm
+from . import numpy_gru, numpy_lstm, numpy_minlstm, numpy_training
 from .binding import Library, load
-from .held import Held
-from .inputs import bounded
+from .clamps import Clamps
 from .memory import empty
 from .native import NativeEngine
-from .numpy_around import AdamNumbers
+from .numpy_training import AdamNumbers
 from .numpy_variant import VariantCell
-from .opened import OPEN_GRU, OPEN_MIN_LSTM, OpenCell
+from .saturation import bounded
+from .stepwise import OPEN_GRU, OPEN_MIN_LSTM, OpenCell
 from .threads import num_threads, set_num_threads
 from .variant import Variant
 
 __all__ = [
-    "OPEN_GRU", "OPEN_MIN_LSTM", "Cell", "Engine", "Held", "OpenCell", "Tape", "Variant", "VariantCell", "active",
-    "empty", "engine", "engines", "lstm", "min_lstm", "num_threads", "open_lstm", "set_num_threads", "use_engine",
-    "variants", "why_not_native",
+    "OPEN_GRU",
+    "OPEN_MIN_LSTM",
+    "Cell",
+    "Clamps",
+    "Engine",
+    "OpenCell",
+    "Tape",
+    "Variant",
+    "VariantCell",
+    "active",
+    "empty",
+    "engine",
+    "engines",
+    "lstm",
+    "min_lstm",
+    "num_threads",
+    "open_lstm",
+    "set_num_threads",
+    "use_engine",
+    "variants",
+    "why_not_native",
 ]  # fmt: skip
 
 Array = NDArray[Any]
@@ -203,13 +221,13 @@ class _NumpyEngine:
     name = "numpy"
     lstm: Cell = _NumpyCell(numpy_lstm)
     gru: Cell = _NumpyCell(numpy_gru)
-    dense = staticmethod(numpy_around.dense)
-    dense_back = staticmethod(numpy_around.dense_back)
-    cross_entropy = staticmethod(numpy_around.cross_entropy)
-    dense_cross_entropy = staticmethod(numpy_around.dense_cross_entropy)
-    sum_of_squares = staticmethod(numpy_around.sum_of_squares)
-    all_finite = staticmethod(numpy_around.all_finite)
-    adam = staticmethod(numpy_around.adam)
+    dense = staticmethod(numpy_training.dense)
+    dense_back = staticmethod(numpy_training.dense_back)
+    cross_entropy = staticmethod(numpy_training.cross_entropy)
+    dense_cross_entropy = staticmethod(numpy_training.dense_cross_entropy)
+    sum_of_squares = staticmethod(numpy_training.sum_of_squares)
+    all_finite = staticmethod(numpy_training.all_finite)
+    adam = staticmethod(numpy_training.adam)
 
 
 @cache
@@ -264,8 +282,8 @@ def lstm(variant: Variant) -> Cell:
 
 @cache
 def open_lstm(variant: Variant) -> VariantCell:
-    """Return the LSTM that keeps every number and can be held: the same for the same switches, so that weights packed
-    for it are known again."""
+    """Return the LSTM that keeps every number and can be clamped: the same for the same switches, so that
+    weights packed for it are known again."""
     return VariantCell(variant)
 
 

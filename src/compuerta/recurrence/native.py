@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from .binding import AdamStep, Dense, Library, Run
 from .memory import LINE, Memory, address, contiguous, empty, readable
-from .numpy_around import AdamNumbers
+from .numpy_training import AdamNumbers
 from .threads import num_threads
 
 if TYPE_CHECKING:

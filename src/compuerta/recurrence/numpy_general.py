@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .inputs import bounded
 from .packing import Packing
+from .saturation import bounded
 
 Array = NDArray[Any]
 Activation = Callable[[Array], Array]

@@ -21,8 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .packing import Packing
-from .products import cut, from_inputs
 from .tape import NumpyTape
+from .tiles import cut, from_inputs
 from .tokens import sum_by_token
 
 Array = NDArray[Any]

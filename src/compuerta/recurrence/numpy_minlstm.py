@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 
 from ..activations import Activation, sigmoid
 from .packing import Packing
-from .products import of_inputs
 from .scan import scan
+from .tiles import of_inputs
 from .tokens import sum_by_token
 
 Array = NDArray[Any]

@@ -16,12 +16,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .held import FREE, Held
-from .inputs import bounded
+from .clamps import NO_CLAMPS, Clamps
 from .masks import Masks
 from .normalize import Normalized, normalize, normalize_backward
 from .packing import Packing
-from .products import of_inputs
+from .saturation import bounded
+from .tiles import of_inputs
 from .tokens import sum_by_token
 from .variant import Variant
 
@@ -60,7 +60,7 @@ class Step:
     norm_h: Normalized | None
     norm_c: Normalized | None
     zone: tuple[Array | float, Array | float]  # d_c, d_h
-    held: Held
+    clamps: Clamps
 
 
 class Back(NamedTuple):
@@ -88,7 +88,7 @@ class VariantTape:
     weights: Weights
     masks: Masks
     widths: tuple[int, int]  # of h and of c
-    held: Held
+    clamps: Clamps
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -156,17 +156,17 @@ class VariantCell:
     are drawn from it at every pass, so the same Generator gives the same pass again.
     """
 
-    def __init__(self, variant: Variant, rng: np.random.Generator | None = None, held: Held = FREE) -> None:
+    def __init__(self, variant: Variant, rng: np.random.Generator | None = None, clamps: Clamps = NO_CLAMPS) -> None:
         self.variant = variant
-        self._rng, self._held = rng, held
+        self._rng, self._clamps = rng, clamps
 
     def noisy(self, rng: np.random.Generator) -> VariantCell:
         """Return this cell in training, with masks from ``rng``. Packed weights and tapes serve both."""
-        return VariantCell(self.variant, rng, self._held)
+        return VariantCell(self.variant, rng, self._clamps)
 
-    def holding(self, held: Held) -> VariantCell:
-        """Return this cell with some of its units held. Packed weights and tapes serve both."""
-        return VariantCell(self.variant, self._rng, held)
+    def clamped(self, clamps: Clamps) -> VariantCell:
+        """Return this cell with some of its units clamped. Packed weights and tapes serve both."""
+        return VariantCell(self.variant, self._rng, clamps)
 
     def pack(self, *parameters: Array) -> Weights:
         """Name the parameters. See :class:`compuerta.recurrence.Cell`."""
@@ -178,7 +178,7 @@ class VariantCell:
     # ---- one step, in the order of the equations; _step_backward walks it in reverse --------------------------------
 
     def _step(
-        self, w: Weights, z_x: Array, m: Array | None, zone: tuple[Any, Any], state: Sequence[Array], held: Held
+        self, w: Weights, z_x: Array, m: Array | None, zone: tuple[Any, Any], state: Sequence[Array], clamps: Clamps
     ) -> Step:
         """Take one step from ``z_x`` (n, G·H), the part of x with the bias, and the state's parts before it."""
         v, (h_prev, c_prev, *r) = self.variant, state
@@ -198,18 +198,18 @@ class VariantCell:
 
         def gate(k: str, sees: Array) -> Array:
             if k not in z:
-                return held.value(k, np.ones_like(c_prev))
+                return clamps.apply(k, np.ones_like(c_prev))
             if v.peepholes:
                 z[k] = z[k] + w.peep[k] * sees
             z[k], inside[k] = _clip(z[k], v.clip)
-            return held.value(k, v.gate_activation(z[k]))
+            return clamps.apply(k, v.gate_activation(z[k]))
 
         i = a["i"] = gate("i", c_prev)
-        f = a["f"] = held.value("f", 1 - i) if v.coupled else gate("f", c_prev)
+        f = a["f"] = clamps.apply("f", 1 - i) if v.coupled else gate("f", c_prev)
         z["g"], inside["g"] = _clip(z["g"], v.clip)
-        g = a["g"] = held.value("g", v.input_activation(z["g"]))
+        g = a["g"] = clamps.apply("g", v.input_activation(z["g"]))
         new, inside["c"] = _clip(f * c_prev + i * g, v.cell_clip)
-        new = held.value("c", new)
+        new = clamps.apply("c", new)
         o = a["o"] = gate("o", new)
         seen, norm_c = new, None
         if v.layer_norm == "cell":
@@ -219,9 +219,9 @@ class VariantCell:
         out = o * shown
         h = out @ w["w_hr"].T if v.projection else out
         d_c, d_h = zone
-        c = new if v.zoneout[0] == 0 else held.value("c", d_c * c_prev + (1 - d_c) * new)
-        h = held.value("h", h if v.zoneout[1] == 0 else d_h * h_prev + (1 - d_h) * h)
-        return Step(seen_h, c_prev, r_prev, z, a, new, seen, shown, out, h, c, inside, norm_h, norm_c, zone, held)
+        c = new if v.zoneout[0] == 0 else clamps.apply("c", d_c * c_prev + (1 - d_c) * new)
+        h = clamps.apply("h", h if v.zoneout[1] == 0 else d_h * h_prev + (1 - d_h) * h)
+        return Step(seen_h, c_prev, r_prev, z, a, new, seen, shown, out, h, c, inside, norm_h, norm_c, zone, clamps)
 
     def _after(self, s: Step) -> tuple[Array, ...]:
         """Return the parts of the state after a step."""
@@ -229,12 +229,12 @@ class VariantCell:
 
     def _step_backward(self, w: Weights, s: Step, m: Array | None, dh: Array, dc: Array, dr: Sequence[Array]) -> Back:
         """From dL/dh, dL/dc and those of the gates as the next step saw them to all that came in."""
-        v, a, dz, held = self.variant, s.a, {}, s.held
+        v, a, dz, clamps = self.variant, s.a, {}, s.clamps
         d_c, d_h = s.zone
         total = {"h": dh}
-        dh = held.through("h", dh)
+        dh = clamps.mask_gradient("h", dh)
         dh_prev = d_h * dh if v.zoneout[1] else None
-        dc_prev = held.through("c", d_c * dc) if v.zoneout[0] else None
+        dc_prev = clamps.mask_gradient("c", d_c * dc) if v.zoneout[0] else None
         dh = dh if dh_prev is None else dh - dh_prev
         dnew = dc if dc_prev is None else dc - dc_prev
         dout = dh @ w["w_hr"] if v.projection else dh
@@ -242,7 +242,7 @@ class VariantCell:
 
         def gate(k: str, d: Array) -> None:
             total[k] = d + da[k] if k in da else d
-            dz[k] = held.through(k, _through(total[k] * v.gate_activation.slope(s.z[k], a[k]), s.inside[k]))
+            dz[k] = clamps.mask_gradient(k, _through(total[k] * v.gate_activation.slope(s.z[k], a[k]), s.inside[k]))
 
         dseen = dout * a["o"] * v.output_activation.slope(s.seen, s.shown)
         dnew = dnew + (dseen if s.norm_c is None else normalize_backward(s.norm_c, dseen * w["gain_c"]))
@@ -251,16 +251,16 @@ class VariantCell:
             gate("o", total["o"])
             dnew = dnew + w.peep["o"] * dz["o"] if v.peepholes else dnew
         total["c"] = dnew
-        dnew = held.through("c", _through(dnew, s.inside["c"]))
+        dnew = clamps.mask_gradient("c", _through(dnew, s.inside["c"]))
         total["g"], total["f"] = dnew * a["i"], dnew * s.c_prev
         total["i"] = dnew * a["g"]
         if v.coupled:
-            total["i"] = total["i"] - held.through("f", total["f"])
+            total["i"] = total["i"] - clamps.mask_gradient("f", total["f"])
         for k in ("i", "f"):
             if k in s.z:
                 gate(k, total[k])
         dz["g"] = _through(total["g"] * v.input_activation.slope(s.z["g"], a["g"]), s.inside["g"])
-        dz["g"] = held.through("g", dz["g"])
+        dz["g"] = clamps.mask_gradient("g", dz["g"])
         dc_before = dnew * a["f"]
         for k in ("i", "f"):
             if k in dz and v.peepholes:
@@ -286,7 +286,7 @@ class VariantCell:
         final: Any,
     ) -> VariantTape | None:  # fmt: skip
         """Run over a batch. See :class:`compuerta.recurrence.Cell`."""
-        v, rng, held = self.variant, self._rng, self._held
+        v, rng, clamps = self.variant, self._rng, self._clamps
         packing, widths = Packing(x.shape[0], x.shape[1], lengths, reverse), (state[0].shape[1], state[1].shape[1])
         with np.errstate(all="ignore"):
             xs = packing.pack(bounded(x))
@@ -299,7 +299,7 @@ class VariantCell:
             for start, count in packing.steps:
                 rows = slice(start, start + count)
                 m = None if masks.h is None else masks.h[:count]
-                s = self._step(w, z_x[rows], m, masks.zone(rows), [part[:count] for part in running], held)
+                s = self._step(w, z_x[rows], m, masks.zone(rows), [part[:count] for part in running], clamps)
                 running = advance(running, self._after(s), count)
                 outputs[rows] = s.h
                 if record:
@@ -307,7 +307,7 @@ class VariantCell:
         y[...] = packing.unpack(outputs)
         for part, value in zip(final, running, strict=True):
             part[...] = packing.unsort(value)
-        return VariantTape(packing, xs, norm_x, steps, w, masks, widths, held) if record else None
+        return VariantTape(packing, xs, norm_x, steps, w, masks, widths, clamps) if record else None
 
     def _from_inputs(self, w: Weights, xs: Array) -> tuple[Array, Normalized | None]:
         """Return the part of the inputs with the bias, (R, G·H)."""
@@ -337,7 +337,7 @@ class VariantCell:
     def _walk(self, tape: VariantTape, dys: Iterable[Array], running: list[Array]) -> Iterator[Back]:
         """Walk back over the steps, from the gradient of each step's output in packed order, the last step first.
 
-        The same as :meth:`compuerta.recurrence.opened.OpenCell.walk`.
+        The same as :meth:`compuerta.recurrence.stepwise.OpenCell.walk`.
         """
         for dy, s in zip(dys, reversed(tape.steps), strict=True):
             count = len(dy)
@@ -352,7 +352,7 @@ class VariantCell:
     ) -> Iterator[dict[str, Array]]:
         """Yield for each step the gradients by name and, with ``inputs``, that of them as ``x``.
 
-        The same as :meth:`compuerta.recurrence.opened.OpenCell.flow`; ``c`` is ĉ, before zoneout.
+        The same as :meth:`compuerta.recurrence.stepwise.OpenCell.flow`; ``c`` is ĉ, before zoneout.
         """
         w = tape.weights
         for b, (start, count) in zip(self._walk(tape, dys, running), reversed(tape.packing.steps), strict=True):
@@ -407,14 +407,14 @@ class VariantCell:
         return tape.packing.unpack(dz_x @ w["w_x"])
 
     def stepper(
-        self, weights: list[Weights], states: list[tuple[Array, ...]], x: Array, held: Sequence[Held] = ()
+        self, weights: list[Weights], states: list[tuple[Array, ...]], x: Array, clamps: Sequence[Clamps] = ()
     ) -> Callable[[], object]:
         """Return a function that takes a stack one step on. See :class:`compuerta.recurrence.Cell`.
 
         Unlike the plain cell's, it makes the small arrays of each step anew.
         """
         zone = self.variant.zoneout
-        each = held or [self._held] * len(weights)
+        each = clamps or [self._clamps] * len(weights)
 
         def step() -> None:
             with np.errstate(all="ignore"):

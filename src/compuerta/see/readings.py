@@ -353,7 +353,7 @@ def connectivity(
     at_once = max(1, _AT_ONCE // max(1, t * len(trace.units[layer])))
     for start in range(0, t, at_once):
         part = slice(start, start + at_once)
-        norms[part] = trace.apart(dy, layer, part, (key,), norms=True)[key, layer, direction]
+        norms[part] = trace.gradients_by_step(dy, layer, part, (key,), norms=True)[key, layer, direction]
     return norms
 
 

@@ -19,7 +19,7 @@ from ..layers import GRU, LSTM, Dense, Dropout, Embedding, Last, Recurrent, Trac
 from ..recurrence import Variant
 from ..recurrence.normalize import EPSILON
 from ..recurrence.numpy_variant import VariantTape
-from ..recurrence.opened import OpenTape
+from ..recurrence.stepwise import OpenTape
 from ..tasks import Forecaster, LanguageModel
 from .readings import connectivity, gradient_flow
 from .scale import CIVIDIS, DIVERGING
@@ -328,7 +328,7 @@ def _add_model(scene: Scene, trace: Trace, row: int, stop: int) -> None:
             scene.reading["series"] = inputs[:, 0].astype(np.float64)
     whole = len(after) < 2 and all(isinstance(each, Dense) for each in after)
     tapes = [tape for tapes in stack.tape.tapes for tape in tapes]
-    clamped = any(isinstance(tape, OpenTape | VariantTape) and tape.held for tape in tapes)
+    clamped = any(isinstance(tape, OpenTape | VariantTape) and tape.clamps for tape in tapes)
     text = "ids" in scene.reading
     known = (first is None) == layer.tokens if text else "inputs" in scene.reading
     if not whole or clamped or not known:

@@ -103,9 +103,9 @@ class ForecastNetwork(Layer):
         lengths: NDArray[np.intp] | None,
         record: bool,
         rng: np.random.Generator | None,
-        held: Any = None,
+        clamps: Any = None,
     ) -> tuple[Array, Any, Any]:
-        said, _, tape = self.core._run(x, self.core._check_state(None, len(x)), lengths, record, rng, held)
+        said, _, tape = self.core._run(x, self.core._check_state(None, len(x)), lengths, record, rng, clamps)
         straight, _, skip_tape = self.skip._run(x[:, :, :2].reshape(len(x), 1, -1), None, None, record, None)
         said += straight
         return said, None, (x.shape, tape, skip_tape)
@@ -247,11 +247,11 @@ class Forecaster(Task):
         count = len(bases) * checks.count(self.members, "members")
         # Windows held out, the same for every member: a sixth of those of the view that reaches back furthest.
         common = len(z) - horizon - window - (period if period > 1 else 1) + 1
-        held = max(1, min(common // 3, max(horizon, common // 6)))
+        validation = max(1, min(common // 3, max(horizon, common // 6)))
         for k in range(count):
             view = View(bases[k % len(bases)], window, horizon, period)
             label = f"{k + 1}/{count}"
-            view, network, error = self._member(z, view, held, rng, callbacks(label) if callbacks else ())
+            view, network, error = self._member(z, view, validation, rng, callbacks(label) if callbacks else ())
             self.members_.append((view, network))
             errors.append(error)
         self.errors_ = np.mean(errors, axis=0)  # of the mean of all members, on the windows they all held out
@@ -259,12 +259,12 @@ class Forecaster(Task):
         self.period_, self.horizon_ = period, horizon
 
     def _member(
-        self, z: Array, view: View, held: int, rng: np.random.Generator, callbacks: Sequence[Callback]
+        self, z: Array, view: View, validation: int, rng: np.random.Generator, callbacks: Sequence[Callback]
     ) -> tuple[View, ForecastNetwork, Array]:
         """Train one network; return it with its view and its errors (M, h) on the windows it held out."""
         h = view.horizon
         origins = np.arange(view.reach - 1, len(z) - h)
-        early, late = _thinned(origins[: max(1, len(origins) - held - h + 1)]), _thinned(origins[-held:])
+        early, late = _thinned(origins[: max(1, len(origins) - validation - h + 1)]), _thinned(origins[-validation:])
         off = view.targets(z, early)
         view = replace(view, scale=float(np.std(off)) or 1.0)
         x, y = _single(view.inputs(z, early)), _single(view.targets(z, early))[:, None]
@@ -372,7 +372,7 @@ class Forecaster(Task):
         Args:
             member: which network, from 0; they take turns in what they see, see :mod:`compuerta.tasks.windows`.
             series: read the end of this one in place of the one it learnt from.
-            clamp: units held at a value, see :meth:`compuerta.LSTM.forward`.
+            clamp: units clamped at a value, see :meth:`compuerta.LSTM.forward`.
 
         Raises:
             NotFittedError, SettingError, DataError: as in :meth:`predict`, or there is no such member or unit.

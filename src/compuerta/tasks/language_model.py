@@ -141,7 +141,7 @@ class LanguageModel(Task):
         """
         if not isinstance(text, str):
             raise DataError("error.text.not_str", got=type(text).__name__)
-        held = checks.number(self.validation, "validation", low=0.0, high=0.9)
+        share = checks.number(self.validation, "validation", low=0.0, high=0.9)
         if self.cell not in ("lstm", "gru"):
             raise SettingError("error.choice", name="cell", known="lstm, gru", got=repr(self.cell))
         if self.schedule not in ("constant", "cosine"):
@@ -154,7 +154,7 @@ class LanguageModel(Task):
             files.check_writable(checkpoint)
         vocabulary = Vocabulary(text)
         ids = vocabulary.encode(text)
-        cut = len(ids) - int(held * len(ids))
+        cut = len(ids) - int(share * len(ids))
         steps = min(checks.count(self.steps, "steps"), max(1, (cut - 1) // 2))
         batch_size = min(checks.count(self.batch_size, "batch_size"), max(1, (cut - 1) // steps))
         source = TextStreams(ids[:cut], batch_size, steps)

@@ -15,7 +15,7 @@ from ...activations import Activation
 from ...errors import SettingError
 from ...layers import GRU, LSTM, Dense, Layer, Recurrent
 from ...recurrence import Variant
-from .. import orders
+from .. import gate_orders
 
 Array = NDArray[Any]
 
@@ -34,7 +34,7 @@ def pick(stacked: Array, source: Sequence[str], target: Iterable[str]) -> Array:
 
 def order(layer: Recurrent) -> str:
     """Return ONNX's order of the blocks of a layer's cell."""
-    return orders.GRU["onnx"] if isinstance(layer, GRU) else orders.LSTM["onnx"]
+    return gate_orders.GRU["onnx"] if isinstance(layer, GRU) else gate_orders.LSTM["onnx"]
 
 
 # ---- switches -------------------------------------------------------------------------------------------------------
@@ -107,7 +107,7 @@ def _cell_to_onnx(layer: Recurrent, k: int, d: int) -> dict[str, Array]:
     found = {"W": w, "R": r, "B": np.concatenate((b, b_r))}
     if "p" in p:
         assert isinstance(layer, LSTM)
-        found["P"] = pick(p["p"], layer.variant.gates, orders.PEEPHOLES["onnx"])
+        found["P"] = pick(p["p"], layer.variant.gates, gate_orders.PEEPHOLES["onnx"])
     for part, name in zip(layer.parts, layer.state_names(k, reverse=d == 1), strict=False):
         found[f"{part}0"] = layer.parameters[name][None]
     return found
@@ -123,7 +123,7 @@ def cell_from_onnx(layer: Recurrent, w: Array, r: Array, b: Array | None, p: Arr
         found["b"][-layer.hidden_size :] = b_w[-layer.hidden_size :]
         found["b_hn"] = b_r[-layer.hidden_size :]
     if p is not None and isinstance(layer, LSTM):
-        found["p"] = pick(p, orders.PEEPHOLES["onnx"], layer.variant.gates)
+        found["p"] = pick(p, gate_orders.PEEPHOLES["onnx"], layer.variant.gates)
     return found
 
 

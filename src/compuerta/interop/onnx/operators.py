@@ -31,7 +31,7 @@ from ... import checks, recurrence
 from ...activations import ACTIVATIONS, Activation
 from ...errors import SettingError, ShapeError
 from ...recurrence import numpy_general
-from .. import orders
+from .. import gate_orders
 from .cells import pick
 
 Array = NDArray[Any]
@@ -222,7 +222,7 @@ def lstm(
     >>> Y.shape, Y_h.shape, bool((Y[-1] == Y_h).all())
     ((5, 1, 2, 4), (1, 2, 4), True)
     """
-    op = _Call("LSTM", orders.LSTM["onnx"], X, W, R, B, sequence_lens, direction, layout, clip, hidden_size)
+    op = _Call("LSTM", gate_orders.LSTM["onnx"], X, W, R, B, sequence_lens, direction, layout, clip, hidden_size)
     state = np.stack([op.state("initial_h", initial_h), op.state("initial_c", initial_c)])
     functions = op.functions(("Sigmoid", "Tanh", "Tanh"), activations, activation_alpha, activation_beta)
     peepholes = None if P is None else op.peepholes(P)
@@ -236,7 +236,7 @@ def lstm(
         b_w, b_r = np.split(op.b[d], 2)
         weights = [pick(array, op.order, variant.blocks) for array in (op.w[d], op.r[d], b_w + b_r)]
         if peepholes is not None:
-            weights.append(pick(peepholes[d], orders.PEEPHOLES["onnx"], variant.gates))
+            weights.append(pick(peepholes[d], gate_orders.PEEPHOLES["onnx"], variant.gates))
         op.run(recurrence.lstm(variant), weights, d, reverse, state)
     return op.outputs(), op.final(state[0]), op.final(state[1])
 
@@ -283,13 +283,13 @@ def gru(
     >>> Y.shape, bool((Y[1, 0, 1] == Y_h[0, 1]).all()), bool((Y[2:, :, 1] == 0).all())
     ((5, 2, 2, 4), True, True)
     """
-    op = _Call("GRU", orders.GRU["onnx"], X, W, R, B, sequence_lens, direction, layout, clip, hidden_size)
+    op = _Call("GRU", gate_orders.GRU["onnx"], X, W, R, B, sequence_lens, direction, layout, clip, hidden_size)
     h = op.state("initial_h", initial_h)
     functions = op.functions(("Sigmoid", "Tanh"), activations, activation_alpha, activation_beta)
     after = op.flag("linear_before_reset", linear_before_reset)
     for d, reverse in op.directions:
         w_x, w_h, b_w, b_r = (
-            pick(a, op.order, orders.GRU["compuerta"]) for a in (op.w[d], op.r[d], *np.split(op.b[d], 2))
+            pick(a, op.order, gate_orders.GRU["compuerta"]) for a in (op.w[d], op.r[d], *np.split(op.b[d], 2))
         )
         b, b_hn = b_w + b_r, None
         if after:

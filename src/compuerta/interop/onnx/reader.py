@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from ...errors import CompuertaError, FileFormatError, Phrase
 from ...layers import GRU, LSTM, Activation, Blank, Embedding, Last, Layer
-from .. import orders
+from .. import gate_orders
 from ..weights import dense, embedding
-from .around import Around, too_large
+from .axes import Around, too_large
 from .cells import cell_from_onnx, switches
 from .document import Document
 from .node import Node, Refusal
@@ -247,7 +247,7 @@ class _Reader(Around):
         self._lengths(node)
         p = None if kind == "GRU" or node[7] is None else node.constant(7)
         hidden, features = node.attribute("hidden_size", r.shape[-1]), w.shape[-1]
-        rows = len({"LSTM": orders.LSTM, "GRU": orders.GRU}[kind]["onnx"]) * hidden
+        rows = len({"LSTM": gate_orders.LSTM, "GRU": gate_orders.GRU}[kind]["onnx"]) * hidden
         wanted = {"W": (w, (d, rows, features)), "R": (r, (d, rows, hidden)), "B": (b, (d, 2 * rows)),
                   "P": (p, (d, 3 * hidden))}  # fmt: skip
         for name, (given, shape) in wanted.items():

@@ -1,9 +1,9 @@
-r"""Cells one step at a time with every number kept: they can be held, and say what each number is worth to a loss.
+r"""Cells one step at a time with every number kept: they can be clamped, and say what each number is worth to a loss.
 
 The engines run cells for speed and keep what their way back needs. A trace that is asked for gradients of gates, and a
-run in which a unit is held (:mod:`.held`), come here instead. The LSTM is :class:`.numpy_variant.VariantCell`, which
-keeps everything already; this module has the GRU and the minimal LSTM, and turns what any engine's tape tells into
-steps of these cells.
+run in which a unit is clamped (:mod:`.clamps`), come here instead. The LSTM is :class:`.numpy_variant.VariantCell`,
+which keeps everything already; this module has the GRU and the minimal LSTM, and turns any engine's tape into steps
+of these cells.
 
 Shapes: N rows, T steps, H units, G blocks, R packed rows (see :mod:`.packing`). A step is a dict of arrays
 (rows that run, H) under the names of :mod:`compuerta.gates`, ``z_`` before a name for what its activation saw, and
@@ -21,13 +21,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..activations import SIGMOID, sigmoid
-from .held import FREE, Held
-from .inputs import bounded
+from .clamps import NO_CLAMPS, Clamps
 from .masks import Masks
 from .numpy_minlstm import shares
 from .numpy_variant import Step, VariantTape, advance
 from .packing import Packing
-from .products import of_inputs
+from .saturation import bounded
+from .tiles import of_inputs
 from .tokens import sum_by_token
 
 Array = NDArray[Any]
@@ -43,7 +43,7 @@ class OpenTape:
     x: Array  # (R, F), or (R,) token ids
     steps: list[Numbers]
     names: tuple[str, ...]
-    held: Held
+    clamps: Clamps
     width: int
     dtype: np.dtype[Any]
 
@@ -65,19 +65,19 @@ class OpenCell(ABC):
     #: Blocks of the stacked parameters, then h: what there is to read.
     names: tuple[str, ...]
 
-    def __init__(self, held: Held = FREE) -> None:
-        self._held = held
+    def __init__(self, clamps: Clamps = NO_CLAMPS) -> None:
+        self._clamps = clamps
 
-    def holding(self, held: Held) -> OpenCell:
-        """Return this cell with some of its units held. Packed weights and tapes serve both."""
-        return type(self)(held)
+    def clamped(self, clamps: Clamps) -> OpenCell:
+        """Return this cell with some of its units clamped. Packed weights and tapes serve both."""
+        return type(self)(clamps)
 
     @abstractmethod
-    def _step(self, w: Sequence[Array], z_x: Array, h_prev: Array, held: Held) -> Numbers:
+    def _step(self, w: Sequence[Array], z_x: Array, h_prev: Array, clamps: Clamps) -> Numbers:
         """Take one step from ``z_x`` (n, G·H), the part of x with the bias."""
 
     @abstractmethod
-    def _step_backward(self, w: Sequence[Array], s: Numbers, dh: Array, held: Held) -> Numbers:
+    def _step_backward(self, w: Sequence[Array], s: Numbers, dh: Array, clamps: Clamps) -> Numbers:
         """From dL/dh to the gradients of all that the step computed, and of ``h_prev``."""
 
     @abstractmethod
@@ -96,7 +96,7 @@ class OpenCell(ABC):
         final: Any,
     ) -> OpenTape | None:  # fmt: skip
         """Run over a batch. See :class:`compuerta.recurrence.Cell`."""
-        packing, held = Packing(x.shape[0], x.shape[1], lengths, reverse), self._held
+        packing, clamps = Packing(x.shape[0], x.shape[1], lengths, reverse), self._clamps
         width, dtype = y.shape[2], y.dtype
         with np.errstate(all="ignore"):
             xs = packing.pack(bounded(x))
@@ -105,14 +105,14 @@ class OpenCell(ABC):
             outputs = np.empty((packing.rows, width), dtype)
             steps: list[Numbers] = []
             for start, count in packing.steps:
-                s = self._step(weights, z_x[start : start + count], h[:count], held)
+                s = self._step(weights, z_x[start : start + count], h[:count], clamps)
                 outputs[start : start + count] = s["h"]
                 (h,) = advance([h], [s["h"]], count)
                 if record:
                     steps.append(s)
         y[...] = packing.unpack(outputs)
         final[0][...] = packing.unsort(h)
-        return OpenTape(packing, xs, steps, self.names, held, width, dtype) if record else None
+        return OpenTape(packing, xs, steps, self.names, clamps, width, dtype) if record else None
 
     def walk(
         self, weights: Sequence[Array], tape: OpenTape, dys: Iterable[Array], running: list[Array]
@@ -123,7 +123,7 @@ class OpenCell(ABC):
         of one row may be walked for many gradients at once: each of ``dys`` is then (S, H), and so is the rest.
         """
         for dy, s in zip(dys, reversed(tape.steps), strict=True):
-            b = self._step_backward(weights, s, running[0][: len(dy)] + dy, tape.held)
+            b = self._step_backward(weights, s, running[0][: len(dy)] + dy, tape.clamps)
             running[:] = advance(running, [b["h_prev"]], len(dy))
             yield b
 
@@ -162,10 +162,10 @@ class OpenCell(ABC):
             return dx
 
     def stepper(
-        self, weights: list[Any], states: list[tuple[Array, ...]], x: Array, held: Sequence[Held] = ()
+        self, weights: list[Any], states: list[tuple[Array, ...]], x: Array, clamps: Sequence[Clamps] = ()
     ) -> Callable[[], object]:
         """Return a function that takes a stack one step on. See :class:`compuerta.recurrence.Cell`."""
-        each = held or [self._held] * len(weights)
+        each = clamps or [self._clamps] * len(weights)
 
         def step() -> None:
             with np.errstate(all="ignore"):
@@ -187,34 +187,34 @@ class OpenGRU(OpenCell):
 
     names = ("r", "z", "n", "h")
 
-    def _step(self, w: Sequence[Array], z_x: Array, h_prev: Array, held: Held) -> Numbers:
+    def _step(self, w: Sequence[Array], z_x: Array, h_prev: Array, clamps: Clamps) -> Numbers:
         x_r, x_z, x_n = _thirds(z_x)
         u_r, u_z, u_n = np.split(w[1], 3)
         z_r, z_z = x_r + h_prev @ u_r.T, x_z + h_prev @ u_z.T
-        r, z = held.value("r", SIGMOID(z_r)), held.value("z", SIGMOID(z_z))
+        r, z = clamps.apply("r", SIGMOID(z_r)), clamps.apply("z", SIGMOID(z_z))
         if len(w) == 4:
             q = h_prev @ u_n.T + w[3]
             z_n = x_n + r * q
         else:
             q = r * h_prev
             z_n = x_n + q @ u_n.T
-        n = held.value("n", np.tanh(z_n))
-        h = held.value("h", n + z * (h_prev - n))
+        n = clamps.apply("n", np.tanh(z_n))
+        h = clamps.apply("h", n + z * (h_prev - n))
         return {"r": r, "z": z, "n": n, "h": h, "z_r": z_r, "z_z": z_z, "z_n": z_n, "q": q, "h_prev": h_prev}
 
-    def _step_backward(self, w: Sequence[Array], s: Numbers, dh: Array, held: Held) -> Numbers:
+    def _step_backward(self, w: Sequence[Array], s: Numbers, dh: Array, clamps: Clamps) -> Numbers:
         u_r, u_z, u_n = np.split(w[1], 3)
         r, z, n, q, h_prev = (s[k] for k in ("r", "z", "n", "q", "h_prev"))
-        dnew = held.through("h", dh)
+        dnew = clamps.mask_gradient("h", dh)
         dz, dn = dnew * (h_prev - n), dnew * (1 - z)
-        dz_n = held.through("n", dn * (1 - n * n))
+        dz_n = clamps.mask_gradient("n", dn * (1 - n * n))
         if len(w) == 4:
             dr, dq = dz_n * q, dz_n * r
             dh_prev = dq @ u_n
         else:
             dq = dz_n @ u_n
             dr, dh_prev = dq * h_prev, dq * r
-        dz_r, dz_z = held.through("r", dr * r * (1 - r)), held.through("z", dz * z * (1 - z))
+        dz_r, dz_z = clamps.mask_gradient("r", dr * r * (1 - r)), clamps.mask_gradient("z", dz * z * (1 - z))
         dh_prev = dh_prev + dnew * z + dz_r @ u_r + dz_z @ u_z
         return {"r": dr, "z": dz, "n": dn, "h": dh, "z_r": dz_r, "z_z": dz_z, "z_n": dz_n, "q": dq, "h_prev": dh_prev}
 
@@ -237,28 +237,28 @@ class OpenMinLSTM(OpenCell):
     def _bias(self, w: Sequence[Array]) -> Array:
         return w[1]
 
-    def _step(self, w: Sequence[Array], z_x: Array, h_prev: Array, held: Held) -> Numbers:
+    def _step(self, w: Sequence[Array], z_x: Array, h_prev: Array, clamps: Clamps) -> Numbers:
         z_i, z_f, z_g = _thirds(z_x)
-        i, f, g = held.value("i", sigmoid(z_i)), held.value("f", sigmoid(z_f)), held.value("g", z_g)
+        i, f, g = clamps.apply("i", sigmoid(z_i)), clamps.apply("f", sigmoid(z_f)), clamps.apply("g", z_g)
         keep, write = shares(np.stack((z_i, z_f)))
-        if held:  # a held gate has no z: the shares come from the gates, and where both are 0 the state stands
+        if clamps:  # a clamped gate has no z: the shares come from the gates, and where both are 0 the state stands
             both = np.where(i + f == 0, 1, i + f)
             write = i / both
             keep = 1 - write
-        h = held.value("h", keep * h_prev + write * g)
+        h = clamps.apply("h", keep * h_prev + write * g)
         return {"i": i, "f": f, "g": g, "h": h, "z_i": z_i, "z_f": z_f, "z_g": z_g, "keep": keep, "write": write,
                 "h_prev": h_prev}  # fmt: skip
 
-    def _step_backward(self, w: Sequence[Array], s: Numbers, dh: Array, held: Held) -> Numbers:
+    def _step_backward(self, w: Sequence[Array], s: Numbers, dh: Array, clamps: Clamps) -> Numbers:
         i, f, g, keep, write, h_prev = (s[k] for k in ("i", "f", "g", "keep", "write", "h_prev"))
-        dnew = held.through("h", dh)
+        dnew = clamps.mask_gradient("h", dh)
         dg = dnew * write
         delta = dg * keep * (g - h_prev)  # of log i − log f
-        dz_i = held.through("i", delta * sigmoid(-s["z_i"]))
-        dz_f = held.through("f", -delta * sigmoid(-s["z_f"]))
+        dz_i = clamps.mask_gradient("i", delta * sigmoid(-s["z_i"]))
+        dz_f = clamps.mask_gradient("f", -delta * sigmoid(-s["z_f"]))
         with np.errstate(all="ignore"):  # a gate of 0 has no logarithm
             di, df = delta / i, -delta / f
-        return {"i": di, "f": df, "g": dg, "h": dh, "z_i": dz_i, "z_f": dz_f, "z_g": held.through("g", dg),
+        return {"i": di, "f": df, "g": dg, "h": dh, "z_i": dz_i, "z_f": dz_f, "z_g": clamps.mask_gradient("g", dg),
                 "h_prev": dnew * keep}  # fmt: skip
 
     def _sum(self, steps: Numbers, backs: Numbers, out: Sequence[Array]) -> None:
@@ -285,10 +285,10 @@ def reopen_lstm(
         z, a = ({k: rows[kind + k][at] for k in "ifgo"} for kind in ("z_", ""))
         c, h = rows["c"][at], rows["h"][at]
         steps.append(Step(h_prev[at], c_prev[at], None, z, a, c, c, shown[at], h, h, c, dict.fromkeys("ifgoc"), None,
-                          None, (0.0, 0.0), FREE))  # fmt: skip
+                          None, (0.0, 0.0), NO_CLAMPS))  # fmt: skip
     width = shown.shape[1]
     masks = Masks(None, None, None, None, (0.0, 0.0))
-    return VariantTape(packing, packing.pack(x), None, steps, weights, masks, (width, width), FREE)
+    return VariantTape(packing, packing.pack(x), None, steps, weights, masks, (width, width), NO_CLAMPS)
 
 
 def reopen(
@@ -308,7 +308,7 @@ def reopen(
     else:
         rows["keep"], rows["write"] = shares(np.stack((rows["z_i"], rows["z_f"])))
     steps = [{k: array[start : start + count] for k, array in rows.items()} for start, count in packing.steps]
-    return OpenTape(packing, packing.pack(x), steps, cell.names, FREE, rows["h"].shape[1], rows["h"].dtype)
+    return OpenTape(packing, packing.pack(x), steps, cell.names, NO_CLAMPS, rows["h"].shape[1], rows["h"].dtype)
 
 
 #: The same objects each time, so that weights packed for them are known again.

@@ -11,14 +11,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import checks, recurrence
 from ..errors import SettingError
-from ..recurrence import Held, VariantCell
-from ..recurrence.held import FREE
-from ..recurrence.inputs import bounded
+from ..recurrence import Clamps, VariantCell
+from ..recurrence.clamps import NO_CLAMPS
 from ..recurrence.numpy_variant import VariantTape
-from ..recurrence.opened import OpenTape, reopen, reopen_lstm
 from ..recurrence.packing import Packing
-from ..recurrence.products import of_inputs
-from .base import Array, Holds, Layer
+from ..recurrence.saturation import bounded
+from ..recurrence.stepwise import OpenTape, reopen, reopen_lstm
+from ..recurrence.tiles import of_inputs
+from .base import Array, Layer, LayerClamps
 from .trace import Trace
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ Lengths = NDArray[np.intp] | None
 _CACHED = 1 << 17
 
 
-def holds(clamp: Mapping[Any, float], stacks: Sequence[Recurrent], name: str) -> Holds:
+def holds(clamp: Mapping[Any, float], stacks: Sequence[Recurrent], name: str) -> LayerClamps:
     """Return what ``clamp`` holds in each of the ``stacks``, whose layers are counted through.
 
     Raises:
@@ -61,7 +61,7 @@ def holds(clamp: Mapping[Any, float], stacks: Sequence[Recurrent], name: str) ->
         with np.errstate(over="ignore"):  # what the layer's numbers cannot hold is not finite either
             number = checks.number(stack.dtype.type(checks.number(value, f"clamp[{key!r}]")), f"clamp[{key!r}]")
         mine[at * stack.directions + d].setdefault(what, {})[int(unit)] = number
-    return {which: [Held(values) for values in each] for which, each in found.items()}
+    return {which: [Clamps(values) for values in each] for which, each in found.items()}
 
 
 def leaves(layer: Layer, state: Any) -> Iterator[tuple[Layer, Any]]:
@@ -81,12 +81,12 @@ def traced(
     batch, single = model._check(x)
     n, t = batch.shape[:2]
     valid = checks.lengths(lengths, model.name, n, t) if lengths is not None else None
-    held = model._check_clamp(clamp) if clamp else None
+    clamps = model._check_clamp(clamp) if clamp else None
     if isinstance(x, np.ndarray) and np.may_share_memory(batch, x):
         batch = batch.copy()  # the trace must not change when the caller reuses x
     nodes: list[Node] = []
     for leaf, initial in leaves(model, model._check_state(state, n)):
-        more = {"held": held} if held and leaf.recurrent else {}
+        more = {"clamps": clamps} if clamps and leaf.recurrent else {}
         y, _, tape = leaf._run(batch, initial, valid, True, None, **more)
         kind = Stack if leaf.recurrent else Node
         nodes.append(kind(leaf, tape, batch, initial, valid, leaf.parameters.version))
@@ -335,11 +335,11 @@ class Run:
             raise KeyError(part)
         return stack.initial(k, direction)[stack.layer.parts.index(part)]
 
-    def ran(self, layer: int, direction: int) -> tuple[Recurrent, Held]:
-        """Return the layer that ran, a whole stack, and what was held at one place of it."""
+    def ran(self, layer: int, direction: int) -> tuple[Recurrent, Clamps]:
+        """Return the layer that ran, a whole stack, and what was clamped at one place of it."""
         stack, k = self.places[layer]
         tape = stack.tape.tapes[k][direction]
-        return stack.layer, tape.held if isinstance(tape, OpenTape | VariantTape) else FREE
+        return stack.layer, tape.clamps if isinstance(tape, OpenTape | VariantTape) else NO_CLAMPS
 
     def gradients(self, dy: Array) -> dict[Any, Array]:
         """Return dL/d(every quantity of every layer) from dL/dy."""
@@ -356,7 +356,7 @@ class Run:
             dy = dx
         return found
 
-    def apart(
+    def gradients_by_step(
         self, dy: Array, layer: int, outputs: NDArray[np.intp], keys: Sequence[str] | None, norms: bool
     ) -> dict[Any, Array]:
         """Return the gradients of ``layer`` and those above it in its stack for each of some steps' outputs alone.

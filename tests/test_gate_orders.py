@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from compuerta.interop import orders
+from compuerta.interop import gate_orders
 
 #: Where each gate stands in each system's stack, as its documents say; a second statement, in other words.
 STATED = {
@@ -26,7 +26,7 @@ STATED = {
         "equinox": {"r": 0, "z": 1, "n": 2},
     },
 }
-TABLES = {"LSTM": orders.LSTM, "GRU": orders.GRU}
+TABLES = {"LSTM": gate_orders.LSTM, "GRU": gate_orders.GRU}
 
 
 @pytest.mark.parametrize("cell", STATED)
@@ -40,38 +40,38 @@ def test_reordering_from_any_to_any_puts_each_gate_where_its_system_has_it(cell,
     for source, before in STATED[cell].items():
         for target, after in STATED[cell].items():
             stacked = rng.standard_normal((len(before) * hidden, 2))
-            made = orders.reorder(stacked, TABLES[cell][source], TABLES[cell][target])
+            made = gate_orders.reorder(stacked, TABLES[cell][source], TABLES[cell][target])
             for gate, k in before.items():
                 expected = stacked[k * hidden : (k + 1) * hidden]
                 assert np.array_equal(made[after[gate] * hidden : (after[gate] + 1) * hidden], expected), (
                     source,
                     target,
                 )
-            turned = orders.reorder(stacked.T, TABLES[cell][source], TABLES[cell][target], axis=1)
+            turned = gate_orders.reorder(stacked.T, TABLES[cell][source], TABLES[cell][target], axis=1)
             assert np.array_equal(turned, made.T)
-            back = orders.reorder(made, TABLES[cell][target], TABLES[cell][source])
+            back = gate_orders.reorder(made, TABLES[cell][target], TABLES[cell][source])
             assert np.array_equal(back, stacked)
 
 
 def test_the_permutations_that_everybody_quotes():
-    assert orders.permutation(orders.LSTM["pytorch"], orders.LSTM["onnx"]) == (0, 3, 1, 2)
-    assert orders.permutation(orders.LSTM["onnx"], orders.LSTM["pytorch"]) == (0, 2, 3, 1)
-    assert orders.permutation(orders.LSTM["tensorflow1"], orders.LSTM["keras"]) == (0, 2, 1, 3)
-    assert orders.permutation(orders.GRU["keras"], orders.GRU["pytorch"]) == (1, 0, 2)
-    assert orders.permutation(orders.PEEPHOLES["onnx"], orders.PEEPHOLES["compuerta"]) == (0, 2, 1)
+    assert gate_orders.permutation(gate_orders.LSTM["pytorch"], gate_orders.LSTM["onnx"]) == (0, 3, 1, 2)
+    assert gate_orders.permutation(gate_orders.LSTM["onnx"], gate_orders.LSTM["pytorch"]) == (0, 2, 3, 1)
+    assert gate_orders.permutation(gate_orders.LSTM["tensorflow1"], gate_orders.LSTM["keras"]) == (0, 2, 1, 3)
+    assert gate_orders.permutation(gate_orders.GRU["keras"], gate_orders.GRU["pytorch"]) == (1, 0, 2)
+    assert gate_orders.permutation(gate_orders.PEEPHOLES["onnx"], gate_orders.PEEPHOLES["compuerta"]) == (0, 2, 1)
 
 
 def test_spelling():
-    assert orders.spelled(orders.LSTM["onnx"], "onnx") == "i o f c"
-    assert orders.spelled(orders.LSTM["tensorflow1"], "tensorflow1") == "i j f o"
-    assert orders.spelled(orders.LSTM["keras"], "keras") == "i f c o"
-    assert orders.spelled(orders.GRU["keras"], "keras") == "z r h"
+    assert gate_orders.spelled(gate_orders.LSTM["onnx"], "onnx") == "i o f c"
+    assert gate_orders.spelled(gate_orders.LSTM["tensorflow1"], "tensorflow1") == "i j f o"
+    assert gate_orders.spelled(gate_orders.LSTM["keras"], "keras") == "i f c o"
+    assert gate_orders.spelled(gate_orders.GRU["keras"], "keras") == "z r h"
 
 
 def test_what_does_not_name_the_same_blocks_is_refused():
     with pytest.raises(ValueError, match="do not name the same blocks"):
-        orders.permutation("ifgo", "rzn")
+        gate_orders.permutation("ifgo", "rzn")
     with pytest.raises(ValueError, match="do not name the same blocks"):
-        orders.permutation("iigo", "iigo")
+        gate_orders.permutation("iigo", "iigo")
     with pytest.raises(ValueError, match="equal division"):
-        orders.reorder(np.zeros(6), "ifgo", "iofg")
+        gate_orders.reorder(np.zeros(6), "ifgo", "iofg")

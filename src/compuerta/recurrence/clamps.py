@@ -1,4 +1,4 @@
-"""Single units of a cell held at a value of one's choice: what would the network do if this gate never closed?"""
+"""Clamps: units of a cell kept at a value of one's choice. What would the network do if this gate never closed?"""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 
 
-class Held:
-    """Which units of which quantities stand still, and at what.
+class Clamps:
+    """Which units of which quantities are clamped, and at what.
 
-    What is computed from a held value follows it (with f = 1 − i, holding i moves f); what it would have been computed
-    from no longer reaches it, so no gradient passes.
+    What is computed from a clamped value follows it (with f = 1 − i, clamping i moves f); what it would have been
+    computed from no longer reaches it, so no gradient passes.
 
-    >>> held = Held({"f": {1: 0.0}})
-    >>> held.value("f", np.array([[0.25, 0.5]])), held.through("f", np.array([[3.0, 3.0]]))
+    >>> clamps = Clamps({"f": {1: 0.0}})
+    >>> clamps.apply("f", np.array([[0.25, 0.5]])), clamps.mask_gradient("f", np.array([[3.0, 3.0]]))
     (array([[0.25, 0.  ]]), array([[3., 0.]]))
     """
 
@@ -31,15 +31,15 @@ class Held:
         return bool(self._at)
 
     def units(self, key: str) -> list[int]:
-        """Return the units of one quantity that are held."""
+        """Return the units of one quantity that are clamped."""
         return list(self._at[key][0]) if key in self._at else []
 
-    def value(self, key: str, array: Array) -> Array:
-        """Return ``array`` (N, H) with what is held in its place; itself where nothing is."""
+    def apply(self, key: str, array: Array) -> Array:
+        """Return ``array`` (N, H) with what is clamped in its place; itself where nothing is."""
         return self._put(key, array, 1)
 
-    def through(self, key: str, gradient: Array) -> Array:
-        """Return ``gradient`` (N, H) with nothing of it where a unit is held."""
+    def mask_gradient(self, key: str, gradient: Array) -> Array:
+        """Return ``gradient`` (N, H) with nothing of it where a unit is clamped."""
         return self._put(key, gradient, 0)
 
     def _put(self, key: str, array: Array, share: int) -> Array:
@@ -51,5 +51,5 @@ class Held:
         return out
 
 
-#: Nothing is held.
-FREE = Held({})
+#: No unit is clamped.
+NO_CLAMPS = Clamps({})

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import SettingError
-from ..recurrence import Held
+from ..recurrence import Clamps
 
 if TYPE_CHECKING:
     from .trace import Trace
@@ -32,8 +32,8 @@ class Source(Protocol):
     def inputs(self, layer: int) -> Array:
         """Return what a layer read, (N, T, F) or (N, T). KeyError: that is not known."""
 
-    def ran(self, layer: int, direction: int) -> tuple[Any, Held]:
-        """Return the layer that ran, and what was held in it. KeyError: that is not known."""
+    def ran(self, layer: int, direction: int) -> tuple[Any, Clamps]:
+        """Return the layer that ran, and what was clamped in it. KeyError: that is not known."""
 
 
 class Stored:
@@ -58,7 +58,7 @@ class Stored:
         """Tell that it is not known."""
         raise KeyError("inputs")
 
-    def ran(self, layer: int, direction: int) -> tuple[Any, Held]:
+    def ran(self, layer: int, direction: int) -> tuple[Any, Clamps]:
         """Tell that it is not known."""
         raise KeyError("layer")
 
@@ -110,8 +110,8 @@ class Selected:
         whole = self.of.inputs(layer)
         return np.ascontiguousarray(whole[self.rows][:, self.steps])
 
-    def ran(self, layer: int, direction: int) -> tuple[Any, Held]:
-        """Return the layer that ran, and what was held in it."""
+    def ran(self, layer: int, direction: int) -> tuple[Any, Clamps]:
+        """Return the layer that ran, and what was clamped in it."""
         if self.units is not None:
             raise KeyError("layer")
         return self.of.ran(layer, direction)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from compuerta import GRU, LSTM
-from compuerta.recurrence import products
+from compuerta.recurrence import tiles
 
 CELLS = {
     "lstm": lambda: LSTM(130, 256, rng=0),
@@ -21,7 +21,7 @@ def test_cut_is_whole(cell, lengths, monkeypatch):
     dy = rng.normal(size=(48, 9, 256)).astype(np.float32)
     results = []
     for pays in (False, True):
-        monkeypatch.setattr(products, "_cutting_pays", lambda pays=pays: pays)
+        monkeypatch.setattr(tiles, "_cutting_pays", lambda pays=pays: pays)
         layer = CELLS[cell]()
         y, _, tape = layer.forward(x, lengths=lengths, record=True)
         assert np.array_equal(y, layer(x, lengths=lengths)[0])
