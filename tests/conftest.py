@@ -1,5 +1,7 @@
 """What many test files share: a generator, engines, the complex step, a browser, the command, no silent skip in CI."""
 
+import functools
+import importlib.util
 import os
 import shutil
 
@@ -23,6 +25,42 @@ hypothesis.settings.load_profile("compuerta")
 pytest.register_assert_rewrite(
     "bad_cases", "command_line", "in_browser", "interop_cases", "layer_cases", "native_engine", "planting", "small_runs"
 )
+
+
+# ---- what a tier of tests needs, and is skipped without --------------------------------------------------------------
+
+
+def _chromium():
+    return shutil.which("chromium") or shutil.which("chromium-browser")
+
+
+def _without(*modules):
+    """Which of these modules are not installed."""
+    return [name for name in modules if importlib.util.find_spec(name) is None]
+
+
+@functools.cache
+def _missing(tier):
+    """What this machine lacks of what a marker's tests need, named."""
+    if tier == "browser":
+        return _without("playwright", "axe_playwright_python") + (["chromium"] if _chromium() is None else [])
+    return _without("nbclient", "nbformat", "ipykernel")
+
+
+def pytest_collection_modifyitems(items):
+    """Mark ``browser`` what asks for the browser, through whatever fixture."""
+    for item in items:
+        if "browser" in getattr(item, "fixturenames", ()):
+            item.add_marker("browser")
+
+
+def pytest_runtest_setup(item):
+    for tier in ("browser", "notebook"):
+        if item.get_closest_marker(tier) and _missing(tier):
+            pytest.skip(f"not here: {', '.join(_missing(tier))}")
+
+
+# ---- what many tests share -----------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -82,13 +120,11 @@ def variant(request, library):
 
 @pytest.fixture(scope="session")
 def browser():
-    """Chromium, without which what needs it is skipped; CI has it."""
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    playwright = pytest.importorskip("playwright.sync_api")
-    if chromium is None:
-        pytest.skip("there is no chromium")
-    with playwright.sync_playwright() as p:
-        running = p.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+    """Chromium; what asks for it is marked ``browser``."""
+    from playwright import sync_api
+
+    with sync_api.sync_playwright() as p:
+        running = p.chromium.launch(executable_path=_chromium(), args=["--no-sandbox"])
         yield running
         running.close()
 

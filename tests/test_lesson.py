@@ -199,7 +199,8 @@ def test_the_answer_stays_when_the_language_changes_and_the_page_runs_the_model(
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 360])
 def test_axe_finds_nothing_in_any_step(browser, tmp_path, page, scheme, width):
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    from axe_playwright_python import sync_playwright as axe
+
     tab = Tab(browser, tmp_path, page, color_scheme=scheme, viewport={"width": width, "height": 800}, bypass_csp=True)
     tab.open("#lang=es")
     for k in range(11):

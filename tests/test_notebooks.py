@@ -80,12 +80,13 @@ def test_both_languages_say_as_much():
         assert kinds[0] == kinds[1]
 
 
+@pytest.mark.notebook
 @pytest.mark.filterwarnings("default")  # what Jupyter itself warns of is its own affair; the kernel is another process
 @pytest.mark.parametrize("name", ALL)
 def test_a_notebook_runs_without_a_word_of_warning(name, tmp_path):
-    nbclient = pytest.importorskip("nbclient")
-    nbformat = pytest.importorskip("nbformat")
-    pytest.importorskip("ipykernel")
+    import nbclient
+    import nbformat
+
     book = nbformat.read(FOLDER / name, 4)
     nbformat.validate(book)
     client = nbclient.NotebookClient(

@@ -502,7 +502,8 @@ def test_two_outputs_in_one_document(browser, tmp_path, model):
 @pytest.mark.parametrize("width", [1280, 360])
 @pytest.mark.parametrize("forced", ["none", "active"])
 def test_axe_finds_nothing(browser, tmp_path, model, scheme, width, forced):
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    from axe_playwright_python import sync_playwright as axe
+
     content = html.page(model, TEXT[:200], other=model, lang="es")
     seen = {"color_scheme": scheme, "forced_colors": forced, "viewport": {"width": width, "height": 800}}
     tab = Tab(browser, tmp_path, content, **seen, bypass_csp=True)

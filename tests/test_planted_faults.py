@@ -182,7 +182,7 @@ FAULTS = {
     "an embedding folded upside down": fault(
         "layers/recurrent.py", "recurrence.active().dense(w_x, table, None)",
         "recurrence.active().dense(w_x, table[::-1], None)",
-        "test_native_around.py::test_an_embedding_folded_into_the_layer_above_gives_the_same_gradients",
+        "test_native_training.py::test_an_embedding_folded_into_the_layer_above_gives_the_same_gradients",
     ),
     "textbook: output gate's place in the gradient of C": fault(
         "textbook.py", 'dC + dh * s["o"] * (1', 'dC + dh * s["i"] * (1',
@@ -408,6 +408,15 @@ def engine_for(planted):
     return None if planted.red.startswith("test_native") else "numpy"
 
 
+def needs_browser(planted):
+    """Only a browser finds a fault in the page's script."""
+    return planted.file.startswith("see/page/")
+
+
+def all_red(engine, in_page):
+    return sorted({f.red for f in FAULTS.values() if engine_for(f) == engine and needs_browser(f) == in_page})
+
+
 @pytest.mark.parametrize("engine", [None, "numpy"])
 def test_control_without_a_fault(copy_of_source, engine):
     """The copy is what runs, and on it every test used here is green."""
@@ -415,11 +424,20 @@ def test_control_without_a_fault(copy_of_source, engine):
     env = environment(copy_of_source.parent, engine)
     shown = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
     assert Path(shown.stdout.strip()).resolve() == (copy_of_source / "layers" / "__init__.py").resolve()
-    returncode, said = run(env, *sorted({f.red for f in FAULTS.values() if engine_for(f) == engine} | set(ALL)))
+    returncode, said = run(env, *all_red(engine, in_page=False), *ALL)
     assert returncode == 0, said
 
 
-@pytest.mark.parametrize("name", FAULTS)
+@pytest.mark.browser
+def test_control_without_a_fault_in_the_page(copy_of_source):
+    returncode, said = run(environment(copy_of_source.parent, "numpy"), *all_red("numpy", in_page=True))
+    assert returncode == 0, said
+    assert "skipped" not in said
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(k, marks=[pytest.mark.browser] if needs_browser(f) else []) for k, f in FAULTS.items()]
+)
 def test_fault_turns_a_test_red(copy_of_source, name):
     plant(copy_of_source, FAULTS[name])
     assert_red(*run(environment(copy_of_source.parent, engine_for(FAULTS[name])), FAULTS[name].red))

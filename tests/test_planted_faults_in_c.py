@@ -19,7 +19,7 @@ NATIVE_GRU = "test_native.py::test_a_gru_is_its_equations"
 NATIVE_STEP = "test_native.py::test_gradients_by_complex_step"
 NATIVE_LARGE = "test_native_bits.py::test_large_inputs_saturate"
 NATIVE_STREAM = "test_native_bits.py::test_a_stream_gives_the_bits_of_the_sequence"
-NATIVE_UNITS = "test_native_around.py::test_activations_are_right_to_four_units_in_the_last_place"
+NATIVE_UNITS = "test_native_training.py::test_activations_are_right_to_four_units_in_the_last_place"
 
 C_FAULTS = {
     "input and forget gate swapped": fault("packing.h", "lstm[] = {1, 0, 3, 2}", "lstm[] = {0, 1, 3, 2}", NATIVE_LSTM),
@@ -69,34 +69,34 @@ C_FAULTS = {
     ),
     "softmax without its one-hot": fault(
         "training.h", "  to[target] -= scale;\n", "",
-        "test_native_around.py::test_cross_entropy_over_threads_and_its_gradient",
+        "test_native_training.py::test_cross_entropy_over_threads_and_its_gradient",
     ),
     "decay left out of the gradient": fault(
-        "training.h", " + pulled * p_;", ";", "test_native_around.py::test_adam_over_threads"
+        "training.h", " + pulled * p_;", ";", "test_native_training.py::test_adam_over_threads"
     ),
     "gradient of the dense weights from the first rows only": fault(
         "dense.h", "dz + from * j->pitch, j->pitch, j->first", "dz, j->pitch, j->first",
-        "test_native_around.py::test_dense_and_its_gradients_over_threads",
+        "test_native_training.py::test_dense_and_its_gradients_over_threads",
     ),
     "gradient of the dense weights begun anew with every rows at hand": fault(
         "dense.h", "j->pitch, j->first || from, sums", "j->pitch, from, sums",
-        "test_native_around.py::test_dense_and_its_gradients_over_threads",
+        "test_native_training.py::test_dense_and_its_gradients_over_threads",
     ),
     "gradient of the dense bias begun anew with every rows at hand": fault(
         "dense.h", "vec total = j->first ? load(bias + v) : (vec){0};", "vec total = {0};",
-        "test_native_around.py::test_dense_and_its_gradients_over_threads",
+        "test_native_training.py::test_dense_and_its_gradients_over_threads",
     ),
     "targets of the first rows for all rows at hand": fault(
         "dense.h", "d->targets[row]", "d->targets[from + i]",
-        "test_native_around.py::test_dense_and_cross_entropy_at_once_over_threads",
+        "test_native_training.py::test_dense_and_cross_entropy_at_once_over_threads",
     ),
     "rows that do not count left as they are": fault(
         "dense.h", "    memset(z + kept, 0, (size_t)(j->vectors * VL - kept) * sizeof(real));\n", "",
-        "test_native_around.py::test_a_row_that_does_not_count_may_hold_anything",
+        "test_native_training.py::test_a_row_that_does_not_count_may_hold_anything",
     ),
     "infinity taken for a number": fault(
         "training.h", "if (zero != 0) j->found = 1;", "if (zero > 0) j->found = 1;",
-        "test_native_around.py::test_one_number_that_is_not_finite_is_found_over_threads",
+        "test_native_training.py::test_one_number_that_is_not_finite_is_found_over_threads",
     ),
     "coefficient of the exponential": fault("vector.h", "power[7] / 5040.0", "power[7] / 5041.0", NATIVE_UNITS),
 }  # fmt: skip
