@@ -2,9 +2,10 @@
 
 const SVG = "http://www.w3.org/2000/svg";
 
-/** Make an element: "tag.class", then what it has, if anything (`on…` listens, `css` is its style), then what it holds. */
+/** Make an element: "tag.class", its attributes, if any (`on…` listens, `css` is its style), and its children. */
 export function el(what, props, ...children) {
-  const [tag, ...classes] = what.split("."), svg = tag.startsWith("svg:");
+  const [tag, ...classes] = what.split(".");
+  const svg = tag.startsWith("svg:");
   const node = svg ? document.createElementNS(SVG, tag.slice(4)) : document.createElement(tag);
   if (props?.constructor !== Object) [props, children] = [{}, [props, ...children]];
   if (classes.length) node.setAttribute("class", classes.join(" "));
@@ -54,7 +55,9 @@ export const signed = (value, digits = 3) =>
   (value > 0 ? "▲ +" : value < 0 ? "▼ " : Number.isNaN(value) ? "" : "= ") + num(value, digits);
 
 export const percent = (share) =>
-  Number.isFinite(share) ? `${(100 * share).toFixed(share && Math.abs(share) < 0.1 ? 1 : 0)}${words.lang === "es" ? " " : ""}%` : num(share);
+  Number.isFinite(share)
+    ? `${(100 * share).toFixed(share && Math.abs(share) < 0.1 ? 1 : 0)}${words.lang === "es" ? " " : ""}%`
+    : num(share);
 
 /** A character as it can be seen: what is blank or controls gets a picture, what combines something to stand on. */
 export function glyph(char) {
@@ -73,7 +76,22 @@ export function glyph(char) {
  * t step, p place (layer and direction), u unit, q quantity; shown: which run; pin: a step kept for comparison. Of a
  * lesson: its step, from 1; which parts of the drawing are lit; which numbers are asked for and not to be seen yet.
  */
-export const S = { t: 0, p: 0, u: 0, q: "c", order: "index", shown: "base", pin: null, mark: null, marks: null, stroke: 0, clamps: [], lesson: null, lit: "", asked: "" };
+export const S = {
+  t: 0,
+  p: 0,
+  u: 0,
+  q: "c",
+  order: "index",
+  shown: "base",
+  pin: null,
+  mark: null,
+  marks: null,
+  stroke: 0,
+  clamps: [],
+  lesson: null,
+  lit: "",
+  asked: "",
+};
 export const data = { runs: {} };
 export const run = () => data.runs[S.shown] ?? data.runs.base;
 /** The stored run that is shown, or whose model a live run is of. */
@@ -88,9 +106,11 @@ let waiting = null;
 /**
  * A view is a function of what changed (a Set of keys of S), called once a frame at most; with `keys`, words of one
  * string, only when one of them did. "rev" counts the runs that are shown: it changes whenever what is read does. What
- * asks where things stand is a function that a view returns: called when all have written, it costs no layout of its own.
+ * asks where things stand is a function that a view returns: called when all have written, it costs no layout of its
+ * own.
  */
-export const view = (update, keys = null) => views.push(keys ? (changed) => any(changed, ...keys.split(" ")) && update(changed) : update);
+export const view = (update, keys = null) =>
+  views.push(keys ? (changed) => any(changed, ...keys.split(" ")) && update(changed) : update);
 export const forget = () => (views.length = 0);
 
 export function set(change) {
@@ -141,7 +161,7 @@ export const symbol = (q) => data.quantities[q].symbol;
 export const quantityName = (q) => say(`gate.${q}.name`);
 export const symbolAndName = (q) => `${symbol(q)} · ${quantityName(q)}`;
 
-/** What was read at a step: a character as it can be seen, or a number of a series with its label; "?" if not stored. */
+/** What was read at a step: a visible character, or a number of a series with its label; "?" where not stored. */
 export function label(t, r = run()) {
   if (r.ids) return glyph(data.vocabulary[r.ids[t]]);
   return (data.labels ? `${data.labels[t]}: ` : "") + (r.series ? num(r.series[t], 2) : "?");
@@ -156,12 +176,24 @@ export const place = (t) => (run().ids ? quoted(t) : say("page.at", { t: nth(t),
 /** A section of the page with its heading, one sentence, and what it shows. */
 export function card(id, ...children) {
   const head = el("h2", { id: `${id}-h`, tabindex: "-1" }, say(`page.${id}.title`));
-  return el("section.card", { id, "aria-labelledby": `${id}-h` }, head,
-    el("p.lede", say(`page.${id}.lede`)), ...children);
+  return el(
+    "section.card",
+    { id, "aria-labelledby": `${id}-h` },
+    head,
+    el("p.lede", say(`page.${id}.lede`)),
+    ...children,
+  );
 }
 
 /** The heads of the columns of a table. */
-export const heads = (...keys) => el("thead", el("tr", keys.map((key) => el("th", { scope: "col" }, say(key)))));
+export const heads = (...keys) =>
+  el(
+    "thead",
+    el(
+      "tr",
+      keys.map((key) => el("th", { scope: "col" }, say(key))),
+    ),
+  );
 
 /** Where in a box a pointer is, as shares of its width and height. */
 export function shareOf(event, node) {
@@ -170,25 +202,36 @@ export function shareOf(event, node) {
 }
 
 /** The path of a line through points [x, y], broken where there is no number. */
-export const through = (points) => points.map(([x, y], k) =>
-  Number.isFinite(y) ? `${k && Number.isFinite(points[k - 1][1]) ? "L" : "M"}${x} ${y}` : "").join("");
+export const through = (points) =>
+  points
+    .map(([x, y], k) => (Number.isFinite(y) ? `${k && Number.isFinite(points[k - 1][1]) ? "L" : "M"}${x} ${y}` : ""))
+    .join("");
 
-/** An upright line over a chart `high`, with a halo that shows it on any colour; and where it stands, null for nowhere. */
-export const upright = (name, high) => el("svg:g", ["halo", name].map((kind) => el(`svg:line.${kind}`, { y1: 0, y2: high })));
+/** An upright line over a chart of this height, with a halo that shows it on any colour. */
+export const upright = (name, high) =>
+  el(
+    "svg:g",
+    ["halo", name].map((kind) => el(`svg:line.${kind}`, { y1: 0, y2: high })),
+  );
 export function standAt(line, x) {
   line.style.display = x === null ? "none" : "";
   line.setAttribute("transform", `translate(${x ?? 0})`);
 }
 
 /** A box that scrolls sideways where it is narrow, by keyboard too. */
-export const scroller = (key, ...children) => el("div.scroll", { tabindex: 0, role: "group", "aria-label": say(key) }, ...children);
+export const scroller = (key, ...children) =>
+  el("div.scroll", { tabindex: 0, role: "group", "aria-label": say(key) }, ...children);
 
-export const button = (key, onclick, more = {}, values = {}) => el("button", { type: "button", onclick, ...more }, say(key, values));
+export const button = (key, onclick, more = {}, values = {}) =>
+  el("button", { type: "button", onclick, ...more }, say(key, values));
 
 /** A labelled choice. `options` is [[value, text], …]. */
 export function choice(key, options, value, onchange, more = {}) {
-  const select = el("select", { onchange: (event) => onchange(event.target.value), ...more },
-    ...options.map(([v, text]) => el("option", { value: v }, text)));
+  const select = el(
+    "select",
+    { onchange: (event) => onchange(event.target.value), ...more },
+    ...options.map(([v, text]) => el("option", { value: v }, text)),
+  );
   select.value = value;
   return el("label.field", el("span", say(key)), select);
 }

@@ -1,6 +1,30 @@
 // One step of one unit, drawn as the machine that it is, with the numbers of this step in it; and the sum in a gate.
 
-import { S, any, card, data, el, fill, held, label, nth, num, place, placeName, quantityName, quoted, run, say, scroller, set, signed, symbol, symbolAndName, unitName, view } from "./base.js";
+import {
+  S,
+  any,
+  card,
+  data,
+  el,
+  fill,
+  held,
+  label,
+  nth,
+  num,
+  place,
+  placeName,
+  quantityName,
+  quoted,
+  run,
+  say,
+  scroller,
+  set,
+  signed,
+  symbol,
+  symbolAndName,
+  unitName,
+  view,
+} from "./base.js";
 import { css, ink, rgb } from "./colour.js";
 import { stateBefore, terms } from "./model.js";
 import { valueAt } from "./ribbon.js";
@@ -8,48 +32,114 @@ import { valueAt } from "./ribbon.js";
 // Where things stand in the drawings: the memory runs along the top like a belt, what is read comes in from below.
 const LSTM = {
   boxes: { f: [150, 196], i: [262, 196], g: [360, 196], o: [490, 196] },
-  ops: [["×", 150, 60, "f"], ["+", 312, 60, "c1"], ["×", 312, 126, "ig"], ["×", 590, 126, "h"], ["tanh", 590, 84, "h"]],
-  wires: [["c0", "M20 60H134"], ["c1", "M166 60H296"], ["c", "M328 60H690"], ["f", "M150 172V76"], ["i", "M262 172V126H296"],
-    ["g", "M360 172V126H328"], ["ig", "M312 110V76"], ["c", "M590 60V70"], ["c", "M590 98V110"], ["o", "M490 172V126H574"],
-    ["h", "M590 142V286H690"], ["in", "M20 286H490"], ["in", "M110 330V286"], ["in", "M150 286V220"], ["in", "M262 286V220"],
-    ["in", "M360 286V220"], ["in", "M490 286V220"]],
+  ops: [
+    ["×", 150, 60, "f"],
+    ["+", 312, 60, "c1"],
+    ["×", 312, 126, "ig"],
+    ["×", 590, 126, "h"],
+    ["tanh", 590, 84, "h"],
+  ],
+  wires: [
+    ["c0", "M20 60H134"],
+    ["c1", "M166 60H296"],
+    ["c", "M328 60H690"],
+    ["f", "M150 172V76"],
+    ["i", "M262 172V126H296"],
+    ["g", "M360 172V126H328"],
+    ["ig", "M312 110V76"],
+    ["c", "M590 60V70"],
+    ["c", "M590 98V110"],
+    ["o", "M490 172V126H574"],
+    ["h", "M590 142V286H690"],
+    ["in", "M20 286H490"],
+    ["in", "M110 330V286"],
+    ["in", "M150 286V220"],
+    ["in", "M262 286V220"],
+    ["in", "M360 286V220"],
+    ["in", "M490 286V220"],
+  ],
 };
 const GRU = {
   boxes: { r: [150, 196], z: [330, 196], n: [470, 196] },
-  ops: [["×", 330, 60], ["+", 590, 60], ["×", 590, 126], ["1−", 400, 126]],
-  wires: [["c0", "M20 60H314"], ["c1", "M346 60H574"], ["h", "M606 60H690"], ["z", "M330 172V76"], ["z", "M330 126H384"], ["z", "M416 126H574"],
-    ["n", "M494 196H590V142"], ["ig", "M590 110V76"], ["in", "M20 286H470"], ["in", "M110 330V286"], ["in", "M150 286V220"],
-    ["in", "M330 286V220"], ["in", "M470 286V220"], ["r", "M174 196H240V252H446V220"]],
+  ops: [
+    ["×", 330, 60],
+    ["+", 590, 60],
+    ["×", 590, 126],
+    ["1−", 400, 126],
+  ],
+  wires: [
+    ["c0", "M20 60H314"],
+    ["c1", "M346 60H574"],
+    ["h", "M606 60H690"],
+    ["z", "M330 172V76"],
+    ["z", "M330 126H384"],
+    ["z", "M416 126H574"],
+    ["n", "M494 196H590V142"],
+    ["ig", "M590 110V76"],
+    ["in", "M20 286H470"],
+    ["in", "M110 330V286"],
+    ["in", "M150 286V220"],
+    ["in", "M330 286V220"],
+    ["in", "M470 286V220"],
+    ["r", "M174 196H240V252H446V220"],
+  ],
 };
 
 function drawing() {
-  const lstm = Boolean(data.quantities.c), plan = lstm ? LSTM : GRU;
-  const texts = {}, boxes = {};
+  const lstm = Boolean(data.quantities.c);
+  const plan = lstm ? LSTM : GRU;
+  const texts = {};
+  const boxes = {};
   const say2 = (id, x, y, anchor = "middle") => (texts[id] = el("svg:text.n", { x, y, "text-anchor": anchor }));
-  const node = el("svg:svg.cell-drawing", { viewBox: "0 0 760 344", role: "img", "aria-labelledby": `${data.id}-cell-now` },
+  const node = el(
+    "svg:svg.cell-drawing",
+    { viewBox: "0 0 760 344", role: "img", "aria-labelledby": `${data.id}-cell-now` },
     el("svg:title", { id: `${data.id}-cell-now` }),
     el("svg:rect.hull", { x: 84, y: 24, width: 560, height: 286, rx: 18 }),
     ...plan.wires.map(([kind, d]) => el("svg:path", { d, class: `wire ${kind}`, "data-part": kind })),
     el("svg:path.tip", { d: `M${lstm ? "690 60" : "690 60"}l-8 -5v10z${lstm ? "M690 286l-8 -5v10z" : ""}` }),
-    ...plan.ops.map(([text, x, y, part]) => el("svg:g.op", { "data-part": part }, text.length > 2
-      ? el("svg:ellipse", { cx: x, cy: y, rx: 26, ry: 14 }) : el("svg:circle", { cx: x, cy: y, r: 16 }),
-    el("svg:text", { x, y: y + 5, "text-anchor": "middle" }, text))),
+    ...plan.ops.map(([text, x, y, part]) =>
+      el(
+        "svg:g.op",
+        { "data-part": part },
+        text.length > 2
+          ? el("svg:ellipse", { cx: x, cy: y, rx: 26, ry: 14 })
+          : el("svg:circle", { cx: x, cy: y, r: 16 }),
+        el("svg:text", { x, y: y + 5, "text-anchor": "middle" }, text),
+      ),
+    ),
     ...Object.entries(plan.boxes).map(([q, [x, y]]) => {
       const box = el("svg:rect", { x: x - 38, y: y - 24, width: 76, height: 48, rx: 8 });
-      const name = el("svg:text", { x, y: y - 5, "text-anchor": "middle" }, q), n = el("svg:text.n", { x, y: y + 14, "text-anchor": "middle" });
+      const name = el("svg:text", { x, y: y - 5, "text-anchor": "middle" }, q);
+      const n = el("svg:text.n", { x, y: y + 14, "text-anchor": "middle" });
       boxes[q] = [box, name, n];
       return el("svg:g.gate", { "data-part": q, onclick: () => set({ q }) }, box, name, n);
     }),
-    el("svg:text.sym", { x: 14, y: 40 }, lstm ? "c′" : "h′"), say2("before", 14, 80, "start"),
-    el("svg:text.sym", { x: 700, y: 50 }, lstm ? "c" : "h"), say2("after", 700, 80, "start"), say2("held", 756, 100, "end"),
-    el("svg:text.sym", { x: 14, y: 276 }, "h′"), say2("h0", 14, 306, "start"),
-    ...(lstm ? [el("svg:text.sym", { x: 700, y: 276 }, "h"), say2("h1", 700, 306, "start"), say2("kept", 228, 50),
-      say2("wrote", 322, 98, "start"), say2("tanh", 624, 90, "start")]
+    el("svg:text.sym", { x: 14, y: 40 }, lstm ? "c′" : "h′"),
+    say2("before", 14, 80, "start"),
+    el("svg:text.sym", { x: 700, y: 50 }, lstm ? "c" : "h"),
+    say2("after", 700, 80, "start"),
+    say2("held", 756, 100, "end"),
+    el("svg:text.sym", { x: 14, y: 276 }, "h′"),
+    say2("h0", 14, 306, "start"),
+    ...(lstm
+      ? [
+          el("svg:text.sym", { x: 700, y: 276 }, "h"),
+          say2("h1", 700, 306, "start"),
+          say2("kept", 228, 50),
+          say2("wrote", 322, 98, "start"),
+          say2("tanh", 624, 90, "start"),
+        ]
       : [say2("kept", 450, 50), say2("wrote", 598, 98, "start")]),
-    el("svg:text.sym", { x: 110, y: 342, "text-anchor": "middle" }, "x"), say2("x", 128, 340, "start"));
+    el("svg:text.sym", { x: 110, y: 342, "text-anchor": "middle" }, "x"),
+    say2("x", 128, 340, "start"),
+  );
   const parts = Array.from(node.querySelectorAll("[data-part]"));
   view((changed) => {
-    const r = run(), main = lstm ? "c" : "h", value = (q) => valueAt(q), asked = new Set(S.asked.split(" "));
+    const r = run();
+    const main = lstm ? "c" : "h";
+    const value = (q) => valueAt(q);
+    const asked = new Set(S.asked.split(" "));
     const away = S.asked && data.lesson[S.lesson - 1].t !== S.t; // elsewhere in the text the answer may stand
     const put = (id, text) => (texts[id].textContent = away || asked.has(id) ? "?" : text);
     if (any(changed, "lit")) {
@@ -88,7 +178,8 @@ function drawing() {
 
 /** What happens at this step, in a sentence that these numbers make. */
 function story() {
-  const at = { unit: unitName(), token: place(S.t) }, told = (q) => num(valueAt(q));
+  const at = { unit: unitName(), token: place(S.t) };
+  const told = (q) => num(valueAt(q));
   if (!Object.keys(data.quantities).every((q) => Number.isFinite(valueAt(q)))) return say("page.story.not_finite", at);
   const value = (q) => told(q) + (held(q) ? ` (${say("page.held")})` : "");
   if (!data.quantities.c) {
@@ -101,17 +192,45 @@ function story() {
   return say("page.story", { ...at, f: degree("f"), i: degree("i"), o: degree("o"), c: outcome("c"), h: outcome("h") });
 }
 
-const termName = ({ kind, index, place }) => kind === "token" ? say("page.term.token", { token: quoted(S.t) })
-  : kind === "unit" ? say("page.term.unit", { unit: unitName(index) })
-  : kind === "below" ? say("page.term.below", { unit: unitName(index), layer: placeName(place) })
-  : kind === "input" ? say("page.term.input", { n: index + 1 })
-  : kind === "peep" ? say("page.term.peep")
-  : say("page.term.bias");
+const termName = ({ kind, index, place }) =>
+  kind === "token"
+    ? say("page.term.token", { token: quoted(S.t) })
+    : kind === "unit"
+      ? say("page.term.unit", { unit: unitName(index) })
+      : kind === "below"
+        ? say("page.term.below", { unit: unitName(index), layer: placeName(place) })
+        : kind === "input"
+          ? say("page.term.input", { n: index + 1 })
+          : kind === "peep"
+            ? say("page.term.peep")
+            : say("page.term.bias");
 
-const bars = (rows, most) => el("table.terms", el("tbody", ...rows.map(([name, value, last]) =>
-  el("tr", { class: last ? "sum" : null }, el("th", { scope: "row" }, name), el("td.n", signed(value)),
-    el("td.swing", { "aria-hidden": "true" }, el("span", { class: value < 0 ? "minus" : "plus", css: {
-      width: `${Math.min(50, (50 * Math.abs(value)) / most) || 0}%`, [value < 0 ? "right" : "left"]: "50%" } }))))));
+const bars = (rows, most) =>
+  el(
+    "table.terms",
+    el(
+      "tbody",
+      ...rows.map(([name, value, last]) =>
+        el(
+          "tr",
+          { class: last ? "sum" : null },
+          el("th", { scope: "row" }, name),
+          el("td.n", signed(value)),
+          el(
+            "td.swing",
+            { "aria-hidden": "true" },
+            el("span", {
+              class: value < 0 ? "minus" : "plus",
+              css: {
+                width: `${Math.min(50, (50 * Math.abs(value)) / most) || 0}%`,
+                [value < 0 ? "right" : "left"]: "50%",
+              },
+            }),
+          ),
+        ),
+      ),
+    ),
+  );
 
 const FUNCTIONS = { Sigmoid: "σ", Tanh: "tanh", Identity: "" };
 
@@ -119,23 +238,44 @@ const FUNCTIONS = { Sigmoid: "σ", Tanh: "tanh", Identity: "" };
 function sum() {
   const node = el("div.sum-of");
   view(() => {
-    const r = run(), q = S.q, value = valueAt(q), quantity = data.quantities[q];
+    const r = run();
+    const q = S.q;
+    const value = valueAt(q);
+    const quantity = data.quantities[q];
     const head = [el("h3", symbolAndName(q)), quantity.equation && el("p", el("code", quantity.equation))];
     const behind = r.model && terms(r.model, r, q, S.p, S.u, S.t);
     const before = (key) => stateBefore(r, key, S.p, S.t)[S.u];
-    const product = (a, b, x, y) => [`${a} · ${b} = ${num(x)} · ${num(y)}`, x * y], v = valueAt;
-    let rows = null, after, expected = value;
+    const product = (a, b, x, y) => [`${a} · ${b} = ${num(x)} · ${num(y)}`, x * y];
+    const v = valueAt;
+    let rows = null;
+    let after;
+    let expected = value;
     if (behind) {
-      const { found, z } = behind, few = found.slice(0, found.length > 9 ? 8 : 9), rest = found.slice(few.length);
+      const { found, z } = behind;
+      const few = found.slice(0, found.length > 9 ? 8 : 9);
+      const rest = found.slice(few.length);
       rows = few.map((term) => [termName(term), term.value]);
-      if (rest.length) rows.push([say("page.sum.rest", { n: rest.length }), rest.reduce((a, term) => a + term.value, 0)]);
+      if (rest.length)
+        rows.push([say("page.sum.rest", { n: rest.length }), rest.reduce((a, term) => a + term.value, 0)]);
       rows.push([say("page.sum.z"), z, true]);
-      const [gate, input] = r.model.switches.activations?.map(([name]) => FUNCTIONS[name] ?? name) ?? ["σ", quantity.range ? "tanh" : ""];
-      const f = quantity.range?.[0] === 0 ? gate : input, most = few[0];
-      after = say("page.sum.gate", { f, z: num(z), value: num(value), term: termName(most), push: signed(most.value, 2) });
+      const [gate, input] = r.model.switches.activations?.map(([name]) => FUNCTIONS[name] ?? name) ?? [
+        "σ",
+        quantity.range ? "tanh" : "",
+      ];
+      const f = quantity.range?.[0] === 0 ? gate : input;
+      const most = few[0];
+      after = say("page.sum.gate", {
+        f,
+        z: num(z),
+        value: num(value),
+        term: termName(most),
+        push: signed(most.value, 2),
+      });
     } else if ((q === "c" && r.values.f) || (q === "h" && r.values.z)) {
-      rows = q === "c" ? [product("f", "c′", v("f"), before("c")), product("i", "C̃", v("i"), v("g"))]
-        : [product("z", "h′", v("z"), before("h")), product("(1 − z)", "n", 1 - v("z"), v("n"))];
+      rows =
+        q === "c"
+          ? [product("f", "c′", v("f"), before("c")), product("i", "C̃", v("i"), v("g"))]
+          : [product("z", "h′", v("z"), before("h")), product("(1 − z)", "n", 1 - v("z"), v("n"))];
       expected = rows[0][1] + rows[1][1];
       after = say("page.sum.total", { symbol: symbol(q), value: num(value) });
     } else if (q === "h" && data.plain && r.values.c) {
@@ -143,37 +283,68 @@ function sum() {
       expected = v("o") * shown;
       after = `h = o · tanh(c) = ${num(v("o"))} · ${num(shown)} = ${num(value)}`;
     }
-    if (quantity.range?.[0] === 0 && r.model && !r.model.blocks.includes(q)) { // a gate without weights of its own
+    if (quantity.range?.[0] === 0 && r.model && !r.model.blocks.includes(q)) {
+      // a gate without weights of its own
       const coupled = q === "f" && r.model.switches.coupled;
       after = coupled ? `f = 1 − i = 1 − ${num(v("i"))} = ${num(value)}` : `${symbol(q)} = ${num(value)}`;
       expected = coupled ? 1 - v("i") : 1;
     }
-    if (after && (held(q) || Math.abs(expected - value) > 1e-3)) after = say("page.sum.apart", { symbol: symbol(q), value: num(value) });
+    if (after && (held(q) || Math.abs(expected - value) > 1e-3))
+      after = say("page.sum.apart", { symbol: symbol(q), value: num(value) });
     const most = rows ? Math.max(...rows.map(([, v]) => Math.abs(v)).filter(Number.isFinite), 1e-9) : 1;
-    fill(node, ...head, rows && bars(rows, most), after ? el("p", after) : el("p.quiet", say(r.model ? "page.sum.variant" : "page.sum.none")),
-      el("p.quiet", `${symbol(q)}: ${say(`gate.${quantity.noted}.note`)}`));
+    fill(
+      node,
+      ...head,
+      rows && bars(rows, most),
+      after ? el("p", after) : el("p.quiet", say(r.model ? "page.sum.variant" : "page.sum.none")),
+      el("p.quiet", `${symbol(q)}: ${say(`gate.${quantity.noted}.note`)}`),
+    );
   }, "t u p q rev");
   return node;
 }
 
 /** All quantities of the unit at this step, at the step before and at the pinned one: the table of the page. */
 function table() {
-  const body = el("tbody"), pinned = el("th", { scope: "col" });
-  const node = el("table.step", el("caption"), el("thead", el("tr",
-    ...["symbol", "name", "value", "before"].map((k) => el("th", { scope: "col" }, say(`page.table.${k}`))), pinned)), body);
+  const body = el("tbody");
+  const pinned = el("th", { scope: "col" });
+  const node = el(
+    "table.step",
+    el("caption"),
+    el(
+      "thead",
+      el(
+        "tr",
+        ...["symbol", "name", "value", "before"].map((k) => el("th", { scope: "col" }, say(`page.table.${k}`))),
+        pinned,
+      ),
+    ),
+    body,
+  );
   view(() => {
-    node.caption.textContent = say("page.table.caption", { t: nth(S.t), token: quoted(S.t), unit: unitName(), layer: placeName(S.p) });
+    node.caption.textContent = say("page.table.caption", {
+      t: nth(S.t),
+      token: quoted(S.t),
+      unit: unitName(),
+      layer: placeName(S.p),
+    });
     const pin = S.pin !== null && S.pin < run().T;
     pinned.textContent = pin ? say("page.table.pin", { t: nth(S.pin), token: quoted(S.pin) }) : "";
     pinned.hidden = !pin;
-    fill(body, ...Object.keys(data.quantities).map((q) => {
-      const colour = rgb(q, valueAt(q));
-      return el("tr", { class: q === S.q ? "chosen" : null, onclick: () => set({ q }) },
-        el("th", { scope: "row" }, el("span.swatch", { css: { background: css(colour) } }), symbol(q)),
-        el("td", quantityName(q), held(q) && el("span.quiet", ` (${say("page.held")})`)), el("td.n", { "data-q": q }, num(valueAt(q))),
-        el("td.n", S.t ? num(valueAt(q, S.t - 1)) : "—"),
-        pin ? el("td.n", `${num(valueAt(q, S.pin))}  (${signed(valueAt(q) - valueAt(q, S.pin), 2)})`) : null);
-    }));
+    fill(
+      body,
+      ...Object.keys(data.quantities).map((q) => {
+        const colour = rgb(q, valueAt(q));
+        return el(
+          "tr",
+          { class: q === S.q ? "chosen" : null, onclick: () => set({ q }) },
+          el("th", { scope: "row" }, el("span.swatch", { css: { background: css(colour) } }), symbol(q)),
+          el("td", quantityName(q), held(q) && el("span.quiet", ` (${say("page.held")})`)),
+          el("td.n", { "data-q": q }, num(valueAt(q))),
+          el("td.n", S.t ? num(valueAt(q, S.t - 1)) : "—"),
+          pin ? el("td.n", `${num(valueAt(q, S.pin))}  (${signed(valueAt(q) - valueAt(q, S.pin), 2)})`) : null,
+        );
+      }),
+    );
   });
   return node;
 }
@@ -182,5 +353,9 @@ export function cell() {
   const told = el("p.story");
   if (data.plain) view(() => (told.textContent = story()));
   const plain = data.plain ? [drawing()] : [el("p.quiet", say("page.cell.variant"))];
-  return card("cell", ...(data.plain ? [told] : []), el("div.two", scroller("page.cell.title", ...plain, table()), sum()));
+  return card(
+    "cell",
+    ...(data.plain ? [told] : []),
+    el("div.two", scroller("page.cell.title", ...plain, table()), sum()),
+  );
 }

@@ -18,7 +18,10 @@ const ACTIVATIONS = {
   ThresholdedRelu: (z, a) => (z < a ? 0 : z),
 };
 
-const activation = ([name, a, b]) => (z) => ACTIVATIONS[name](z, a, b);
+const activation =
+  ([name, a, b]) =>
+  (z) =>
+    ACTIVATIONS[name](z, a, b);
 
 /** `z` kept within ± `most`, if there is such a bound. */
 const bound = (z, most) => (most ? Math.min(most, Math.max(-most, z)) : z);
@@ -28,8 +31,14 @@ export function product(w, v, rows, out) {
   const n = v.length;
   let r = 0;
   for (; r + 3 < rows; r += 4) {
-    const i = r * n, k = i + n, l = k + n, m = l + n;
-    let a = 0, b = 0, c = 0, d = 0;
+    const i = r * n;
+    const k = i + n;
+    const l = k + n;
+    const m = l + n;
+    let a = 0;
+    let b = 0;
+    let c = 0;
+    let d = 0;
     for (let j = 0; j < n; j++) {
       const x = v[j];
       a += w[i + j] * x;
@@ -58,7 +67,8 @@ export function spread(z, epsilon) {
 /** Bring `z` to mean 0 and variance 1, times a gain, where the cell does so. */
 export function normalize(z, gain, epsilon) {
   if (!gain) return z;
-  const mean = z.reduce((sum, v) => sum + v, 0) / z.length, scale = 1 / spread(z, epsilon);
+  const mean = z.reduce((sum, v) => sum + v, 0) / z.length;
+  const scale = 1 / spread(z, epsilon);
   for (let k = 0; k < z.length; k++) z[k] = (z[k] - mean) * scale * gain[k];
   return z;
 }
@@ -70,12 +80,26 @@ export function normalize(z, gain, epsilon) {
 export const CELLS = {
   /** Every variant of the LSTM, line by line as in compuerta.recurrence.variant. */
   lstm({ H, blocks, gates, switches }, w, s, hold) {
-    const { coupled, clip, cell_clip, zoneout: [keepC, keepH], epsilon } = switches, rows = blocks.length * H;
+    const {
+      coupled,
+      clip,
+      cell_clip,
+      zoneout: [keepC, keepH],
+      epsilon,
+    } = switches;
+    const rows = blocks.length * H;
     const [σ, φ, ψ] = switches.activations.map(activation);
-    const z = new Float64Array(rows), zh = new Float64Array(rows), c = new Float64Array(H), out = new Float64Array(H);
+    const z = new Float64Array(rows);
+    const zh = new Float64Array(rows);
+    const c = new Float64Array(H);
+    const out = new Float64Array(H);
     const block = (all, keys) => Object.fromEntries(keys.map((k, n) => [k, all.subarray(n * H, n * H + H)]));
-    const own = block(z, blocks), peep = w.p ? block(w.p, gates) : {};
-    const seen = new Float64Array(gates.length * H), last = block(seen, gates), more = new Float64Array(seen.length), extra = block(more, gates);
+    const own = block(z, blocks);
+    const peep = w.p ? block(w.p, gates) : {};
+    const seen = new Float64Array(gates.length * H);
+    const last = block(seen, gates);
+    const more = new Float64Array(seen.length);
+    const extra = block(more, gates);
     const h = w.w_hr ? new Float64Array(s.h.length) : out;
     const gate = (k, c) => {
       for (let u = 0; u < H; u++) s[k][u] = own[k] ? σ(bound(own[k][u] + (peep[k] ? peep[k][u] * c[u] : 0), clip)) : 1;
@@ -113,7 +137,9 @@ export const CELLS = {
 
   /** The GRU in both reset conventions: with `b_hn` it resets after the product. */
   gru({ H }, w, s, hold) {
-    const zh = new Float64Array(3 * H), q = new Float64Array(H), reset = new Float64Array(H);
+    const zh = new Float64Array(3 * H);
+    const q = new Float64Array(H);
+    const reset = new Float64Array(H);
     const u_n = w.w_h.subarray(2 * H * H);
     return (x) => {
       product(w.w_h, s.h, 3 * H, zh);

@@ -12,12 +12,14 @@ function between(stops, share) {
 }
 
 /** 256 colours of each scale, made once of the stops that come with the page (compuerta.see.scale). */
-let GATES, SIGNS;
+let GATES;
+let SIGNS;
 export function colours({ gates, signed }) {
   [GATES, SIGNS] = [gates, signed].map((stops) => Array.from({ length: 256 }, (_, k) => between(stops, k / 255)));
 }
 
-let own = {}, of = "";
+let own = {};
+let of = "";
 
 /** What the finite values of a signed quantity need, and no less than 1 for a tanh. */
 function needed(q, every) {
@@ -40,7 +42,7 @@ export function scaleOf(q, every = false) {
   if (data.quantities[q].range?.[0] === 0) return [0, 1];
   const now = `${S.p} ${S.u}`;
   if (of !== now) [own, of] = [{}, now];
-  const limit = (every ? data.limits : own)[q] ??= needed(q, every);
+  const limit = ((every ? data.limits : own)[q] ??= needed(q, every));
   return [-limit, limit];
 }
 
@@ -58,7 +60,8 @@ export const shade = (share) => GATES[Math.round(255 * share)] ?? NONE;
 export const css = ([r, g, b]) => `rgb(${r},${g},${b})`;
 
 /** Black or white, whichever is read better on the colour (by relative luminance). */
-export const ink = ([r, g, b]) => (0.2126 * r ** 2.2 + 0.7152 * g ** 2.2 + 0.0722 * b ** 2.2 > 0.179 * 255 ** 2.2 ? "#000" : "#fff");
+export const ink = ([r, g, b]) =>
+  0.2126 * r ** 2.2 + 0.7152 * g ** 2.2 + 0.0722 * b ** 2.2 > 0.179 * 255 ** 2.2 ? "#000" : "#fff";
 
 /** The colours of a scale from its least to its greatest, for a legend. */
 export const ramp = (q) => {

@@ -1,12 +1,33 @@
 // Where one is: step, layer, unit, quantity; play, pin, keys, language, the address's hash, what is taken along.
 
-import { S, button, choice, clampTo, data, el, field, fill, home, language, nth, placeName, run, say, set, symbolAndName, unitName, view } from "./base.js";
+import {
+  S,
+  button,
+  choice,
+  clampTo,
+  data,
+  el,
+  field,
+  fill,
+  home,
+  language,
+  nth,
+  placeName,
+  run,
+  say,
+  set,
+  symbolAndName,
+  unitName,
+  view,
+} from "./base.js";
 import { saveCsv, savePng, saveSvg } from "./export.js";
 import { LESSON_KEYS, turnTo } from "./lesson.js";
 import { sentence } from "./ribbon.js";
 
 const SPEEDS = [2, 5, 10, 30, 60];
-let playing = null, speed = 10, since = 0;
+let playing = null;
+let speed = 10;
+let since = 0;
 
 export function play(on = playing === null) {
   cancelAnimationFrame(playing);
@@ -30,12 +51,18 @@ export const pin = () => set({ pin: S.pin === S.t ? null : S.t });
 
 /** What each key does; the same list is the help. */
 const KEYS = [
-  ["ArrowRight", "→", "next", () => set({ t: S.t + 1 })], ["ArrowLeft", "←", "previous", () => set({ t: S.t - 1 })],
-  ["ArrowDown", "↓", "unit_next", () => set({ u: S.u + 1 })], ["ArrowUp", "↑", "unit_previous", () => set({ u: S.u - 1 })],
-  ["PageDown", "PgDn", "ten_on", () => set({ t: S.t + 10 })], ["PageUp", "PgUp", "ten_back", () => set({ t: S.t - 10 })],
-  ["Home", "Home", "first", () => set({ t: 0 })], ["End", "End", "last", () => set({ t: run().T - 1 })],
-  ["Enter", "Enter", "dissect", (root) => go(root, "cell")], [" ", "Space", "play", () => play()],
-  ["p", "p", "pin", pin], ["l", "l", "layer", () => set({ p: (S.p + 1) % data.places.length })],
+  ["ArrowRight", "→", "next", () => set({ t: S.t + 1 })],
+  ["ArrowLeft", "←", "previous", () => set({ t: S.t - 1 })],
+  ["ArrowDown", "↓", "unit_next", () => set({ u: S.u + 1 })],
+  ["ArrowUp", "↑", "unit_previous", () => set({ u: S.u - 1 })],
+  ["PageDown", "PgDn", "ten_on", () => set({ t: S.t + 10 })],
+  ["PageUp", "PgUp", "ten_back", () => set({ t: S.t - 10 })],
+  ["Home", "Home", "first", () => set({ t: 0 })],
+  ["End", "End", "last", () => set({ t: run().T - 1 })],
+  ["Enter", "Enter", "dissect", (root) => go(root, "cell")],
+  [" ", "Space", "play", () => play()],
+  ["p", "p", "pin", pin],
+  ["l", "l", "layer", () => set({ p: (S.p + 1) % data.places.length })],
   ["?", "?", "help", (root) => root.querySelector("dialog").showModal()],
 ];
 
@@ -44,19 +71,33 @@ const known = () => (data.lesson ? [...LESSON_KEYS, ...KEYS] : KEYS);
 function go(root, id) {
   const head = root.querySelector(`#${id}-h`);
   head.focus();
-  head.scrollIntoView({ block: "start", behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth" });
+  head.scrollIntoView({
+    block: "start",
+    behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth",
+  });
 }
 
 /** Keys act in every view, but never where one writes, chooses or presses. */
 export function keys(root) {
   root.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || root.querySelector("dialog").open) return;
+    if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || root.querySelector("dialog").open)
+      return;
     const tag = event.composedPath()[0].localName;
-    if (["input", "select", "textarea", "summary"].includes(tag) || (["button", "a"].includes(tag) && [" ", "Enter"].includes(event.key))) return;
+    if (
+      ["input", "select", "textarea", "summary"].includes(tag) ||
+      (["button", "a"].includes(tag) && [" ", "Enter"].includes(event.key))
+    )
+      return;
     if (event.shiftKey && event.key.startsWith("Arrow") && ["ArrowLeft", "ArrowRight"].includes(event.key)) {
       const to = clampTo(S.t + (event.key === "ArrowRight" ? 1 : -1), 0, run().T - 1);
-      const goesOn = S.mark?.includes(S.t), fixed = !goesOn ? S.t : S.mark[0] === S.t ? S.mark[1] : S.mark[0];
-      set({ brush: true, mark: [Math.min(fixed, to), Math.max(fixed, to)], stroke: goesOn ? S.stroke : S.stroke + 1, t: to });
+      const goesOn = S.mark?.includes(S.t);
+      const fixed = !goesOn ? S.t : S.mark[0] === S.t ? S.mark[1] : S.mark[0];
+      set({
+        brush: true,
+        mark: [Math.min(fixed, to), Math.max(fixed, to)],
+        stroke: goesOn ? S.stroke : S.stroke + 1,
+        t: to,
+      });
       return event.preventDefault();
     }
     const found = known().find(([key]) => key === event.key);
@@ -71,19 +112,35 @@ export function keys(root) {
 const cap = (key) => (/^\w\w/.test(key) ? say(`page.keycap.${key}`) : key);
 
 export function help() {
-  const node = el("dialog", { "aria-labelledby": `${data.id}-help` }, el("h2", { id: `${data.id}-help` }, say("page.help")),
-    el("dl", ...known().flatMap(([, key, what]) => [el("dt", el("kbd", cap(key))), el("dd", say(`page.key.${what}`))]),
-      el("dt", el("kbd", Object.keys(data.quantities).join(" "))), el("dd", say("page.key.quantity")),
-      el("dt", el("kbd", "⇧ ←→")), el("dd", say("page.key.mark"))),
-    el("form", { method: "dialog" }, el("button", { autofocus: true }, say("page.close"))));
+  const node = el(
+    "dialog",
+    { "aria-labelledby": `${data.id}-help` },
+    el("h2", { id: `${data.id}-help` }, say("page.help")),
+    el(
+      "dl",
+      ...known().flatMap(([, key, what]) => [el("dt", el("kbd", cap(key))), el("dd", say(`page.key.${what}`))]),
+      el("dt", el("kbd", Object.keys(data.quantities).join(" "))),
+      el("dd", say("page.key.quantity")),
+      el("dt", el("kbd", "⇧ ←→")),
+      el("dd", say("page.key.mark")),
+    ),
+    el("form", { method: "dialog" }, el("button", { autofocus: true }, say("page.close"))),
+  );
   return node;
 }
 
 export function header(root, mount) {
   const [other, name] = language() === "en" ? ["es", "Español"] : ["en", "English"];
   const tongue = el("button.lang", { type: "button", lang: other, onclick: () => mount(other) }, name);
-  return el("header", el("div", el("h1", data.lesson ? say("lesson.title") : data.title), el("p.quiet", about())),
-    el("div.row-of", button("page.help.open", () => root.querySelector("dialog").showModal(), { "aria-haspopup": "dialog" }), tongue));
+  return el(
+    "header",
+    el("div", el("h1", data.lesson ? say("lesson.title") : data.title), el("p.quiet", about())),
+    el(
+      "div.row-of",
+      button("page.help.open", () => root.querySelector("dialog").showModal(), { "aria-haspopup": "dialog" }),
+      tongue,
+    ),
+  );
 }
 
 function about() {
@@ -93,16 +150,41 @@ function about() {
 }
 
 export function controls(root) {
-  const range = el("input", { type: "range", step: 1, "aria-label": say("page.step"), oninput: () => set({ t: range.value - nth(0) }) });
-  const start = button("page.play", () => play(), { class: "play" }), hold = button("page.pin", pin);
-  const unit = el("input", { type: "number", min: 1, onchange: () => {
-    const at = data.units.indexOf(unit.value - 1);
-    if (at >= 0) set({ u: at });
-    unit.value = unitName();
-  } });
-  const layer = choice("page.layer.choose", data.places.map((_, p) => [p, placeName(p)]), S.p, (v) => set({ p: +v }));
-  const quantity = choice("page.quantity", Object.keys(data.quantities).map((q) => [q, symbolAndName(q)]), S.q, (v) => set({ q: v }));
-  const rate = choice("page.speed", SPEEDS.map((s) => [s, say("page.speed.n", { n: s })]), speed, (v) => (speed = +v));
+  const range = el("input", {
+    type: "range",
+    step: 1,
+    "aria-label": say("page.step"),
+    oninput: () => set({ t: range.value - nth(0) }),
+  });
+  const start = button("page.play", () => play(), { class: "play" });
+  const hold = button("page.pin", pin);
+  const unit = el("input", {
+    type: "number",
+    min: 1,
+    onchange: () => {
+      const at = data.units.indexOf(unit.value - 1);
+      if (at >= 0) set({ u: at });
+      unit.value = unitName();
+    },
+  });
+  const layer = choice(
+    "page.layer.choose",
+    data.places.map((_, p) => [p, placeName(p)]),
+    S.p,
+    (v) => set({ p: +v }),
+  );
+  const quantity = choice(
+    "page.quantity",
+    Object.keys(data.quantities).map((q) => [q, symbolAndName(q)]),
+    S.q,
+    (v) => set({ q: v }),
+  );
+  const rate = choice(
+    "page.speed",
+    SPEEDS.map((s) => [s, say("page.speed.n", { n: s })]),
+    speed,
+    (v) => (speed = +v),
+  );
   const now = el("p.now-line", { "aria-live": "polite" });
   const shown = el("div.shown");
   const wide = el("div.row-of", start, range, hold);
@@ -127,16 +209,34 @@ export function controls(root) {
     shown.hidden = S.shown === "base";
     if (shown.hidden) return;
     const name = home() === "other" ? data.runs.other.label || say("page.compare.other") : "";
-    fill(shown, el("strong", name && S.shown === "live" ? say("page.shown.live.of", { name }) : say(`page.shown.${S.shown}`)), " ",
+    fill(
+      shown,
+      el("strong", name && S.shown === "live" ? say("page.shown.live.of", { name }) : say(`page.shown.${S.shown}`)),
+      " ",
       button(name && S.shown === "live" ? "page.shown.back.other" : "page.shown.back", () => {
         set({ shown: S.shown === "live" ? home() : "base" });
         range.focus(); // the button goes
-      }));
+      }),
+    );
   }, "rev clamps");
-  const more = el("details.more", el("summary", say("page.take")), el("div.row-of", button("page.csv", saveCsv),
-    button("page.png", () => savePng(root)), data.plain ? button("page.svg", () => saveSvg(root)) : null));
-  return el("nav.controls", { "aria-label": say("page.controls") }, wide,
-    el("div.row-of", quantity, field("page.unit", unit), data.places.length > 1 ? layer : null, rate, more), now, shown);
+  const more = el(
+    "details.more",
+    el("summary", say("page.take")),
+    el(
+      "div.row-of",
+      button("page.csv", saveCsv),
+      button("page.png", () => savePng(root)),
+      data.plain ? button("page.svg", () => saveSvg(root)) : null,
+    ),
+  );
+  return el(
+    "nav.controls",
+    { "aria-label": say("page.controls") },
+    wide,
+    el("div.row-of", quantity, field("page.unit", unit), data.places.length > 1 ? layer : null, rate, more),
+    now,
+    shown,
+  );
 }
 
 // ---- the place in the address --------------------------------------------------------------------------------------
@@ -146,7 +246,9 @@ const NAMES = ["t", "p", "u", "q", "order", "pin", "lesson"];
 export function readHash() {
   const found = Object.fromEntries(new URLSearchParams(location.hash.slice(1)));
   const change = {};
-  for (const key of NAMES) if (key in found) change[key] = ["q", "order"].includes(key) ? found[key] : Math.max(0, parseInt(found[key], 10) || 0);
+  for (const key of NAMES)
+    if (key in found)
+      change[key] = ["q", "order"].includes(key) ? found[key] : Math.max(0, parseInt(found[key], 10) || 0);
   if (change.pin >= data.runs.base.T) delete change.pin;
   if (!["index", "saturation", "memory", "cluster"].includes(change.order)) delete change.order;
   const { lesson, ...rest } = change;

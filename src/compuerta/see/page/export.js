@@ -20,11 +20,18 @@ export function csvCell(value) {
 
 /** Every quantity of the current unit at every step. */
 export function csv() {
-  const r = run(), keys = Object.keys(data.quantities);
-  const dates = data.labels && !r.ids, read = (t) => (r.ids ? data.vocabulary[r.ids[t]] : r.series?.[t] ?? "");
+  const r = run();
+  const keys = Object.keys(data.quantities);
+  const dates = data.labels && !r.ids;
+  const read = (t) => (r.ids ? data.vocabulary[r.ids[t]] : (r.series?.[t] ?? ""));
   const rows = [["step", ...(dates ? ["label"] : []), r.ids ? "token" : "value", ...keys]];
   for (let t = 0; t < r.T; t++) {
-    rows.push([nth(t), ...(dates ? [data.labels[t]] : []), read(t), ...keys.map((q) => r.values[q][S.p][t * data.H + S.u])]);
+    rows.push([
+      nth(t),
+      ...(dates ? [data.labels[t]] : []),
+      read(t),
+      ...keys.map((q) => r.values[q][S.p][t * data.H + S.u]),
+    ]);
   }
   return rows.map((row) => row.map(csvCell).join(",")).join("\r\n") + "\r\n";
 }
@@ -33,12 +40,14 @@ const name = (end) => `compuerta-${S.q}-${placeName(S.p).replace(/\W+/g, "")}-${
 
 export const saveCsv = () => save(name("csv"), new Blob(["\ufeff", csv()], { type: "text/csv" }));
 
-const HEAD = 62, RAMP = 200;
+const HEAD = 62;
+const RAMP = 200;
 
 /** The heat map of the current layer with its name and its scale, its pixels enlarged and never mixed. */
 export function savePng(root) {
   const canvas = root.querySelectorAll(".heat canvas")[1 + S.p];
-  const zoom = Math.max(1, Math.ceil(1200 / canvas.width)), tall = Math.max(1, Math.round(400 / canvas.height));
+  const zoom = Math.max(1, Math.ceil(1200 / canvas.width));
+  const tall = Math.max(1, Math.round(400 / canvas.height));
   const out = el("canvas", { width: canvas.width * zoom, height: canvas.height * tall + HEAD });
   const context = out.getContext("2d");
   context.fillStyle = "#fff";
@@ -46,7 +55,8 @@ export function savePng(root) {
   context.fillStyle = "#111";
   context.font = "18px system-ui, sans-serif";
   context.fillText(`${symbol(S.q)} · ${placeName(S.p)} · ${data.title}`, 8, 24);
-  const [low, high] = scaleOf(S.q, true), from = Math.round(16 + context.measureText(short(low)).width);
+  const [low, high] = scaleOf(S.q, true);
+  const from = Math.round(16 + context.measureText(short(low)).width);
   context.fillText(short(low), 8, 50);
   for (let k = 0; k < RAMP; k++) {
     context.fillStyle = css(rgb(S.q, low + ((high - low) * k) / (RAMP - 1), true));
@@ -59,11 +69,21 @@ export function savePng(root) {
   out.toBlob((blob) => save(name("png"), blob));
 }
 
-const KEPT = ["fill", "stroke", "stroke-width", "stroke-dasharray", "font-family", "font-size", "font-weight", "opacity"];
+const KEPT = [
+  "fill",
+  "stroke",
+  "stroke-width",
+  "stroke-dasharray",
+  "font-family",
+  "font-size",
+  "font-weight",
+  "opacity",
+];
 
 /** The drawing of the step, its style written into it so that it looks the same elsewhere. */
 export function saveSvg(root) {
-  const drawn = root.querySelector(".cell-drawing"), copy = drawn.cloneNode(true);
+  const drawn = root.querySelector(".cell-drawing");
+  const copy = drawn.cloneNode(true);
   copy.setAttribute("xmlns", "http://www.w3.org/2000/svg");
   const from = [drawn, ...drawn.querySelectorAll("*")];
   [copy, ...copy.querySelectorAll("*")].forEach((node, k) => {
@@ -71,5 +91,8 @@ export function saveSvg(root) {
     for (const key of KEPT) node.setAttribute(key, style.getPropertyValue(key));
     node.removeAttribute("style");
   });
-  save(`compuerta-${label(S.t)}-${nth(S.t)}.svg`, new Blob([new XMLSerializer().serializeToString(copy)], { type: "image/svg+xml" }));
+  save(
+    `compuerta-${label(S.t)}-${nth(S.t)}.svg`,
+    new Blob([new XMLSerializer().serializeToString(copy)], { type: "image/svg+xml" }),
+  );
 }

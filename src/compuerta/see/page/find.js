@@ -1,22 +1,45 @@
 // Find the unit that follows something: mark it, search, doubt the find, then force the unit and see what it costs.
 
-import { S, button, card, choice, data, el, field, fill, heads, num, placeName, run, say, scroller, set, signed, symbol, times, unitName, view } from "./base.js";
+import {
+  S,
+  button,
+  card,
+  choice,
+  data,
+  el,
+  field,
+  fill,
+  heads,
+  num,
+  placeName,
+  run,
+  say,
+  scroller,
+  set,
+  signed,
+  symbol,
+  times,
+  unitName,
+  view,
+} from "./base.js";
 import { bits, freeRun, showLive } from "./live.js";
 import { average, search } from "./readings.js";
 import { valueAt } from "./ribbon.js";
 
-const LETTER = /[\p{L}\p{N}]/u, is = (pattern) => (c) => c.map((x) => pattern.test(x));
+const LETTER = /[\p{L}\p{N}]/u;
+const is = (pattern) => (c) => c.map((x) => pattern.test(x));
 
 /** What can be looked for in a text: yes or no for each character, or a number. */
 const PRESETS = {
   words: (c) => c.map((x, t) => LETTER.test(x) && !LETTER.test(c[t + 1] ?? " ")),
   quotes: (c) => {
-    let depth = 0, straight = false;
+    let depth = 0;
+    let straight = false;
     return c.map((x) => {
-      if (x === '"') return (straight = !straight), true;
+      if (x === '"') return ((straight = !straight), true);
       const opens = "«“‘„".includes(x) && !(x === "“" && depth && c.includes("„"));
       if (opens) depth++;
-      else if ("»”’“".includes(x) && depth) return depth--, true;
+      else if ("»”’“".includes(x) && depth) return (depth--, true);
       return straight || depth > 0;
     });
   },
@@ -39,7 +62,8 @@ export function find() {
   if (!data.vocabulary) return null;
   const chars = () => Array.from(run().ids, (id) => data.vocabulary[id]);
   const pattern = el("input", { type: "text", placeholder: "\\b[A-Z]\\w+", spellcheck: "false" });
-  const note = el("p", { role: "status" }), out = scroller("page.find.title");
+  const note = el("p", { role: "status" });
+  const out = scroller("page.find.title");
   const kinds = [...Object.keys(PRESETS), "regex", "brush"].map((kind) => [kind, say(`page.find.${kind}`)]);
   const what = choice("page.find.what", kinds, "words", () => mark());
   const regex = field("page.find.pattern", pattern);
@@ -48,8 +72,11 @@ export function find() {
     const c = chars();
     if (kind() === "brush") return (S.marks ?? []).length === c.length ? S.marks : c.map(() => false);
     if (kind() !== "regex") return PRESETS[kind()](c);
-    const found = c.map(() => false), starts = [];
-    c.forEach((x, t) => { for (let k = 0; k < x.length; k++) starts.push(t); });
+    const found = c.map(() => false);
+    const starts = [];
+    c.forEach((x, t) => {
+      for (let k = 0; k < x.length; k++) starts.push(t);
+    });
     for (const { index, 0: match } of c.join("").matchAll(new RegExp(pattern.value, "gu"))) {
       for (let k = index; k < index + match.length; k++) found[starts[k]] = true;
     }
@@ -81,24 +108,55 @@ export function find() {
     const cut = (data.warm + l.length) >> 1;
     const still = [l.slice(data.warm, cut), l.slice(cut)].some((half) => new Set(half).size < 2);
     if (l.length < 3 * data.warm || still) return (note.textContent = say("page.find.few"));
-    const r = run(), { binary, found, chance } = search(r, l);
+    const r = run();
+    const { binary, found, chance } = search(r, l);
     if (!found.length) return (note.textContent = say("page.find.broken"));
     const name = (f) => ({ symbol: symbol(f.q), unit: unitName(f.u), layer: placeName(f.p) });
     const hold = ({ p, q, u }) => [{ p, q, u, v: average(times(r.T, (t) => valueAt(q, t, u, p, r))) }];
     const told = { ...name(found[0]), held: num(found[0].held, 2), chance: num(chance, 2) };
     const result = say(binary ? "page.find.result" : "page.find.result.number", told);
     note.textContent = found[0].held > chance ? result : `${say("page.find.nothing")} ${result}`;
-    fill(out, el("table", heads("page.unit", binary ? "page.find.auroc" : "page.find.corr", "page.find.chance", "page.find.cost"),
-      el("tbody", found.map((f) => {
-        const cell = el("td.n"), cost = el("span", { role: "status" });
-        if (data.model && r.model) cell.append(cost, " ", button("page.find.clamp", () => {
-          cost.textContent = say("page.find.change", { change: signed(bits(freeRun(r.model, r.ids, hold(f))) - bits(freeRun(r.model, r.ids, []))) });
-        }), " ", button("page.find.see", () => showLive(r.ids, hold(f), r)));
-        return el("tr", el("th", { scope: "row" }, button("page.find.go", () => set({ p: f.p, u: f.u, q: f.q }), {}, name(f))),
-          el("td.n", `${num(f.held, 3)} ${f.sign < 0 ? "▼" : "▲"}`), el("td.n", num(chance, 3)), cell);
-      }))), el("p.quiet", say("page.find.doubt")));
+    fill(
+      out,
+      el(
+        "table",
+        heads("page.unit", binary ? "page.find.auroc" : "page.find.corr", "page.find.chance", "page.find.cost"),
+        el(
+          "tbody",
+          found.map((f) => {
+            const cell = el("td.n");
+            const cost = el("span", { role: "status" });
+            if (data.model && r.model)
+              cell.append(
+                cost,
+                " ",
+                button("page.find.clamp", () => {
+                  cost.textContent = say("page.find.change", {
+                    change: signed(bits(freeRun(r.model, r.ids, hold(f))) - bits(freeRun(r.model, r.ids, []))),
+                  });
+                }),
+                " ",
+                button("page.find.see", () => showLive(r.ids, hold(f), r)),
+              );
+            return el(
+              "tr",
+              el(
+                "th",
+                { scope: "row" },
+                button("page.find.go", () => set({ p: f.p, u: f.u, q: f.q }), {}, name(f)),
+              ),
+              el("td.n", `${num(f.held, 3)} ${f.sign < 0 ? "▼" : "▲"}`),
+              el("td.n", num(chance, 3)),
+              cell,
+            );
+          }),
+        ),
+      ),
+      el("p.quiet", say("page.find.doubt")),
+    );
   };
-  let before = S.marks, stroke = S.stroke; // what was marked by hand before the stretch that is being marked
+  let before = S.marks;
+  let stroke = S.stroke; // what was marked by hand before the stretch that is being marked
   view(() => {
     if (!S.mark || !S.brush) return;
     if (kind() !== "brush") {
@@ -112,5 +170,10 @@ export function find() {
   regex.hidden = true;
   if (S.brush) byHand(); // so it was before the page was built in the other language
   const clear = button("page.find.clear", () => set({ marks: null, mark: null }));
-  return card("find", el("div.row-of", what, regex, clear, button("page.find.look", look, { class: "main" })), note, out);
+  return card(
+    "find",
+    el("div.row-of", what, regex, clear, button("page.find.look", look, { class: "main" })),
+    note,
+    out,
+  );
 }

@@ -1,6 +1,26 @@
 // How far the error reaches back: the size of its gradient at every step, and from which step to which.
 
-import { S, any, card, clampTo, data, el, fill, nth, num, placeName, quoted, run, say, set, shareOf, standAt, through, upright, view } from "./base.js";
+import {
+  S,
+  any,
+  card,
+  clampTo,
+  data,
+  el,
+  fill,
+  nth,
+  num,
+  placeName,
+  quoted,
+  run,
+  say,
+  set,
+  shareOf,
+  standAt,
+  through,
+  upright,
+  view,
+} from "./base.js";
 import { shade } from "./colour.js";
 import { grid, paint } from "./heat.js";
 
@@ -9,13 +29,37 @@ const MOVES = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRi
 
 export function flow() {
   if (!data.runs.base.flow) return null;
-  const W = 1000, HIGH = 200, PAD = 10, lines = {}, now = upright("now", HIGH), told = el("p"), pair = el("p"), scale = el("p.quiet");
-  const svg = el("svg:svg.flow", { viewBox: `0 0 ${W} ${HIGH}`, preserveAspectRatio: "none", "aria-hidden": "true",
-    onpointerdown: (event) => set({ t: Math.floor(shareOf(event, svg)[0] * run().T) }) }, now);
-  const ends = el("div.ends"), keys = el("p.legend"), spot = el("div.spot");
+  const W = 1000;
+  const HIGH = 200;
+  const PAD = 10;
+  const lines = {};
+  const now = upright("now", HIGH);
+  const told = el("p");
+  const pair = el("p");
+  const scale = el("p.quiet");
+  const svg = el(
+    "svg:svg.flow",
+    {
+      viewBox: `0 0 ${W} ${HIGH}`,
+      preserveAspectRatio: "none",
+      "aria-hidden": "true",
+      onpointerdown: (event) => set({ t: Math.floor(shareOf(event, svg)[0] * run().T) }),
+    },
+    now,
+  );
+  const ends = el("div.ends");
+  const keys = el("p.legend");
+  const spot = el("div.spot");
   const map = grid(undefined, { tabindex: 0, role: "slider", "aria-label": say("page.flow.map") });
   const whose = data.layers > 1 ? say("page.flow.last", { layer: say("page.layer", { n: data.layers }) }) : "";
-  const reach = el("div", el("h3", say("page.flow.map")), el("p.quiet", `${say("page.flow.how")} ${whose}`), el("div.square", map.node), pair, scale);
+  const reach = el(
+    "div",
+    el("h3", say("page.flow.map")),
+    el("p.quiet", `${say("page.flow.how")} ${whose}`),
+    el("div.square", map.node),
+    pair,
+    scale,
+  );
   let at = [0, 0];
   map.node.append(spot);
   map.node.addEventListener("pointermove", (event) => {
@@ -28,35 +72,66 @@ export function flow() {
     tell(...MOVES[event.key].map((by, n) => clampTo(at[n] + by * (event.shiftKey ? 10 : 1), 0, run().T - 1)));
   });
   const tell = (s, k) => {
-    const T = run().T, v = run().flow?.reach?.[s * T + k];
+    const T = run().T;
+    const v = run().flow?.reach?.[s * T + k];
     at = [s, k];
-    Object.assign(spot.style, { left: `${(100 * k) / T}%`, top: `${(100 * s) / T}%`, width: `${100 / T}%`, height: `${100 / T}%` });
-    pair.textContent = v === undefined ? "" : say("page.flow.pair", { s: nth(s), of: quoted(s), k: nth(k), at: quoted(k), value: v ? ten(v) : 0 });
-    for (const [name, value] of [["valuemin", nth(0)], ["valuemax", nth(T - 1)], ["valuenow", nth(k)], ["valuetext", pair.textContent]]) {
+    Object.assign(spot.style, {
+      left: `${(100 * k) / T}%`,
+      top: `${(100 * s) / T}%`,
+      width: `${100 / T}%`,
+      height: `${100 / T}%`,
+    });
+    pair.textContent =
+      v === undefined
+        ? ""
+        : say("page.flow.pair", { s: nth(s), of: quoted(s), k: nth(k), at: quoted(k), value: v ? ten(v) : 0 });
+    for (const [name, value] of [
+      ["valuemin", nth(0)],
+      ["valuemax", nth(T - 1)],
+      ["valuenow", nth(k)],
+      ["valuetext", pair.textContent],
+    ]) {
       map.node.setAttribute(`aria-${name}`, value);
     }
   };
-  const ten = (v) => (10 ** (data.reach[0] + ((v - 1) / 254) * (data.reach[1] - data.reach[0]))).toExponential(0).replace("-", "−");
+  const ten = (v) =>
+    (10 ** (data.reach[0] + ((v - 1) / 254) * (data.reach[1] - data.reach[0]))).toExponential(0).replace("-", "−");
   view((changed) => {
-    const r = run(), T = r.T;
+    const r = run();
+    const T = r.T;
     svg.parentNode.hidden = keys.hidden = !r.flow;
     reach.hidden = !r.flow?.reach;
     if (!r.flow) return (told.textContent = say("page.flow.none"));
     if (any(changed, "rev", "p")) {
-      const logs = [], parts = Object.keys(r.flow).filter((q) => q !== "reach");
-      for (const q of parts) for (const v of r.flow[q].subarray(S.p * T, S.p * T + T)) if (v > 0 && Number.isFinite(v)) logs.push(Math.log10(v));
-      const top = Math.ceil(Math.max(...logs, -12)), low = Math.max(Math.floor(Math.min(...logs, top - 1)), top - 16);
+      const logs = [];
+      const parts = Object.keys(r.flow).filter((q) => q !== "reach");
+      for (const q of parts)
+        for (const v of r.flow[q].subarray(S.p * T, S.p * T + T))
+          if (v > 0 && Number.isFinite(v)) logs.push(Math.log10(v));
+      const top = Math.ceil(Math.max(...logs, -12));
+      const low = Math.max(Math.floor(Math.min(...logs, top - 1)), top - 16);
       const y = (v) => HIGH - PAD - ((Math.max(low, Math.log10(v)) - low) / (top - low)) * (HIGH - 2 * PAD);
       for (const q of parts) {
         lines[q] ??= svg.insertBefore(el(`svg:path.d${q}`), now);
-        const points = Array.from(r.flow[q].subarray(S.p * T, S.p * T + T), (v, t) => [((t + 0.5) * W) / T, v > 0 ? y(v) : NaN]);
+        const points = Array.from(r.flow[q].subarray(S.p * T, S.p * T + T), (v, t) => [
+          ((t + 0.5) * W) / T,
+          v > 0 ? y(v) : NaN,
+        ]);
         lines[q].setAttribute("d", through(points));
       }
       fill(ends, el("span", `10^${top}`), el("span", `10^${low}`));
-      fill(keys, parts.map((q) => el(`span.key.d${q}`, `∥dL/d${q}∥`)), placeName(S.p));
+      fill(
+        keys,
+        parts.map((q) => el(`span.key.d${q}`, `∥dL/d${q}∥`)),
+        placeName(S.p),
+      );
       if (r.flow.reach) {
-        const sizes = r.flow.reach, most = sizes.reduce((a, v) => Math.max(a, v), 1), least = Math.max(1, most - 112); // seven decades
-        paint(map.canvas, T, T, (s, k) => shade(sizes[s * T + k] ? Math.max(0, (sizes[s * T + k] - least) / (most - least || 1)) : NaN));
+        const sizes = r.flow.reach;
+        const most = sizes.reduce((a, v) => Math.max(a, v), 1);
+        const least = Math.max(1, most - 112); // seven decades
+        paint(map.canvas, T, T, (s, k) =>
+          shade(sizes[s * T + k] ? Math.max(0, (sizes[s * T + k] - least) / (most - least || 1)) : NaN),
+        );
         scale.textContent = say("page.flow.scale", { low: ten(least), high: ten(most) });
       }
     }

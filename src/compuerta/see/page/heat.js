@@ -9,19 +9,24 @@ const ORDERS = ["index", "saturation", "memory", "cluster"];
 
 /** The places of the units from top to bottom, by one of the orders: those of plots.gates, and "cluster". */
 export function orderOf(order, p, r = run()) {
-  const H = data.H, units = times(H, (u) => u), gate = r.values.f ? "f" : "z";
+  const H = data.H;
+  const units = times(H, (u) => u);
+  const gate = r.values.f ? "f" : "z";
   if (order === "index") return units;
   if (order === "cluster") return chain(r.values[r.values.c ? "c" : "h"][p], r.T, H);
-  const score = units.map((u) => order === "memory" ? halfLife(r, p, u) : saturation(r, gate, p, u).reduce((low, high) => low + high))
+  const score = units
+    .map((u) => (order === "memory" ? halfLife(r, p, u) : saturation(r, gate, p, u).reduce((low, high) => low + high)))
     .map((v) => (Number.isNaN(v) ? -1 : v));
   return units.sort((a, b) => score[b] - score[a] || a - b);
 }
 
 /** Units in a chain where each is followed by the one that correlates with it most (in size) of those left. */
 function chain(values, T, H) {
-  const every = Math.max(1, Math.floor(T / 64)), n = Math.floor(T / every);
+  const every = Math.max(1, Math.floor(T / 64));
+  const n = Math.floor(T / every);
   const rows = times(H, (u) => {
-    const row = times(n, (k) => values[k * every * H + u]), centre = average(row);
+    const row = times(n, (k) => values[k * every * H + u]);
+    const centre = average(row);
     const size = Math.hypot(...row.map((v) => v - centre)) || 1;
     return row.map((v) => (v - centre) / size);
   });
@@ -30,7 +35,8 @@ function chain(values, T, H) {
   left.delete(0);
   while (left.size) {
     const last = rows[out.at(-1)];
-    let pick = -1, most = -1;
+    let pick = -1;
+    let most = -1;
     for (const u of left) {
       let dot = 0;
       for (let k = 0; k < n; k++) dot += last[k] * rows[u][k];
@@ -46,20 +52,26 @@ function chain(values, T, H) {
 export function paint(canvas, rows, T, colour) {
   canvas.width = T;
   canvas.height = rows;
-  const context = canvas.getContext("2d"), image = context.createImageData(T, rows), px = image.data;
-  for (let row = 0, at = 0; row < rows; row++) for (let t = 0; t < T; t++, at += 4) {
-    const [r, g, b] = colour(row, t);
-    px[at] = r;
-    px[at + 1] = g;
-    px[at + 2] = b;
-    px[at + 3] = 255;
-  }
+  const context = canvas.getContext("2d");
+  const image = context.createImageData(T, rows);
+  const px = image.data;
+  for (let row = 0, at = 0; row < rows; row++)
+    for (let t = 0; t < T; t++, at += 4) {
+      const [r, g, b] = colour(row, t);
+      px[at] = r;
+      px[at + 1] = g;
+      px[at + 2] = b;
+      px[at + 3] = 255;
+    }
   context.putImageData(image, 0, 0);
 }
 
 /** A canvas with a cross on the current step and row; `pick(share of height)` hears a click. */
 export function grid(pick, more = {}) {
-  const canvas = el("canvas"), column = el("div.column"), pin = el("div.column.pin"), row = el("div.row");
+  const canvas = el("canvas");
+  const column = el("div.column");
+  const pin = el("div.column.pin");
+  const row = el("div.row");
   const node = el("div.grid", { ...more }, canvas, pin, column, row);
   const at = (event) => {
     const [across, down] = shareOf(event, canvas);
@@ -70,7 +82,10 @@ export function grid(pick, more = {}) {
   node.addEventListener("pointermove", (event) => event.buttons && at(event));
   const cross = (share) => {
     const T = run().T;
-    for (const [mark, t] of [[column, S.t], [pin, S.pin]]) {
+    for (const [mark, t] of [
+      [column, S.t],
+      [pin, S.pin],
+    ]) {
       mark.hidden = t === null;
       mark.style.left = `${(100 * (t ?? 0)) / T}%`;
       mark.style.width = `${100 / T}%`;
@@ -85,7 +100,9 @@ export function grid(pick, more = {}) {
 function strips() {
   const keys = Object.keys(data.quantities);
   const names = el("div.names", ...keys.map((q) => el("span", symbol(q))));
-  const { node, canvas, cross } = grid((share) => set({ q: keys[Math.min(keys.length - 1, Math.floor(share * keys.length))] }));
+  const { node, canvas, cross } = grid((share) =>
+    set({ q: keys[Math.min(keys.length - 1, Math.floor(share * keys.length))] }),
+  );
   node.style.height = `${keys.length * 1.4}rem`;
   view(() => paint(canvas, keys.length, run().T, (row, t) => rgb(keys[row], valueAt(keys[row], t))), "rev u p");
   view(() => cross([keys.indexOf(S.q) / keys.length, 1 / keys.length]));
@@ -95,7 +112,9 @@ function strips() {
 function layer(p) {
   let order;
   const row = [];
-  const { node, canvas, cross } = grid((share) => set({ p, u: order[Math.min(data.H - 1, Math.floor(share * data.H))] }));
+  const { node, canvas, cross } = grid((share) =>
+    set({ p, u: order[Math.min(data.H - 1, Math.floor(share * data.H))] }),
+  );
   const name = el("h3");
   node.style.height = `${Math.max(40, Math.min(260, data.H * 12))}px`;
   view(() => {
@@ -112,28 +131,42 @@ function layer(p) {
 
 export function heat() {
   const whole = overTime(el("div.heat"), say("page.heat.title"));
-  const title = el("h3"), limit = el("p.quiet"), own = el("p.quiet");
+  const title = el("h3");
+  const limit = el("p.quiet");
+  const own = el("p.quiet");
   const wide = el("div.wide", title, strips(), ...data.places.map((_, p) => layer(p)));
   whole.append(wide);
   view(() => {
     title.textContent = say("page.heat.unit", { unit: unitName(), layer: placeName(S.p) });
     const [low, high] = scaleOf(S.q, true);
-    limit.textContent = data.quantities[S.q].range && high <= 1
-      ? say("page.heat.fixed", { low: short(low), high: short(high) })
-      : say("page.heat.limit", { symbol: symbol(S.q), limit: short(high) });
+    limit.textContent =
+      data.quantities[S.q].range && high <= 1
+        ? say("page.heat.fixed", { low: short(low), high: short(high) })
+        : say("page.heat.limit", { symbol: symbol(S.q), limit: short(high) });
     const signed = Object.keys(data.quantities).filter((q) => scaleOf(q)[0] < 0);
-    own.textContent = say("page.heat.own", { unit: unitName(), limits: signed.map((q) => `${symbol(q)} ±${short(scaleOf(q)[1])}`).join(", ") });
+    own.textContent = say("page.heat.own", {
+      unit: unitName(),
+      limits: signed.map((q) => `${symbol(q)} ±${short(scaleOf(q)[1])}`).join(", "),
+    });
   }, "u p q rev");
   view(() => (wide.style.minWidth = run().T > 900 ? `${run().T}px` : ""), "rev");
   view(() => {
     if (run().T <= 900) return; // it fits
     return () => {
       const wanted = (S.t / run().T) * wide.scrollWidth;
-      if (wide.scrollWidth > whole.clientWidth && (wanted < whole.scrollLeft || wanted > whole.scrollLeft + whole.clientWidth)) {
+      if (
+        wide.scrollWidth > whole.clientWidth &&
+        (wanted < whole.scrollLeft || wanted > whole.scrollLeft + whole.clientWidth)
+      ) {
         whole.scrollLeft = wanted - whole.clientWidth / 2;
       }
     };
   }, "t rev");
-  const order = choice("page.order", ORDERS.map((o) => [o, say(`page.order.${o}`)]), S.order, (value) => set({ order: value }));
+  const order = choice(
+    "page.order",
+    ORDERS.map((o) => [o, say(`page.order.${o}`)]),
+    S.order,
+    (value) => set({ order: value }),
+  );
   return card("heat", el("div.row-of", order, legend(true)), whole, limit, own);
 }

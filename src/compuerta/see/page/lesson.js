@@ -13,18 +13,23 @@ const LETTERS = ["a", "b", "c"];
 const answers = {};
 let gate = null;
 
-const written = (value) => typeof value === "string" ? Array.from(value, glyph).join("") : Number.isInteger(value) ? String(value) : num(value);
+const written = (value) =>
+  typeof value === "string" ? Array.from(value, glyph).join("") : Number.isInteger(value) ? String(value) : num(value);
 const stepNow = () => data.lesson[S.lesson - 1];
 
 /** A part of what the step says, its numbers filled in. */
 function phrase(part) {
   const { name, values } = stepNow();
-  return say(`lesson.${name}.${part}`, Object.fromEntries(Object.entries(values).map(([key, value]) => [key, written(value)])));
+  return say(
+    `lesson.${name}.${part}`,
+    Object.fromEntries(Object.entries(values).map(([key, value]) => [key, written(value)])),
+  );
 }
 
 /** Go to a step of the lesson: to its place in the text, with what it asks for out of sight until it is answered. */
 export function turnTo(n) {
-  const lesson = Math.min(data.lesson.length, Math.max(1, n)), { t, u, q, lit, asked } = data.lesson[lesson - 1];
+  const lesson = Math.min(data.lesson.length, Math.max(1, n));
+  const { t, u, q, lit, asked } = data.lesson[lesson - 1];
   set({ lesson, t, u, q, lit, p: 0, shown: "base", asked: answers[lesson] ? "" : `the ${asked}`.trim() });
 }
 
@@ -43,24 +48,47 @@ function turn(root, by) {
 
 /** The keys of a lesson, as the list of keys wants them. */
 export const LESSON_KEYS = [
-  ["n", "n", "lesson_next", (root) => turn(root, 1)], ["b", "b", "lesson_back", (root) => turn(root, -1)],
+  ["n", "n", "lesson_next", (root) => turn(root, 1)],
+  ["b", "b", "lesson_back", (root) => turn(root, -1)],
   ...LETTERS.map((letter, k) => [`${k + 1}`, `${k + 1}`, `lesson_${letter}`, (root) => answer(root, letter)]),
   ["t", "t", "lesson_train", () => S.lesson === data.lesson.length && gate.step()],
 ];
 
 export function lesson(root, controls) {
   gate = training(data.lesson.at(-1).values.n);
-  const cards = { ribbon: ribbon(), cell: cell(), ledger: ledgerView(), flow: flow(), train: gate.node, compare: compare() };
-  const head = el("h2", { id: "lesson-h", tabindex: -1 }), text = el("p.story");
-  const ask = el("h3", { id: "lesson-ask" }), told = el("div.told", { role: "status" });
+  const cards = {
+    ribbon: ribbon(),
+    cell: cell(),
+    ledger: ledgerView(),
+    flow: flow(),
+    train: gate.node,
+    compare: compare(),
+  };
+  const head = el("h2", { id: "lesson-h", tabindex: -1 });
+  const text = el("p.story");
+  const ask = el("h3", { id: "lesson-ask" });
+  const told = el("div.told", { role: "status" });
   const options = LETTERS.map((letter, k) =>
-    el("button.option", { type: "button", onclick: () => answer(root, letter) }, el("kbd", { "aria-hidden": "true" }, k + 1), el("span")));
-  const back = button("lesson.back", () => turn(root, -1)), next = button("lesson.next", () => turn(root, 1), { class: "main" });
-  const dots = el("ol.dots", data.lesson.map((_, k) =>
-    el("li", el("button", { type: "button", onclick: () => turn(root, k + 1 - S.lesson) }, k + 1))));
+    el(
+      "button.option",
+      { type: "button", onclick: () => answer(root, letter) },
+      el("kbd", { "aria-hidden": "true" }, k + 1),
+      el("span"),
+    ),
+  );
+  const back = button("lesson.back", () => turn(root, -1));
+  const next = button("lesson.next", () => turn(root, 1), { class: "main" });
+  const dots = el(
+    "ol.dots",
+    data.lesson.map((_, k) =>
+      el("li", el("button", { type: "button", onclick: () => turn(root, k + 1 - S.lesson) }, k + 1)),
+    ),
+  );
   view((changed) => {
     if (!any(changed, "lesson", "asked")) return;
-    const step = stepNow(), given = answers[S.lesson], { answer: right } = step;
+    const step = stepNow();
+    const given = answers[S.lesson];
+    const { answer: right } = step;
     head.textContent = `${S.lesson}. ${phrase("title")}`;
     text.textContent = phrase("text");
     ask.textContent = phrase("ask");
@@ -83,10 +111,22 @@ export function lesson(root, controls) {
     });
     root.classList.toggle("asking", Boolean(S.asked));
     root.classList.toggle("inside", S.lesson > 1); // what comes next is the matter of the first step alone
-    for (const [id, node] of Object.entries(cards)) if (node) node.hidden = !step.views.includes(id) && !(given && step.after.includes(id));
+    for (const [id, node] of Object.entries(cards))
+      if (node) node.hidden = !step.views.includes(id) && !(given && step.after.includes(id));
   });
-  return el("main.lesson",
-    el("section.card", { id: "lesson", "aria-labelledby": "lesson-h" }, el("nav", { "aria-label": say("lesson.steps") }, dots), head, text, ask,
-      el("div.answers", { role: "group", "aria-labelledby": "lesson-ask" }, options), told, el("div.row-of", back, next)),
-    el("div.stage", controls, ...Object.values(cards).filter(Boolean)));
+  return el(
+    "main.lesson",
+    el(
+      "section.card",
+      { id: "lesson", "aria-labelledby": "lesson-h" },
+      el("nav", { "aria-label": say("lesson.steps") }, dots),
+      head,
+      text,
+      ask,
+      el("div.answers", { role: "group", "aria-labelledby": "lesson-ask" }, options),
+      told,
+      el("div.row-of", back, next),
+    ),
+    el("div.stage", controls, ...Object.values(cards).filter(Boolean)),
+  );
 }

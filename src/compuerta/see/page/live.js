@@ -1,6 +1,26 @@
 // The person's own model, live: new text, forced gates, a text that goes on; and whether this copy computes the same.
 
-import { S, button, card, clampTo, data, el, field, fill, glyph, home, num, placeName, run, say, set, signed, symbol, unitName, view } from "./base.js";
+import {
+  S,
+  button,
+  card,
+  clampTo,
+  data,
+  el,
+  field,
+  fill,
+  glyph,
+  home,
+  num,
+  placeName,
+  run,
+  say,
+  set,
+  signed,
+  symbol,
+  unitName,
+  view,
+} from "./base.js";
 import { forward, outputsAt, probabilitiesOf, sample, surprise } from "./model.js";
 import { parity } from "./parity.js";
 import { average } from "./readings.js";
@@ -9,7 +29,9 @@ const MOST = 2000;
 
 /** Token ids of a text, and the characters that the model does not know. */
 export function encode(text) {
-  const known = new Map(data.vocabulary.map((c, v) => [c, v])), unknown = new Set(), ids = [];
+  const known = new Map(data.vocabulary.map((c, v) => [c, v]));
+  const unknown = new Set();
+  const ids = [];
   for (const c of text) known.has(c) ? ids.push(known.get(c)) : unknown.add(c);
   return [Int32Array.from(ids), [...unknown]];
 }
@@ -32,7 +54,11 @@ export const bits = (r) => average(surprise(r, data.vocabulary.length));
 
 /** Run what is not as in the `last` run, which may be of another text. */
 function runAgain(last, model, inputs, clamps) {
-  const alike = last?.ids && data.directions === 1 && last.model === model && (last.clamps === clamps || !(last.clamps.length + clamps.length));
+  const alike =
+    last?.ids &&
+    data.directions === 1 &&
+    last.model === model &&
+    (last.clamps === clamps || !(last.clamps.length + clamps.length));
   return freeRun(model, inputs, clamps, alike ? last : null);
 }
 
@@ -43,13 +69,19 @@ export function showLive(inputs, clamps = S.clamps, of = run()) {
   set({ clamps, shown: "live" });
 }
 
-const forced = (c) => say("page.forced", { symbol: symbol(c.q), unit: unitName(c.u), layer: placeName(c.p), v: num(c.v, 2) });
+const forced = (c) =>
+  say("page.forced", { symbol: symbol(c.q), unit: unitName(c.u), layer: placeName(c.p), v: num(c.v, 2) });
 
 export function live() {
   if (!data.model) return card("live", el("p.quiet", say("page.live.none")));
-  const how = say("page.live.text"), box = { rows: 3, maxlength: MOST, spellcheck: "false", "aria-label": how, placeholder: how };
+  const how = say("page.live.text");
+  const box = { rows: 3, maxlength: MOST, spellcheck: "false", "aria-label": how, placeholder: how };
   const text = data.vocabulary && el("textarea", box);
-  const note = el("p.quiet", { role: "status" }), chips = el("div.row-of"), loss = el("p"), went = el("div"), check = el("p.quiet");
+  const note = el("p.quiet", { role: "status" });
+  const chips = el("div.row-of");
+  const loss = el("p");
+  const went = el("div");
+  const check = el("p.quiet");
   let free = null; // the run of the same text with nothing forced
   const inputs = () => {
     const [ids, unknown] = text?.value ? encode(text.value) : [data.runs.base.ids ?? data.runs.base.inputs, []];
@@ -58,7 +90,8 @@ export function live() {
   };
   /** The number in a field, or null with a word on it where there is none. */
   const numberIn = (input, what) => {
-    const found = input.value.trim() === "" ? NaN : Number(input.value), good = Number.isFinite(found);
+    const found = input.value.trim() === "" ? NaN : Number(input.value);
+    const good = Number.isFinite(found);
     input.setAttribute("aria-invalid", !good);
     if (good) return found;
     note.textContent = say("page.live.number", { what });
@@ -73,21 +106,29 @@ export function live() {
     if (text?.value) set({ t: data.runs.live.T - 1 });
     if (data.vocabulary && clamps.length && read.length > 1) {
       free = runAgain(free, run().model, read, []);
-      const before = bits(free), after = bits(data.runs.live);
-      loss.textContent = say("page.live.loss", { before: num(before), after: num(after), change: signed(after - before) });
+      const before = bits(free);
+      const after = bits(data.runs.live);
+      loss.textContent = say("page.live.loss", {
+        before: num(before),
+        after: num(after),
+        change: signed(after - before),
+      });
     } else loss.textContent = "";
     live.took = performance.now() - started;
   };
   const value = el("input", { type: "number", step: 0.1, value: 0, "aria-label": say("page.live.value") });
   const force = button("page.live.force", () => {
-    const { p, q, u } = S, others = S.clamps.filter((c) => c.p !== p || c.q !== q || c.u !== u);
+    const { p, q, u } = S;
+    const others = S.clamps.filter((c) => c.p !== p || c.q !== q || c.u !== u);
     const v = numberIn(value, say("page.live.value"));
     if (v !== null) rerun([...others, { p, q, u, v }]);
   });
   const heat = el("input", { type: "number", min: 0, max: 3, step: 0.1, value: 0.7 });
   const seed = el("input", { type: "number", min: 0, step: 1, value: 1 });
   const goOn = () => {
-    const read = inputs(), asked = numberIn(heat, say("page.live.heat")), first = numberIn(seed, say("page.live.seed"));
+    const read = inputs();
+    const asked = numberIn(heat, say("page.live.heat"));
+    const first = numberIn(seed, say("page.live.seed"));
     if (asked === null || first === null) return;
     const temperature = (heat.value = clampTo(asked, 0, 3));
     seed.value = clampTo(Math.trunc(first), 0, 2 ** 31 - 1);
@@ -97,23 +138,50 @@ export function live() {
     };
     fill(went, written("page.live.free", []), S.clamps.length ? written("page.live.forced", S.clamps) : null);
   };
-  text?.addEventListener("input", () => text.value ? rerun() : set({ shown: home() }));
+  text?.addEventListener("input", () => (text.value ? rerun() : set({ shown: home() })));
   const release = (clamp) => {
     const left = S.clamps.filter((other) => other !== clamp);
     if (left.length || text?.value) rerun(left);
     else set({ shown: home() });
     force.focus();
   };
-  view(() => fill(chips, S.clamps.map((clamp) =>
-    el("button", { type: "button", "aria-label": say("page.live.release", { what: forced(clamp) }), onclick: () => release(clamp) }, `${forced(clamp)} ✕`))), "clamps");
+  view(
+    () =>
+      fill(
+        chips,
+        S.clamps.map((clamp) =>
+          el(
+            "button",
+            {
+              type: "button",
+              "aria-label": say("page.live.release", { what: forced(clamp) }),
+              onclick: () => release(clamp),
+            },
+            `${forced(clamp)} ✕`,
+          ),
+        ),
+      ),
+    "clamps",
+  );
   view(() => {
     force.textContent = say("page.live.force", { symbol: symbol(S.q), unit: unitName() });
     if (S.shown !== "live") loss.textContent = "";
   });
   setTimeout(() => (check.textContent = said()), 400);
-  const none = el("p.quiet", say("page.live.none")), body = el("div", text, note, el("div.row-of", el("label.field", force, value)), chips, loss,
-    text && data.directions === 1 && el("div.row-of", button("page.live.go", goOn), field("page.live.heat", heat), field("page.live.seed", seed)),
-    went, check);
+  const none = el("p.quiet", say("page.live.none"));
+  const body = el(
+    "div",
+    text,
+    note,
+    el("div.row-of", el("label.field", force, value)),
+    chips,
+    loss,
+    text &&
+      data.directions === 1 &&
+      el("div.row-of", button("page.live.go", goOn), field("page.live.heat", heat), field("page.live.seed", seed)),
+    went,
+    check,
+  );
   view(() => (none.hidden = !(body.hidden = !run().model)), "rev");
   const made = card("live", none, body);
   if (!text) made.querySelector(".lede").textContent = say("page.live.lede.series");

@@ -21,17 +21,33 @@ import { saturationView } from "./saturation.js";
  * others. `known` tells a quantity of a place after a step where that is stored.
  */
 function storedRun(meta, arrays, model) {
-  const { T, whole, parts } = meta, { H, places } = data, name = (part) => arrays[`${meta.name}.${part}`];
-  const frames = new Map(meta.frames.map((t, k) => [t, k])), cut = (array, at) => array.subarray(at * H, (at + 1) * H);
+  const { T, whole, parts } = meta;
+  const { H, places } = data;
+  const name = (part) => arrays[`${meta.name}.${part}`];
+  const frames = new Map(meta.frames.map((t, k) => [t, k]));
+  const cut = (array, at) => array.subarray(at * H, (at + 1) * H);
   const state = (array, p, n, k = 0) => cut(name(array), (k * places.length + p) * parts.length + n);
-  const ids = name("ids"), inputs = ids ?? (name("inputs") && rows(name("inputs"), T));
-  const initial = name("initial") && Object.fromEntries(parts.map((q, n) => [q, places.map((_, p) => state("initial", p, n))]));
-  const r = { T, ids, inputs, initial, series: name("series"), forecast: name("forecast"), numbers: name("numbers"), label: meta.label, model };
+  const ids = name("ids");
+  const inputs = ids ?? (name("inputs") && rows(name("inputs"), T));
+  const initial =
+    name("initial") && Object.fromEntries(parts.map((q, n) => [q, places.map((_, p) => state("initial", p, n))]));
+  const r = {
+    T,
+    ids,
+    inputs,
+    initial,
+    series: name("series"),
+    forecast: name("forecast"),
+    numbers: name("numbers"),
+    label: meta.label,
+    model,
+  };
   Object.assign(r, { clamps: meta.held, home: meta.name });
   r.known = (q, p, t) => {
     if (t < 0 || t >= T) return beginning(r, q, p);
     if (t < whole) return cut(name(q), p * whole + t);
-    const k = frames.get(t + (places[p][1] ? -1 : 1)), n = parts.indexOf(q); // states are those before a step
+    const k = frames.get(t + (places[p][1] ? -1 : 1));
+    const n = parts.indexOf(q); // states are those before a step
     return k === undefined || n < 0 ? undefined : state("frames", p, n, k);
   };
   const stored = Object.fromEntries(Object.keys(data.quantities).map((q) => [q, rows(name(q), places.length)]));
@@ -46,7 +62,8 @@ function storedRun(meta, arrays, model) {
   return r;
 }
 
-const rows = (flat, T) => Array.from({ length: T }, (_, t) => flat.subarray((t * flat.length) / T, ((t + 1) * flat.length) / T));
+const rows = (flat, T) =>
+  Array.from({ length: T }, (_, t) => flat.subarray((t * flat.length) / T, ((t + 1) * flat.length) / T));
 
 /** Show a page (or one output of a notebook) in the element `id`; what it shows stands in the element `id`-data. */
 function mount(id, file, bytes) {
@@ -58,7 +75,12 @@ function mount(id, file, bytes) {
   for (const meta of file.runs) data.runs[meta.name] = storedRun(meta, arrays, models[meta.name]);
   colours(data.stops);
   const { unit, place, key } = file.about.start;
-  Object.assign(S, { rev: 0, u: unit, p: place, q: Object.hasOwn(data.quantities, key) ? key : data.quantities.c ? "c" : "h" });
+  Object.assign(S, {
+    rev: 0,
+    u: unit,
+    p: place,
+    q: Object.hasOwn(data.quantities, key) ? key : data.quantities.c ? "c" : "h",
+  });
   speak(file.texts, file.lang);
   const root = host.attachShadow({ mode: "open" });
   const sheet = new CSSStyleSheet();
@@ -76,11 +98,20 @@ function mount(id, file, bytes) {
     forget();
     if (own) document.documentElement.lang = lang ?? file.lang;
     whole.lang = lang ?? file.lang;
-    fill(whole, header(whole, (other) => {
-      build(other);
-      whole.querySelector(".lang").focus();
-    }), ...(data.lesson ? [lesson(whole, controls(whole))]
-      : [controls(whole), el("main", ribbon(), cell(), heat(), ledgerView(), find(), live(), saturationView(), flow(), compare())]), help());
+    fill(
+      whole,
+      header(whole, (other) => {
+        build(other);
+        whole.querySelector(".lang").focus();
+      }),
+      ...(data.lesson
+        ? [lesson(whole, controls(whole))]
+        : [
+            controls(whole),
+            el("main", ribbon(), cell(), heat(), ledgerView(), find(), live(), saturationView(), flow(), compare()),
+          ]),
+      help(),
+    );
     if (data.lesson) turnTo(S.lesson ?? 1);
     if (own && data.lesson) document.title = say("lesson.title");
     if (own) writeHash();
@@ -93,11 +124,12 @@ function mount(id, file, bytes) {
     addEventListener("hashchange", readHash);
   } else build();
   keys(whole);
-  if (own) document.addEventListener("keydown", (event) => {
-    if (event.target !== document.body) return;
-    const same = new KeyboardEvent("keydown", { key: event.key, shiftKey: event.shiftKey, cancelable: true });
-    if (!whole.dispatchEvent(same)) event.preventDefault();
-  });
+  if (own)
+    document.addEventListener("keydown", (event) => {
+      if (event.target !== document.body) return;
+      const same = new KeyboardEvent("keydown", { key: event.key, shiftKey: event.shiftKey, cancelable: true });
+      if (!whole.dispatchEvent(same)) event.preventDefault();
+    });
   host.compuerta = { S, data, set }; // for who drives the page from outside: a lesson, a test
   requestAnimationFrame(() => (host.dataset.ready = Math.round(performance.now())));
 }

@@ -1,5 +1,5 @@
-// The model itself, live: embedding, a stack of layers in one direction or both, and a linear layer. A place is one layer
-// in one direction; places stand in the order in which they can be computed.
+// The model itself, live: embedding, a stack of layers in one direction or both, and a linear layer. A place is one
+// layer in one direction; places stand in the order in which they can be computed.
 
 import { data } from "./base.js";
 import { CELLS, normalize, product } from "./cells.js";
@@ -7,15 +7,29 @@ import { CELLS, normalize, product } from "./cells.js";
 /** The weights by place and name, and what stands around them; or null where the file has none to run. */
 export function load(meta, all, prefix) {
   if (!meta) return null;
-  const own = (name) => all[prefix + name], { blocks, hidden: H } = meta;
+  const own = (name) => all[prefix + name];
+  const { blocks, hidden: H } = meta;
   const places = data.places.map((_, p) => Object.fromEntries(meta.names.map((name) => [name, own(`${name}.${p}`)])));
-  const model = { ...meta, H, places, gates: blocks.filter((q) => "ifo".includes(q)), w: own("w"), b: own("wb"), embedding: own("embedding"), around: ["base", "scale", "skip"].map(own) };
-  const rows = blocks.length * H, { embedding } = model;
+  const model = {
+    ...meta,
+    H,
+    places,
+    gates: blocks.filter((q) => "ifo".includes(q)),
+    w: own("w"),
+    b: own("wb"),
+    embedding: own("embedding"),
+    around: ["base", "scale", "skip"].map(own),
+  };
+  const rows = blocks.length * H;
+  const { embedding } = model;
   for (const [p, w] of places.entries()) {
     if (w.w_h) w.w_h = Float64Array.from(w.w_h); // read at every step
     if (data.places[p][0] || !embedding) continue;
-    const V = data.vocabulary.length, K = meta.inputs; // W_x E once for each token, as its column is all that a token adds
-    w.table = Array.from({ length: V }, (_, v) => fromInput(model, w, embedding.subarray(v * K, v * K + K), new Float64Array(rows)));
+    const V = data.vocabulary.length;
+    const K = meta.inputs; // W_x E once for each token, as its column is all that a token adds
+    w.table = Array.from({ length: V }, (_, v) =>
+      fromInput(model, w, embedding.subarray(v * K, v * K + K), new Float64Array(rows)),
+    );
   }
   return model;
 }
@@ -24,24 +38,32 @@ export function load(meta, all, prefix) {
 const fromInput = (model, w, input, out) =>
   w.table?.[input] ?? normalize(product(w.w_x, input, out.length, out), w.gain_x, model.switches.epsilon);
 
-/** One place with a state of its own, which `step` takes on; what is forced is [{p, q, u, v}], `more` is added to the blocks. */
+/** One place with a state of its own, which `step` moves on; clamps are [{p, q, u, v}], `more` is added to the blocks. */
 export function stepper(model, p, clamps = []) {
-  const w = model.places[p], x = new Float64Array(model.blocks.length * model.H);
-  const s = Object.fromEntries(Object.keys(data.quantities).map((q) => [q, new Float64Array(q === "h" ? model.handed : model.H)]));
+  const w = model.places[p];
+  const x = new Float64Array(model.blocks.length * model.H);
+  const s = Object.fromEntries(
+    Object.keys(data.quantities).map((q) => [q, new Float64Array(q === "h" ? model.handed : model.H)]),
+  );
   const mine = clamps.filter((c) => c.p === p);
   const go = CELLS[model.cell](model, w, s, (q, values = s[q]) => {
     for (const c of mine) if (c.q === q) values[c.u] = c.v;
   });
   for (const q of model.parts) s[q].set(beginning(model, q, p).subarray(0, s[q].length));
-  return { s, step: (input, more = null) => {
-    const seen = fromInput(model, w, input, x);
-    go(more ? seen.map((v, r) => v + more[r]) : seen);
-  } };
+  return {
+    s,
+    step: (input, more = null) => {
+      const seen = fromInput(model, w, input, x);
+      go(more ? seen.map((v, r) => v + more[r]) : seen);
+    },
+  };
 }
 
 /** What layer `k` hands on at step t: h of each of its directions, one after the other. */
 export function handed(model, values, k, t) {
-  const each = data.places.flatMap(([layer], p) => layer === k ? [values.h[p].subarray(t * model.H, t * model.H + model.handed)] : []);
+  const each = data.places.flatMap(([layer], p) =>
+    layer === k ? [values.h[p].subarray(t * model.H, t * model.H + model.handed)] : [],
+  );
   return each.length === 1 ? each[0] : Float32Array.from(each.flatMap((part) => [...part]));
 }
 
@@ -58,14 +80,20 @@ export function restore(model, s, known, p, t) {
 
 /**
  * Run over inputs (token ids, or rows of numbers) and keep everything: {T, values: {q: [array per place]}, …}.
- * Where `known` tells a stored state, the run starts again from it; where `before` is a run of inputs that begin with the
- * same, it goes on from the last state kept of what they share.
+ * Where `known` returns a stored state, the run starts again from it; where `before` is a run of inputs that begin with
+ * the same, it goes on from the last state kept of what they share.
  */
 export function forward(model, inputs, { clamps = [], known = null, before = null }) {
-  const T = inputs.length, { H } = model, start = before ? sharedStart(before, inputs) : 0;
-  const runners = data.places.map((_, p) => stepper(model, p, clamps)), kept = [...(before?.kept ?? [])];
-  const states = new Map(kept.filter(([n]) => n === start || (n < start && n % EVERY === 0))); // by the number of steps read
-  const values = Object.fromEntries(Object.keys(data.quantities).map((q) => [q, data.places.map(() => new Float32Array(T * H).fill(NaN))]));
+  const T = inputs.length;
+  const { H } = model;
+  const start = before ? sharedStart(before, inputs) : 0;
+  const runners = data.places.map((_, p) => stepper(model, p, clamps));
+  const kept = [...(before?.kept ?? [])];
+  // By the number of steps read.
+  const states = new Map(kept.filter(([n]) => n === start || (n < start && n % EVERY === 0)));
+  const values = Object.fromEntries(
+    Object.keys(data.quantities).map((q) => [q, data.places.map(() => new Float32Array(T * H).fill(NaN))]),
+  );
   runners.forEach(({ s, step }, p) => {
     const [k, back] = data.places[p];
     if (start) for (const q in values) values[q][p].set(before.values[q][p].subarray(0, start * H));
@@ -105,7 +133,8 @@ export function outputs(model, h, out = new Float64Array(model.outputs)) {
 
 /** Probabilities in place of logits. */
 export function softmax(z, temperature = 1) {
-  let most = -Infinity, sum = 0;
+  let most = -Infinity;
+  let sum = 0;
   for (const value of z) if (value > most) most = value;
   for (let v = 0; v < z.length; v++) sum += z[v] = Math.exp((z[v] - most) / temperature);
   for (let v = 0; v < z.length; v++) z[v] /= sum;
@@ -115,7 +144,9 @@ export function softmax(z, temperature = 1) {
 /** Probabilities of the next character at every step of a run, those of its beginning taken from `before`. */
 export function probabilitiesOf(model, r, before = null) {
   if (!model?.w || !model.places[0].table) return null;
-  const V = model.outputs, out = new Float32Array(r.T * V), line = new Float64Array(V);
+  const V = model.outputs;
+  const out = new Float32Array(r.T * V);
+  const line = new Float64Array(V);
   if (r.start) out.set(before.probabilities.subarray(0, r.start * V));
   for (let t = r.start ?? 0; t < r.T; t++) out.set(softmax(outputsAt(model, r, t, line)), t * V);
   return out;
@@ -141,7 +172,9 @@ export function random(seed) {
 
 /** Go on from `ids` for `count` tokens, drawn at a temperature (0 takes the likeliest). */
 export function sample(model, ids, count, temperature, seed, clamps) {
-  const runners = data.places.map((_, p) => stepper(model, p, clamps)), next = random(seed), out = [];
+  const runners = data.places.map((_, p) => stepper(model, p, clamps));
+  const next = random(seed);
+  const out = [];
   const read = (id) => runners.reduce((input, { s, step }) => (step(input), s.h), id);
   let h;
   for (const id of ids) h = read(id);
@@ -160,13 +193,17 @@ export function sample(model, ids, count, temperature, seed, clamps) {
 }
 
 /**
- * The terms of one block of one unit at one step, largest first: [{kind, index, place, value}], and their sum z; or null
- * where what the activation sees is no such sum.
+ * The terms of one block of one unit at one step, largest first: [{kind, index, place, value}], and their sum z; or
+ * null where what the activation sees is no such sum.
  */
 export function terms(model, r, q, p, u, t) {
-  const { H, blocks, handed: P } = model, w = model.places[p], [k] = data.places[p], block = blocks.indexOf(q);
+  const { H, blocks, handed: P } = model;
+  const w = model.places[p];
+  const [k] = data.places[p];
+  const block = blocks.indexOf(q);
   if (block < 0 || w.gain_x || w.w_r || model.switches.clip || (w.p && model.switches.zoneout[0])) return null;
-  const row = block * H + u, found = [{ kind: "bias", value: w.b[row] }];
+  const row = block * H + u;
+  const found = [{ kind: "bias", value: w.b[row] }];
   const below = k && data.places.findIndex(([layer]) => layer === k - 1); // the first place of the layer below
   const input = k ? handed(model, r.values, k - 1, t) : w.table ? [] : r.inputs[t];
   if (!k && w.table) found.push({ kind: "token", value: w.table[r.ids[t]][row] });
@@ -174,10 +211,19 @@ export function terms(model, r, q, p, u, t) {
     const from = k ? { kind: "below", index: j % P, place: below + Math.floor(j / P) } : { kind: "input", index: j };
     found.push({ ...from, value: w.w_x[row * input.length + j] * x });
   });
-  const after = q === "n" && w.b_hn, reset = q === "n" ? r.values.r[p].subarray(t * H, t * H + H) : null;
+  const after = q === "n" && w.b_hn;
+  const reset = q === "n" ? r.values.r[p].subarray(t * H, t * H + H) : null;
   if (after) found.push({ kind: "bias_h", value: reset[u] * w.b_hn[u] });
-  if (w.w_h) stateBefore(r, "h", p, t).subarray(0, P).forEach((h, j) => found.push({
-    kind: "unit", index: j, value: w.w_h[row * P + j] * h * (after ? reset[u] : reset ? reset[j] : 1) }));
+  if (w.w_h)
+    stateBefore(r, "h", p, t)
+      .subarray(0, P)
+      .forEach((h, j) =>
+        found.push({
+          kind: "unit",
+          index: j,
+          value: w.w_h[row * P + j] * h * (after ? reset[u] : reset ? reset[j] : 1),
+        }),
+      );
   if (w.p && q !== "g") {
     const c = q === "o" ? r.values.c[p].subarray(t * H) : stateBefore(r, "c", p, t);
     found.push({ kind: "peep", index: u, value: w.p[model.gates.indexOf(q) * H + u] * c[u] });
@@ -191,6 +237,7 @@ export const beginning = (of, q, p) => of.initial?.[q]?.[p] ?? new Float32Array(
 
 /** A part of the state before step t: that of the step before in reading order, or the one the run began from. */
 export function stateBefore(r, q, p, t) {
-  const H = data.H, at = previous(p, t);
+  const H = data.H;
+  const at = previous(p, t);
   return at >= 0 && at < r.T ? r.values[q][p].subarray(at * H, at * H + H) : beginning(r, q, p);
 }

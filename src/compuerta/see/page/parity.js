@@ -10,14 +10,17 @@ const NEAR = 1e-6;
 const ROUNDED = 2 ** -24;
 
 /**
- * For each row of `w`, how far a sum of n products w v that was rounded to 32 bits at every term may be off: √n u Σ|w v|,
- * as signs of roundings differ (Higham and Mary 2019, "A new approach to probabilistic rounding error analysis").
+ * For each row of `w`, how far a sum of n products w v that was rounded to 32 bits at every term may be off:
+ * √n u Σ|w v|, as signs of roundings differ (Higham and Mary 2019, "A new approach to probabilistic rounding error analysis").
  * `sizes` keeps |w|.
  */
 function blur(w, v, sizes) {
   if (!sizes.has(w)) sizes.set(w, w.map(Math.abs)); // once, not at every step
-  const n = v.length, rows = w.length / n;
-  return product(sizes.get(w), Float64Array.from(v, Math.abs), rows, new Float64Array(rows)).map((size) => Math.sqrt(n) * ROUNDED * size);
+  const n = v.length;
+  const rows = w.length / n;
+  return product(sizes.get(w), Float64Array.from(v, Math.abs), rows, new Float64Array(rows)).map(
+    (size) => Math.sqrt(n) * ROUNDED * size,
+  );
 }
 
 /** The same of sums that are brought to variance 1 after it, where they are. */
@@ -30,13 +33,28 @@ function blurred(w, v, sizes, gain, epsilon) {
 
 /** How far what the activations of a place see may be off by rounding, at the step from the state `s` by `input`. */
 function roundingOf(model, p, s, input, sizes) {
-  const w = model.places[p], { H, blocks, gates, inputs: K } = model, { epsilon } = model.switches;
-  const off = blurred(w.w_x, w.table ? model.embedding.subarray(input * K, input * K + K) : input, sizes, w.gain_x, epsilon);
+  const w = model.places[p];
+  const { H, blocks, gates, inputs: K } = model;
+  const { epsilon } = model.switches;
+  const off = blurred(
+    w.w_x,
+    w.table ? model.embedding.subarray(input * K, input * K + K) : input,
+    sizes,
+    w.gain_x,
+    epsilon,
+  );
   if (w.w_h) blurred(w.w_h, s.h, sizes, w.gain_h, epsilon).forEach((size, r) => (off[r] += size));
-  const seen = w.w_r && blur(w.w_r, gates.flatMap((q) => [...s[q]]), sizes);
+  const seen =
+    w.w_r &&
+    blur(
+      w.w_r,
+      gates.flatMap((q) => [...s[q]]),
+      sizes,
+    );
   gates.forEach((q, n) => {
     for (let u = 0; u < H && blocks.includes(q); u++) {
-      off[blocks.indexOf(q) * H + u] += (w.p ? ROUNDED * Math.abs(w.p[n * H + u] * s.c[u]) : 0) + (seen?.[n * H + u] ?? 0);
+      off[blocks.indexOf(q) * H + u] +=
+        (w.p ? ROUNDED * Math.abs(w.p[n * H + u] * s.c[u]) : 0) + (seen?.[n * H + u] ?? 0);
     }
   });
   return off;
@@ -44,30 +62,43 @@ function roundingOf(model, p, s, input, sizes) {
 
 /**
  * One step of the model from each stored state, against the stored step. `worst` is the greatest difference (relative
- * where the number is above 1), `allowed` what is allowed there, and `same` whether every difference is: a millionth, and
- * what follows when the sums of the blocks, one block after the other, are off by what rounding to 32 bits leaves open.
+ * where the number is above 1), `allowed` what is allowed there, and `same` whether every difference is: a millionth,
+ * and what follows when the sums of the blocks, one block after the other, are off by what rounding to 32 bits leaves open.
  */
 export function parity(model, r) {
-  const told = { worst: 0, allowed: NEAR, same: true }, { H, blocks } = model, sizes = new Map(); // |w| of each of the weights
+  const told = { worst: 0, allowed: NEAR, same: true };
+  const { H, blocks } = model;
+  const sizes = new Map(); // |w| of each of the weights
   data.places.forEach(([k], p) => {
-    const { s, step } = stepper(model, p), moved = stepper(model, p), { w_hr: projection } = model.places[p];
+    const { s, step } = stepper(model, p);
+    const moved = stepper(model, p);
+    const { w_hr: projection } = model.places[p];
     for (let t = 0; t < r.T; t++) {
       if (!r.known("h", p, t) || !restore(model, s, r.known, p, t)) continue;
-      const input = k ? handed(model, r.values, k - 1, t) : r.inputs[t], off = roundingOf(model, p, s, input, sizes);
+      const input = k ? handed(model, r.values, k - 1, t) : r.inputs[t];
+      const off = roundingOf(model, p, s, input, sizes);
       step(input);
       const slack = Object.fromEntries(Object.entries(s).map(([q, values]) => [q, new Float64Array(values.length)]));
       if (projection) slack.h.set(blur(projection, s.o, sizes));
       for (const b of times(blocks.length, (n) => n)) {
         restore(model, moved.s, r.known, p, t);
-        moved.step(input, off.map((size, row) => (Math.floor(row / H) === b ? size : 0)));
+        moved.step(
+          input,
+          off.map((size, row) => (Math.floor(row / H) === b ? size : 0)),
+        );
         for (const q in s) slack[q].forEach((size, u) => (slack[q][u] = size + Math.abs(moved.s[q][u] - s[q][u])));
       }
-      for (const q in s) r.known(q, p, t)?.subarray(0, s[q].length).forEach((there, u) => {
-        if (Object.is(there, s[q][u]) || there === s[q][u]) return; // NaN where there is NaN, too
-        const size = Math.max(1, Math.abs(there)), apart = Math.abs(there - s[q][u]) / size, all = NEAR + slack[q][u] / size;
-        if (!(apart < NEAR || apart < all)) told.same = false;
-        if (!(apart <= told.worst)) [told.worst, told.allowed] = [Number.isNaN(apart) ? Infinity : apart, all];
-      });
+      for (const q in s)
+        r.known(q, p, t)
+          ?.subarray(0, s[q].length)
+          .forEach((there, u) => {
+            if (Object.is(there, s[q][u]) || there === s[q][u]) return; // NaN where there is NaN, too
+            const size = Math.max(1, Math.abs(there));
+            const apart = Math.abs(there - s[q][u]) / size;
+            const all = NEAR + slack[q][u] / size;
+            if (!(apart < NEAR || apart < all)) told.same = false;
+            if (!(apart <= told.worst)) [told.worst, told.allowed] = [Number.isNaN(apart) ? Infinity : apart, all];
+          });
     }
   });
   return told;

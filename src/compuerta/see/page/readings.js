@@ -9,7 +9,7 @@ export function past(r, p, t) {
   return Array.from({ length: back ? r.T - t : t + 1 }, (_, k) => (back ? r.T - 1 - k : k));
 }
 
-/** What is kept of a state, what is written, for a unit at a step: f and i·g, or z and (1 − z)·n. NaN without such gates. */
+/** What a unit keeps of its state and writes at a step: f and i·g, or z and (1 − z)·n. NaN without such gates. */
 function parts(r, p, u, t) {
   const v = (q) => r.values[q]?.[p][t * data.H + u];
   if (r.values.z) return [v("z"), (1 - v("z")) * v("n")];
@@ -19,8 +19,10 @@ function parts(r, p, u, t) {
 
 /** The exact ledger c_t = (∏ f) c_0 + Σ_k (∏_{j>k} f_j) i_k g_k along the direct path; `start` is what c_0 left. */
 export function ledger(r, p, u, t) {
-  const steps = past(r, p, t), shares = new Float64Array(steps.length);
-  let kept = 1, total = 0;
+  const steps = past(r, p, t);
+  const shares = new Float64Array(steps.length);
+  let kept = 1;
+  let total = 0;
   for (let k = steps.length - 1; k >= 0; k--) {
     const [f, wrote] = parts(r, p, u, steps[k]);
     total += shares[k] = kept * wrote;
@@ -37,11 +39,13 @@ export function halfLife(r, p, u) {
   return sum < 0 ? (Math.log(0.5) * r.T) / sum : Number.isNaN(sum) ? NaN : Infinity;
 }
 
-const LOW = Math.fround(0.1), HIGH = Math.fround(0.9);
+const LOW = Math.fround(0.1);
+const HIGH = Math.fround(0.9);
 
 /** How many steps a gate of a unit stood below 0.1 and above 0.9: [low, high]. */
 export function saturation(r, q, p, u) {
-  let low = 0, high = 0;
+  let low = 0;
+  let high = 0;
   for (let t = 0; t < r.T; t++) {
     const v = r.values[q][p][t * data.H + u];
     if (v < LOW) low++;
@@ -52,9 +56,10 @@ export function saturation(r, q, p, u) {
 
 /** The rank of each value among all, from 1; equal values share the mean of theirs. */
 function ranks(values) {
-  const order = Array.from(values.keys()).sort((a, b) => values[a] - values[b]), out = new Float64Array(values.length);
+  const order = Array.from(values.keys()).sort((a, b) => values[a] - values[b]);
+  const out = new Float64Array(values.length);
   for (let k = 0, end; k < order.length; k = end) {
-    for (end = k + 1; end < order.length && values[order[end]] === values[order[k]]; ) end++;
+    for (end = k + 1; end < order.length && values[order[end]] === values[order[k]];) end++;
     for (let j = k; j < end; j++) out[order[j]] = (k + end + 1) / 2;
   }
   return out;
@@ -62,7 +67,8 @@ function ranks(values) {
 
 /** How far the area under the ROC curve lies above a half, from the ranks of the values (Mann and Whitney). */
 export function above(rank, labels) {
-  let ones = 0, sum = 0;
+  let ones = 0;
+  let sum = 0;
   labels.forEach((label, k) => label && (ones++, (sum += rank[k])));
   const zeros = rank.length - ones;
   return ones && zeros ? (sum - (ones * (ones + 1)) / 2) / (ones * zeros) - 0.5 : NaN;
@@ -70,8 +76,11 @@ export function above(rank, labels) {
 
 /** Pearson's correlation; 0 where one of the two stands still. */
 export function correlation(a, b) {
-  const ma = average(a), mb = average(b);
-  let ab = 0, aa = 0, bb = 0;
+  const ma = average(a);
+  const mb = average(b);
+  let ab = 0;
+  let aa = 0;
+  let bb = 0;
   for (let k = 0; k < a.length; k++) {
     ab += (a[k] - ma) * (b[k] - mb);
     aa += (a[k] - ma) ** 2;
@@ -89,27 +98,43 @@ export const average = (values) => values.reduce((x, y) => x + y, 0) / values.le
  * finite at all steps are left out.
  */
 export function search(r, labels, count = 6) {
-  const H = data.H, T = r.T, cut = (data.warm + T) >> 1, binary = typeof labels[0] === "boolean", all = [];
+  const H = data.H;
+  const T = r.T;
+  const cut = (data.warm + T) >> 1;
+  const binary = typeof labels[0] === "boolean";
+  const all = [];
   const column = (q, p, u, from, to) => {
     const values = Float64Array.from({ length: to - from }, (_, k) => r.values[q][p][(from + k) * H + u]);
     return binary ? ranks(values) : values;
   };
-  for (let p = 0; p < data.places.length; p++) for (const q of ["c", "h"]) for (let u = 0; r.values[q] && u < H; u++) {
-    const finite = () => times(T, (t) => t).every((t) => Number.isFinite(r.values[q][p][t * H + u]));
-    if (finite()) all.push({ q, p, u, early: column(q, p, u, data.warm, cut), late: column(q, p, u, cut, T) });
-  }
-  const score = binary ? above : correlation, told = (v) => (binary ? v + 0.5 : v);
+  for (let p = 0; p < data.places.length; p++)
+    for (const q of ["c", "h"])
+      for (let u = 0; r.values[q] && u < H; u++) {
+        const finite = () => times(T, (t) => t).every((t) => Number.isFinite(r.values[q][p][t * H + u]));
+        if (finite()) all.push({ q, p, u, early: column(q, p, u, data.warm, cut), late: column(q, p, u, cut, T) });
+      }
+  const score = binary ? above : correlation;
+  const told = (v) => (binary ? v + 0.5 : v);
   const best = (marks, most) => {
-    const a = marks.slice(data.warm, cut), b = marks.slice(cut);
+    const a = marks.slice(data.warm, cut);
+    const b = marks.slice(cut);
     const scored = all.map((one) => [one, score(one.early, a)]).filter(([, v]) => Number.isFinite(v));
-    return scored.sort((x, y) => Math.abs(y[1]) - Math.abs(x[1])).slice(0, most).map(([{ q, p, u, late }, v]) => {
-      const sign = v < 0 ? -1 : 1;
-      return { q, p, u, sign, held: told(sign * score(late, b)) };
-    });
+    return scored
+      .sort((x, y) => Math.abs(y[1]) - Math.abs(x[1]))
+      .slice(0, most)
+      .map(([{ q, p, u, late }, v]) => {
+        const sign = v < 0 ? -1 : 1;
+        return { q, p, u, sign, held: told(sign * score(late, b)) };
+      });
   };
-  const chance = data.shifts.map((share) => {
-    const turn = data.warm + Math.round(share * (T - 2 * data.warm));
-    return best(labels.map((_, t) => labels[(t - turn + T) % T]), 1)[0]?.held;
-  }).filter(Number.isFinite);
+  const chance = data.shifts
+    .map((share) => {
+      const turn = data.warm + Math.round(share * (T - 2 * data.warm));
+      return best(
+        labels.map((_, t) => labels[(t - turn + T) % T]),
+        1,
+      )[0]?.held;
+    })
+    .filter(Number.isFinite);
   return { binary, found: best(labels, count), chance: chance.length ? Math.max(...chance) : told(0) };
 }

@@ -1,36 +1,85 @@
 // Gates that stand open or shut: every unit as a point, and what can be said of the extreme ones.
 
-import { S, card, data, el, fill, placeName, quantityName, run, say, set, symbol, symbolAndName, unitName, view } from "./base.js";
+import {
+  S,
+  card,
+  data,
+  el,
+  fill,
+  placeName,
+  quantityName,
+  run,
+  say,
+  set,
+  symbol,
+  symbolAndName,
+  unitName,
+  view,
+} from "./base.js";
 import { saturation } from "./readings.js";
 
-const SIDE = 170, EDGE = 24;
+const SIDE = 170;
+const EDGE = 24;
 
 export function saturationView() {
   const gates = Object.keys(data.quantities).filter((q) => data.quantities[q].range?.[0] === 0);
-  const plots = el("div.plots"), verdicts = el("ul.verdicts"), mine = el("p");
+  const plots = el("div.plots");
+  const verdicts = el("ul.verdicts");
+  const mine = el("p");
   let counts = {};
   const at = (share) => EDGE + share * SIDE;
   const plot = (q) => {
     const me = el("svg:circle.me", { r: 6 });
-    const node = el("svg:svg", { viewBox: `0 0 ${SIDE + 2 * EDGE} ${SIDE + 2 * EDGE}`, role: "img", "aria-label": say("page.saturation.plot", { name: quantityName(q) }) },
-      el("svg:path.axis", { d: `M${EDGE} ${EDGE}V${at(1)}H${at(1)}` }), el("svg:path.faint", { d: `M${EDGE} ${EDGE}L${at(1)} ${at(1)}` }),
-      counts[q].map(([low, high], u) => el("svg:circle", { cx: at(low / run().T), cy: at(1 - high / run().T), r: 3, onclick: () => set({ u, q }) })), me,
-      el("svg:text", { x: at(1), y: at(1) + 17, "text-anchor": "end" }, say("page.saturation.low")), el("svg:text", { x: EDGE, y: EDGE - 8 }, say("page.saturation.high")));
+    const node = el(
+      "svg:svg",
+      {
+        viewBox: `0 0 ${SIDE + 2 * EDGE} ${SIDE + 2 * EDGE}`,
+        role: "img",
+        "aria-label": say("page.saturation.plot", { name: quantityName(q) }),
+      },
+      el("svg:path.axis", { d: `M${EDGE} ${EDGE}V${at(1)}H${at(1)}` }),
+      el("svg:path.faint", { d: `M${EDGE} ${EDGE}L${at(1)} ${at(1)}` }),
+      counts[q].map(([low, high], u) =>
+        el("svg:circle", { cx: at(low / run().T), cy: at(1 - high / run().T), r: 3, onclick: () => set({ u, q }) }),
+      ),
+      me,
+      el("svg:text", { x: at(1), y: at(1) + 17, "text-anchor": "end" }, say("page.saturation.low")),
+      el("svg:text", { x: EDGE, y: EDGE - 8 }, say("page.saturation.high")),
+    );
     return [el("figure", el("figcaption", symbolAndName(q)), node), me];
   };
   let marks = [];
-  const verdict = (q, u, count, open) => say("reading.counted", {
-    what: say(`reading.${q}.${open ? "open" : "closed"}`, { unit: unitName(u) }), sign: `${q} ${open ? "> 0.9" : "< 0.1"}`, count, steps: run().T });
+  const verdict = (q, u, count, open) =>
+    say("reading.counted", {
+      what: say(`reading.${q}.${open ? "open" : "closed"}`, { unit: unitName(u) }),
+      sign: `${q} ${open ? "> 0.9" : "< 0.1"}`,
+      count,
+      steps: run().T,
+    });
   view(() => {
     const T = run().T;
     counts = Object.fromEntries(gates.map((q) => [q, data.units.map((_, u) => saturation(run(), q, S.p, u))]));
     marks = gates.map(plot);
-    fill(plots, marks.map(([figure]) => figure));
-    const all = gates.flatMap((q) => counts[q].flatMap((pair, u) => pair.map((n, end) => ({ q, u, n, end }))))
-      .filter(({ n }) => n >= 0.95 * T).sort((a, b) => b.n - a.n || a.u - b.u || (a.q < b.q ? -1 : 1));
-    fill(verdicts, all.slice(0, 6).map(({ q, u, n, end }) => el("li", el("button.link", { type: "button", onclick: () => set({ u, q }) },
-      verdict(q, u, n, end)))),
-    el("li.quiet", say(all.length ? "page.verdict.more" : "page.verdict.none", { n: all.length, layer: placeName(S.p) })));
+    fill(
+      plots,
+      marks.map(([figure]) => figure),
+    );
+    const all = gates
+      .flatMap((q) => counts[q].flatMap((pair, u) => pair.map((n, end) => ({ q, u, n, end }))))
+      .filter(({ n }) => n >= 0.95 * T)
+      .sort((a, b) => b.n - a.n || a.u - b.u || (a.q < b.q ? -1 : 1));
+    fill(
+      verdicts,
+      all
+        .slice(0, 6)
+        .map(({ q, u, n, end }) =>
+          el("li", el("button.link", { type: "button", onclick: () => set({ u, q }) }, verdict(q, u, n, end))),
+        ),
+      el(
+        "li.quiet",
+        say(all.length ? "page.verdict.more" : "page.verdict.none", { n: all.length, layer: placeName(S.p) }),
+      ),
+    );
   }, "rev p");
   view(() => {
     const T = run().T;

@@ -2,28 +2,60 @@
 
 import { button, choice, el, fill, num, say, times } from "./base.js";
 
-const RATE = 2, WIDE = 320, TALL = 120, STARTS = [-2, 0, 2];
+const RATE = 2;
+const WIDE = 320;
+const TALL = 120;
+const STARTS = [-2, 0, 2];
 
 /** What is left after n steps, the loss (1 − fⁿ)², and its slope in b: −2 (1 − fⁿ) n fⁿ (1 − f). */
 export function gateOf(b, n) {
-  const f = 1 / (1 + Math.exp(-b)), left = f ** n;
+  const f = 1 / (1 + Math.exp(-b));
+  const left = f ** n;
   return { f, left, loss: (1 - left) ** 2, slope: -2 * (1 - left) * n * left * (1 - f) };
 }
 
 /** The card, and what its key does. */
 export function training(n) {
-  const bars = el("svg:g.bars"), line = el("svg:path.line"), dot = el("svg:circle.me", { r: 4 }), told = el("p", { role: "status" });
-  const plot = (name, ...marks) => el("figure", el("figcaption", say(`lesson.gate.${name}`)), el("svg:svg", { viewBox: `-4 -6 ${WIDE + 8} ${TALL + 12}`, "aria-hidden": "true" },
-    el("svg:path.axis", { d: `M0 0V${TALL}H${WIDE}` }), ...marks));
-  let b = 0, losses = [];
+  const bars = el("svg:g.bars");
+  const line = el("svg:path.line");
+  const dot = el("svg:circle.me", { r: 4 });
+  const told = el("p", { role: "status" });
+  const plot = (name, ...marks) =>
+    el(
+      "figure",
+      el("figcaption", say(`lesson.gate.${name}`)),
+      el(
+        "svg:svg",
+        { viewBox: `-4 -6 ${WIDE + 8} ${TALL + 12}`, "aria-hidden": "true" },
+        el("svg:path.axis", { d: `M0 0V${TALL}H${WIDE}` }),
+        ...marks,
+      ),
+    );
+  let b = 0;
+  let losses = [];
   const show = () => {
-    const { f, left, loss, slope } = gateOf(b, n), wide = WIDE / (n + 1);
-    fill(bars, times(n + 1, (k) => el("svg:rect", { x: k * wide + 1, width: wide - 2, y: TALL * (1 - f ** k), height: TALL * f ** k })));
-    const x = (k) => (WIDE * k) / Math.max(20, losses.length - 1), y = (v) => TALL * (1 - v);
+    const { f, left, loss, slope } = gateOf(b, n);
+    const wide = WIDE / (n + 1);
+    fill(
+      bars,
+      times(n + 1, (k) =>
+        el("svg:rect", { x: k * wide + 1, width: wide - 2, y: TALL * (1 - f ** k), height: TALL * f ** k }),
+      ),
+    );
+    const x = (k) => (WIDE * k) / Math.max(20, losses.length - 1);
+    const y = (v) => TALL * (1 - v);
     line.setAttribute("d", losses.map((v, k) => `${k ? "L" : "M"}${x(k)} ${y(v)}`).join(""));
     dot.setAttribute("cx", x(losses.length - 1));
     dot.setAttribute("cy", y(loss));
-    told.textContent = say("lesson.gate.now", { k: losses.length - 1, b: num(b), f: num(f), n, left: num(left), loss: num(loss), slope: num(slope) });
+    told.textContent = say("lesson.gate.now", {
+      k: losses.length - 1,
+      b: num(b),
+      f: num(f),
+      n,
+      left: num(left),
+      loss: num(loss),
+      slope: num(slope),
+    });
   };
   const start = (from) => {
     b = from;
@@ -37,11 +69,25 @@ export function training(n) {
     }
     show();
   };
-  const node = el("section.card", { id: "train", "aria-labelledby": "train-h" }, el("h2", { id: "train-h", tabindex: -1 }, say("lesson.gate.title")),
+  const node = el(
+    "section.card",
+    { id: "train", "aria-labelledby": "train-h" },
+    el("h2", { id: "train-h", tabindex: -1 }, say("lesson.gate.title")),
     el("p.lede", say("lesson.gate.lede", { n })),
-    el("div.row-of", choice("lesson.gate.start", STARTS.map((v) => [v, `b = ${num(v, 0)}`]), STARTS[2], (v) => start(+v)),
-      button("lesson.gate.step", () => step(), { class: "main" }), button("lesson.gate.ten", () => step(10))),
-    told, el("div.plots", plot("memory", bars), plot("loss", line, dot)));
+    el(
+      "div.row-of",
+      choice(
+        "lesson.gate.start",
+        STARTS.map((v) => [v, `b = ${num(v, 0)}`]),
+        STARTS[2],
+        (v) => start(+v),
+      ),
+      button("lesson.gate.step", () => step(), { class: "main" }),
+      button("lesson.gate.ten", () => step(10)),
+    ),
+    told,
+    el("div.plots", plot("memory", bars), plot("loss", line, dot)),
+  );
   start(STARTS[2]);
   return { node, step };
 }
