@@ -1,10 +1,13 @@
 """Recurrent layers: against the textbook, and their gradients by complex step through whole stacks."""
 
+import inspect
+
 import numpy as np
 import pytest
 
 from compuerta import GRU, LSTM, Dense, Dropout, Embedding, Last, Sequential, recurrence, textbook
-from compuerta.layers import Parameters
+from compuerta.layers import LAYERS, Parameters
+from compuerta.tasks.forecaster import ForecastNetwork
 from layer_cases import dtypes, kinds, leaves, like, make, random_state, rebuilt, same, shuffled
 
 # ---- against the textbook -------------------------------------------------------------------------------------------
@@ -158,13 +161,13 @@ def check_gradients(model, x, state, lengths, seed, rng, complex_step, assert_sa
     def loss(**values):
         write(values)
         given = like(tuple(inner), iter([values[f"state {k}"] for k in range(len(initial))]))
-        if isinstance(twin, Sequential):  # its _run takes an entry for each layer, each one array of all parts
+        if isinstance(twin, Sequential):  # its run takes an entry for each layer, each one array of all parts
             entries = iter(given)
             given = [np.stack(leaves(next(entries))) if layer.recurrent else None for layer in twin.layers]
         else:
             given = np.stack(given)
         generator = None if seed is None else np.random.default_rng(seed)
-        out, last, _ = twin._run(values.get("x", x), given, valid, False, generator)
+        out, last, _ = twin.run(values.get("x", x), given, valid, False, generator)
         return np.sum(dy * out) + sum(np.sum(d * a) for d, a in zip(dstate, leaves(last), strict=True))
 
     expected = complex_step(loss, arrays)
@@ -258,3 +261,9 @@ def test_a_trace_is_a_mapping_of_its_names(rng):
         assert wrong not in trace
         with pytest.raises(KeyError):
             trace[wrong]
+
+
+def test_every_method_of_a_layer_says_what_it_does():
+    for cls in (*LAYERS.values(), ForecastNetwork):
+        for name, member in inspect.getmembers(cls, callable):
+            assert name.startswith("_") or inspect.getdoc(member), f"{cls.__name__}.{name}"

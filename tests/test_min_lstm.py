@@ -76,7 +76,7 @@ def test_gradients_through_a_scan_in_blocks(rng, complex_step, assert_same_gradi
         if not tokens:
             inputs[:, ::20] = values["x"]
         valid = None if lengths is None else np.array(lengths)
-        out, last, _ = twin._run(inputs, values["h"][None], valid, False, None)
+        out, last, _ = twin.run(inputs, values["h"][None], valid, False, None)
         return np.sum(dy * out) + np.sum(dfinal * last)
 
     expected = complex_step(loss, dict(layer.parameters) | {"h": state} | somewhere)

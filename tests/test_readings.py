@@ -22,7 +22,7 @@ CELLS = [
 def traced(cell, switches, rng, rows=3, steps=9, lengths=(9, 5, 1), dtype="float64"):
     layer = cell(2, 4, 2, bidirectional=True, dtype=dtype, rng=0, **switches)
     layer.parameters.writable()[...] = rng.normal(size=layer.parameters.size) * 0.7
-    state = [rng.normal(size=part.shape) for part in layer._blank_state(rows)]
+    state = [rng.normal(size=part.shape) for part in layer.zero_state(rows)]
     given = tuple(state) if len(state) > 1 else state[0]
     return layer.trace(rng.normal(size=(rows, steps, 2)), given, np.array(lengths))[1], state
 

@@ -59,7 +59,7 @@ def test_pre_activations_give_the_gates(engine, rng, monkeypatch, kind, together
     """However many steps are computed together: all, a few, or each alone."""
     monkeypatch.setattr(recorded_run, "_CACHED", together)
     layer, lengths = make(kind, rng), np.array([7, 0, 4])
-    state = [rng.normal(size=part.shape) for part in layer._blank_state(3)]
+    state = [rng.normal(size=part.shape) for part in layer.zero_state(3)]
     given = tuple(state) if len(state) > 1 else state[0]
     _, trace = layer.trace(rng.normal(size=(3, 7, 3)), given, lengths)
     valid = np.arange(7) < lengths[:, None]

@@ -131,21 +131,21 @@ def test_a_trainer_follows_its_model_and_its_loss():
 class Sharp(Dense):
     """An output layer with a way of its own."""
 
-    def _run(self, x, state, lengths, record, rng):
-        y, state, tape = super()._run(x, state, lengths, record, rng)
+    def run(self, x, state, lengths, record, rng, clamps=None):
+        y, state, tape = super().run(x, state, lengths, record, rng, clamps)
         return 3 * y, state, tape
 
-    def _back(self, tape, dy, dstate, out):
-        return super()._back(tape, 3 * dy, dstate, out)
+    def back(self, tape, dy, dstate, out):
+        return super().back(tape, 3 * dy, dstate, out)
 
 
 class SharpModel(Sequential):
-    def _run(self, *arguments, **more):
-        y, *rest = super()._run(*arguments, **more)
+    def run(self, *arguments, **more):
+        y, *rest = super().run(*arguments, **more)
         return 3 * y, *rest
 
-    def _back(self, tape, dy, dstate, out):
-        return super()._back(tape, 3 * dy, dstate, out)
+    def back(self, tape, dy, dstate, out):
+        return super().back(tape, 3 * dy, dstate, out)
 
 
 @pytest.mark.parametrize("kinds", [(Sequential, Sharp), (SharpModel, Dense)], ids=["layer", "model"])

@@ -63,12 +63,12 @@ def test_every_switch_changes_the_result(rng, case):
 
 
 def test_the_plain_cell_takes_the_fast_path_and_every_other_the_numpy_engine():
-    assert LSTM(2, 3, rng=0)._cell() is recurrence.active().lstm
-    assert LSTM(2, 3, rng=0, learn_state=True)._cell() is recurrence.active().lstm
+    assert LSTM(2, 3, rng=0).cell() is recurrence.active().lstm
+    assert LSTM(2, 3, rng=0, learn_state=True).cell() is recurrence.active().lstm
     for case in set(CASES) - {"plain", "learnt state"}:
         layer = LSTM(2, 3, rng=0, **CASES[case])
-        assert isinstance(layer._cell(), VariantCell)
-        assert layer._cell() is layer._cell()
+        assert isinstance(layer.cell(), VariantCell)
+        assert layer.cell() is layer.cell()
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -110,7 +110,7 @@ def check_gradients(layer, x, state, lengths, seed, rng, complex_step, assert_sa
             view[...] = values[name]
         given = [values[part] for part in parts] or None
         generator = None if seed is None else np.random.default_rng(seed)
-        out, last, _ = twin._run(values.get("x", x), given, valid, False, generator)
+        out, last, _ = twin.run(values.get("x", x), given, valid, False, generator)
         return np.sum(dy * out) + sum(np.sum(d * a) for d, a in zip(dfinal, last, strict=True))
 
     expected = complex_step(loss, arrays)

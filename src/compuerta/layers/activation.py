@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from .. import checks
 from ..activations import sigmoid, softmax
 from ..errors import SettingError
-from .base import Array, Layer
+from .base import Array, Layer, LayerClamps, Lengths
 from .parameters import Parameters
 
 
@@ -49,11 +49,17 @@ class Activation(Layer):
         """Return the arguments that make the same layer."""
         return {"kind": self.kind, "dtype": self.dtype.name}
 
-    def _check(self, x: ArrayLike) -> tuple[Array, bool]:
+    def check_inputs(self, x: ArrayLike) -> tuple[Array, bool]:
         return checks.sequences(x, self.name, None, self.dtype)
 
-    def _run(
-        self, x: Array, state: Any, lengths: NDArray[np.intp] | None, record: bool, rng: np.random.Generator | None
+    def run(
+        self,
+        x: Array,
+        state: Any,
+        lengths: Lengths,
+        record: bool,
+        rng: np.random.Generator | None,
+        clamps: LayerClamps | None = None,
     ) -> tuple[Array, Any, Any]:
         if self.kind == "relu":
             y = np.maximum(x, 0)
@@ -72,7 +78,7 @@ class Activation(Layer):
         return y, None, y if record else None
 
     @np.errstate(all="ignore")  # what overflows is infinite, and says so itself
-    def _back(self, tape: Any, dy: Array, dstate: Any, out: Array) -> tuple[Array, Any]:
+    def back(self, tape: Any, dy: Array, dstate: Any, out: Array) -> tuple[Array, Any]:
         y = tape
         if self.kind == "relu":
             return dy * (y > 0), None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,6 +16,8 @@ from ..recurrence import Clamps
 from .parameters import Parameters
 
 Array = NDArray[Any]
+#: The valid steps of each row, (N,); None where all are.
+Lengths: TypeAlias = NDArray[np.intp] | None
 #: For each recurrent layer, by its id, the clamps at each place ``layer * directions + direction`` of its stack.
 LayerClamps = dict[int, list[Clamps]]
 
@@ -66,12 +68,46 @@ def _leaves(state: Any) -> list[Array]:
 class Layer(ABC):
     """Base of the layers. Data is batch first: N rows, T steps, F features; one sequence may come without N.
 
-    A subclass gives ``_check`` (what comes in), ``_run`` (forward, on checked arrays) and ``_back`` (backward); the
-    public methods here convert and check once, and models call the inner ones.
+    **To use a layer** call it, or :meth:`forward` and :meth:`backward`: they convert and check what comes in.
+
+    **To write one** give it ``parameters`` and four methods: :meth:`config`, :meth:`check_inputs`, :meth:`run` and
+    :meth:`back`. The last two see checked batches only, and models call them straight, one layer after another. A layer
+    with a state sets ``recurrent`` and gives :meth:`check_state`; one whose units can be clamped gives
+    :meth:`check_clamp`. ``width_in`` and ``width_out`` let a :class:`~compuerta.layers.Sequential` see whether its
+    layers fit.
+
+    >>> import numpy as np
+    >>> from compuerta import LSTM, Dense, Sequential, checks
+    >>> from compuerta.layers import Layer, Parameters
+    >>> class Scale(Layer):
+    ...     "Multiply each feature by a factor of its own."
+    ...
+    ...     def __init__(self, size, *, dtype="float32"):
+    ...         self.dtype = np.dtype(dtype)
+    ...         self.width_in = self.width_out = size
+    ...         self.parameters = Parameters({"factor": (size,)}, self.dtype)
+    ...         self.parameters["factor"] = np.ones(size)
+    ...
+    ...     def config(self):
+    ...         return {"size": self.width_in, "dtype": self.dtype.name}
+    ...
+    ...     def check_inputs(self, x):
+    ...         return checks.sequences(x, self.name, self.width_in, self.dtype)
+    ...
+    ...     def run(self, x, state, lengths, record, rng, clamps=None):
+    ...         return x * self.parameters["factor"], None, x if record else None
+    ...
+    ...     def back(self, tape, dy, dstate, out):
+    ...         out[...] = (dy * tape).sum(axis=(0, 1))
+    ...         return dy * self.parameters["factor"], None
+    >>> model = Sequential(LSTM(2, 3, rng=0), Scale(3), Dense(3, 1, rng=1))
+    >>> y, state, tape = model.forward(np.ones((4, 5, 2)), record=True)
+    >>> model.backward(tape, np.ones_like(y))["1.factor"].shape
+    (3,)
     """
 
     parameters: Parameters
-    #: Whether ``_run`` takes and returns a state.
+    #: Whether ``run`` takes and returns a state.
     recurrent = False
     #: Features in and out; None where the layer hands its inputs' width through.
     width_in: int | None = None
@@ -88,28 +124,66 @@ class Layer(ABC):
     def config(self) -> dict[str, Any]:
         """Return the arguments that make the same layer again, as plain JSON values."""
 
-    @abstractmethod
-    def _check(self, x: ArrayLike) -> tuple[Array, bool]:
-        """Return ``x`` as a batch of the right dtype, and whether it came as one sequence."""
+    # ---- what a subclass gives, and models call -------------------------------------------------------------------
 
     @abstractmethod
-    def _run(
-        self, x: Array, state: Any, lengths: NDArray[np.intp] | None, record: bool, rng: np.random.Generator | None
+    def check_inputs(self, x: ArrayLike) -> tuple[Array, bool]:
+        """Return ``x`` as a batch of the layer's dtype, (N, T, F) or ids (N, T), and whether it came as one sequence.
+
+        Functions of :mod:`compuerta.checks` do it, and refuse what does not fit.
+        """
+
+    @abstractmethod
+    def run(
+        self,
+        x: Array,
+        state: Any,
+        lengths: Lengths,
+        record: bool,
+        rng: np.random.Generator | None,
+        clamps: LayerClamps | None = None,
     ) -> tuple[Array, Any, Any]:
-        """Return ``(y, state, tape)`` for checked arrays; the tape is None unless ``record``."""
+        """Return ``(y, state, tape)``: outputs (N, T, ...), the final state, and what :meth:`back` needs.
+
+        Args:
+            x: as :meth:`check_inputs` returned it. Not to be written to; ``y`` may be the same array.
+            state: as :meth:`check_state` returned it.
+            lengths: (N,) ints in [0, T]; None where no row is padded.
+            record: whether a tape is wanted; without it None is returned in its place.
+            rng: what dropout draws from; None outside of training.
+            clamps: as :meth:`check_clamp` returned it; a layer without units of its own hands it on or ignores it.
+        """
 
     @abstractmethod
-    def _back(self, tape: Any, dy: Array, dstate: Any, out: Array) -> tuple[Array | None, Any]:
-        """Write the parameters' gradients into ``out`` (flat) and return ``(dx, dstate)``."""
+    def back(self, tape: Any, dy: Array, dstate: Any, out: Array) -> tuple[Array | None, Any]:
+        """Return ``(dx, dstate)``, the gradients of what :meth:`run` was given, and write the parameters' into ``out``.
 
-    def _check_state(self, state: Any, n: int) -> Any:
+        Args:
+            tape: of :meth:`run`; it stays as it is, for it may be walked again.
+            dy: gradient of ``y``, of its shape. dstate: of the final state, as :meth:`check_state` returned it.
+            out: flat, laid out as the parameters (``parameters.named(out)`` are views of it), to be overwritten.
+        """
+
+    def check_state(self, state: Any, n: int) -> Any:
+        """Return a state of ``n`` rows, or a gradient of one, as :meth:`run` and :meth:`back` take it; None is zeros.
+
+        Raises:
+            ShapeError: it has not the shapes of this layer's state.
+            SettingError: the layer has no state, and one is given.
+        """
         if state is not None:
             raise SettingError("error.no_state", name=self.name)
         return None
 
-    def _check_clamp(self, clamp: Mapping[Any, float]) -> LayerClamps:
-        """Return what is clamped, by the id of the recurrent layer; ``_run`` then takes it as ``clamps``."""
+    def check_clamp(self, clamp: Mapping[Any, float]) -> LayerClamps:
+        """Return what is clamped, by the id of the recurrent layer, as :meth:`run` takes it.
+
+        Raises:
+            SettingError: ``clamp`` names what is not there.
+        """
         raise SettingError("error.clamp_nothing", name=self.name)
+
+    # ---- what all have --------------------------------------------------------------------------------------------
 
     def forward(
         self,
@@ -146,7 +220,7 @@ class Layer(ABC):
             NonFiniteError: with ``check_finite``.
             SettingError: ``clamp`` names what is not there.
         """
-        batch, single = self._check(x)
+        batch, single = self.check_inputs(x)
         n = batch.shape[0]
         valid = checks.lengths(lengths, self.name, n, batch.shape[1]) if lengths is not None else None
         if check_finite and batch.dtype.kind == "f":
@@ -156,8 +230,8 @@ class Layer(ABC):
             rng = checks.generator(rng, self.name)
         if record and isinstance(x, np.ndarray) and np.may_share_memory(batch, x):
             batch = batch.copy()  # the tape must not change when the caller reuses x
-        clamps = {"clamps": self._check_clamp(clamp)} if clamp else {}
-        y, state, tape = self._run(batch, self._check_state(state, n), valid, record, rng, **clamps)
+        clamps = self.check_clamp(clamp) if clamp else None
+        y, state, tape = self.run(batch, self.check_state(state, n), valid, record, rng, clamps)
         if y is batch or (y.base is not None and np.may_share_memory(y, batch)):
             y = y.copy()
         made = Record(self, tape, y.shape, single) if record else None
@@ -189,16 +263,13 @@ class Layer(ABC):
             array = array[None]
         if out is None:
             out = np.empty(self.parameters.size, self.parameters.dtype)
-        d_final = self._check_dstate(dstate, tape.shape[0])
+        d_final = self.check_state(dstate, tape.shape[0])
         read = (array, *_leaves(d_final), self.parameters.flat)
         checks.output(out, self.name, (self.parameters.size,), self.parameters.dtype, *read)
-        dx, dinitial = self._back(tape.tape, array, d_final, out)
+        dx, dinitial = self.back(tape.tape, array, d_final, out)
         if dx is not None and tape.single:
             dx = dx[0]
         return Gradients(out, self.parameters.named(out), dx, dinitial)
-
-    def _check_dstate(self, dstate: Any, n: int) -> Any:
-        return self._check_state(dstate, n)
 
     def __repr__(self) -> str:
         arguments = ", ".join(f"{k}={v!r}" for k, v in self.config().items())

@@ -5,17 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from .. import checks, initializers, recurrence
 from ..errors import ShapeError
 from ..recurrence.masks import dropout_mask
 from ..recurrence.tokens import sum_by_token
-from .base import Array, Blank, Layer
+from .base import Array, Blank, Layer, LayerClamps, Lengths
 from .parameters import Parameters
 
 _Rng = np.random.Generator | None
-_Lengths = NDArray[np.intp] | None
 
 
 class Dense(Layer):
@@ -59,14 +58,16 @@ class Dense(Layer):
         return {"input_size": self.input_size, "output_size": self.output_size, "dtype": self.dtype.name,
                 "zero": self.zero}  # fmt: skip
 
-    def _check(self, x: ArrayLike) -> tuple[Array, bool]:
+    def check_inputs(self, x: ArrayLike) -> tuple[Array, bool]:
         return checks.sequences(x, self.name, self.input_size, self.dtype)
 
-    def _run(self, x: Array, state: Any, lengths: _Lengths, record: bool, rng: _Rng) -> tuple[Array, Any, Any]:
+    def run(
+        self, x: Array, state: Any, lengths: Lengths, record: bool, rng: _Rng, clamps: LayerClamps | None = None
+    ) -> tuple[Array, Any, Any]:
         y = recurrence.active().dense(x.reshape(-1, self.input_size), self.parameters["w"], self.parameters["b"])
         return y.reshape(*x.shape[:-1], self.output_size), None, x if record else None
 
-    def _back(self, tape: Any, dy: Array, dstate: Any, out: Array) -> tuple[Array, Any]:
+    def back(self, tape: Any, dy: Array, dstate: Any, out: Array) -> tuple[Array, Any]:
         d = self.parameters.named(out)
         rows, x = dy.reshape(-1, self.output_size), tape.reshape(-1, self.input_size)
         dx = recurrence.active().dense_back(x, self.parameters["w"], rows, d["w"], d["b"])
@@ -112,13 +113,15 @@ class Embedding(Layer):
         return {"vocabulary_size": self.vocabulary_size, "embedding_size": self.embedding_size,
                 "dtype": self.dtype.name}  # fmt: skip
 
-    def _check(self, x: ArrayLike) -> tuple[Array, bool]:
+    def check_inputs(self, x: ArrayLike) -> tuple[Array, bool]:
         return checks.tokens(x, self.name, self.vocabulary_size)
 
-    def _run(self, x: Array, state: Any, lengths: _Lengths, record: bool, rng: _Rng) -> tuple[Array, Any, Any]:
+    def run(
+        self, x: Array, state: Any, lengths: Lengths, record: bool, rng: _Rng, clamps: LayerClamps | None = None
+    ) -> tuple[Array, Any, Any]:
         return self.parameters["w"][x], None, x if record else None
 
-    def _back(self, tape: Any, dy: Array, dstate: Any, out: Array) -> tuple[None, Any]:
+    def back(self, tape: Any, dy: Array, dstate: Any, out: Array) -> tuple[None, Any]:
         dw = self.parameters.named(out)["w"]
         if (
             tape is None
@@ -152,17 +155,19 @@ class Dropout(Layer):
         """Return the arguments that make the same layer."""
         return {"p": self.p, "dtype": self.dtype.name}
 
-    def _check(self, x: ArrayLike) -> tuple[Array, bool]:
+    def check_inputs(self, x: ArrayLike) -> tuple[Array, bool]:
         return checks.sequences(x, self.name, None, self.dtype)
 
-    def _run(self, x: Array, state: Any, lengths: _Lengths, record: bool, rng: _Rng) -> tuple[Array, Any, Any]:
+    def run(
+        self, x: Array, state: Any, lengths: Lengths, record: bool, rng: _Rng, clamps: LayerClamps | None = None
+    ) -> tuple[Array, Any, Any]:
         if rng is None or not self.p:
             return x, None, None
         mask = dropout_mask(rng, x.shape, self.p, self.dtype)
         with np.errstate(all="ignore"):
             return x * mask, None, mask
 
-    def _back(self, tape: Any, dy: Array, dstate: Any, out: Array) -> tuple[Array, Any]:
+    def back(self, tape: Any, dy: Array, dstate: Any, out: Array) -> tuple[Array, Any]:
         with np.errstate(all="ignore"):
             return (dy if tape is None else dy * tape), None
 
@@ -192,13 +197,15 @@ class Last(Layer):
         """Return the arguments that make the same layer."""
         return {"dtype": self.dtype.name, "both_ends": self.both_ends}
 
-    def _check(self, x: ArrayLike) -> tuple[Array, bool]:
+    def check_inputs(self, x: ArrayLike) -> tuple[Array, bool]:
         batch, single = checks.sequences(x, self.name, None, self.dtype)
         if self.both_ends and batch.shape[2] % 2:
             raise ShapeError("error.two_halves", name=self.name, got=batch.shape)
         return batch, single
 
-    def _run(self, x: Array, state: Any, lengths: _Lengths, record: bool, rng: _Rng) -> tuple[Array, Any, Any]:
+    def run(
+        self, x: Array, state: Any, lengths: Lengths, record: bool, rng: _Rng, clamps: LayerClamps | None = None
+    ) -> tuple[Array, Any, Any]:
         n, t, features = x.shape
         at = np.full(n, t) if lengths is None else lengths
         rows = np.flatnonzero(at > 0)
@@ -209,7 +216,7 @@ class Last(Layer):
             y[rows, 0, features // 2 :] = x[rows, 0, features // 2 :]
         return y, None, (x.shape, rows, last)
 
-    def _back(self, tape: Any, dy: Array, dstate: Any, out: Array) -> tuple[Array, Any]:
+    def back(self, tape: Any, dy: Array, dstate: Any, out: Array) -> tuple[Array, Any]:
         shape, rows, last = tape
         half = shape[2] // 2 if self.both_ends else shape[2]
         dx = np.zeros(shape, dy.dtype)

@@ -154,22 +154,22 @@ class LSTM(Recurrent):
             tokens=tokens,
         )  # fmt: skip
 
-    def _cell(self) -> recurrence.Cell:
+    def cell(self) -> recurrence.Cell:
         return recurrence.lstm(self.variant)
 
-    def _opened(self) -> recurrence.VariantCell:
+    def stepwise_cell(self) -> recurrence.VariantCell:
         return recurrence.open_lstm(self.variant)
 
-    def _noisy(self, cell: recurrence.Cell, rng: np.random.Generator) -> recurrence.Cell:
+    def noisy_cell(self, cell: recurrence.Cell, rng: np.random.Generator) -> recurrence.Cell:
         return cell.noisy(rng) if isinstance(cell, recurrence.VariantCell) else cell
 
-    def _shapes(self, inputs: int) -> dict[str, tuple[int, ...]]:
+    def parameter_shapes(self, inputs: int) -> dict[str, tuple[int, ...]]:
         return self.variant.shapes(inputs, self.hidden_size, self.output_size)
 
-    def _initialize(self, names: tuple[str, ...], rng: np.random.Generator) -> None:
+    def initialize(self, names: tuple[str, ...], rng: np.random.Generator) -> None:
         """Peepholes and gates' weights on gates start at 0, as the plain cell; gains at 1."""
-        super()._initialize(names, rng)
-        hidden, own = self.hidden_size, dict(zip(self._names, names, strict=True))
+        super().initialize(names, rng)
+        hidden, own = self.hidden_size, dict(zip(self.parameter_shapes(self.input_size), names, strict=True))
         b = {block: np.zeros(hidden, self.dtype) for block in gates.LSTM_ORDER}
         b["f"] += self.forget_bias
         if self.chrono is not None:

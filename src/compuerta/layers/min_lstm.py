@@ -60,16 +60,16 @@ class MinLSTM(Recurrent):
             tokens=tokens,
         )  # fmt: skip
 
-    def _cell(self) -> recurrence.Cell:
+    def cell(self) -> recurrence.Cell:
         return recurrence.min_lstm()
 
-    def _opened(self) -> recurrence.OpenCell:
+    def stepwise_cell(self) -> recurrence.OpenCell:
         return recurrence.OPEN_MIN_LSTM
 
-    def _shapes(self, inputs: int) -> dict[str, tuple[int, ...]]:
+    def parameter_shapes(self, inputs: int) -> dict[str, tuple[int, ...]]:
         return {"w_x": (3 * self.hidden_size, inputs), "b": (3 * self.hidden_size,)}
 
-    def _initialize(self, names: tuple[str, ...], rng: np.random.Generator) -> None:
+    def initialize(self, names: tuple[str, ...], rng: np.random.Generator) -> None:
         w_x, b = names
         shape = (self.hidden_size, self.parameters.shapes[w_x][1])
         self.parameters[w_x] = np.concatenate([initializers.glorot_uniform(rng, shape, self.dtype) for _ in range(3)])

@@ -18,13 +18,11 @@ from ..recurrence.packing import Packing
 from ..recurrence.saturation import bounded
 from ..recurrence.stepwise import OpenTape, reopen, reopen_lstm
 from ..recurrence.tiles import of_inputs
-from .base import Array, Layer, LayerClamps
+from .base import Array, Layer, LayerClamps, Lengths
 from .trace import Trace
 
 if TYPE_CHECKING:
     from .recurrent import Recurrent, StackTape
-
-Lengths = NDArray[np.intp] | None
 
 #: Numbers of a block of steps whose pre-activations are computed together: they stay in the cache.
 _CACHED = 1 << 17
@@ -78,16 +76,15 @@ def traced(
     model: Layer, x: ArrayLike, state: Any, lengths: ArrayLike | None, clamp: Mapping[Any, float] | None
 ) -> tuple[Array, Trace]:
     """Run ``model`` as it runs without a trace, layer by layer, and keep what each layer kept."""
-    batch, single = model._check(x)
+    batch, single = model.check_inputs(x)
     n, t = batch.shape[:2]
     valid = checks.lengths(lengths, model.name, n, t) if lengths is not None else None
-    clamps = model._check_clamp(clamp) if clamp else None
+    clamps = model.check_clamp(clamp) if clamp else None
     if isinstance(x, np.ndarray) and np.may_share_memory(batch, x):
         batch = batch.copy()  # the trace must not change when the caller reuses x
     nodes: list[Node] = []
-    for leaf, initial in leaves(model, model._check_state(state, n)):
-        more = {"clamps": clamps} if clamps and leaf.recurrent else {}
-        y, _, tape = leaf._run(batch, initial, valid, True, None, **more)
+    for leaf, initial in leaves(model, model.check_state(state, n)):
+        y, _, tape = leaf.run(batch, initial, valid, True, None, clamps)
         kind = Stack if leaf.recurrent else Node
         nodes.append(kind(leaf, tape, batch, initial, valid, leaf.parameters.version))
         batch = y
@@ -126,7 +123,7 @@ class Node:
         """Return the gradient of the inputs from that of the outputs."""
         self.unchanged()
         scratch = np.empty(self.layer.parameters.size, self.layer.parameters.dtype)
-        dx: Array | None = self.layer._back(self.tape, dy, None, scratch)[0]
+        dx: Array | None = self.layer.back(self.tape, dy, None, scratch)[0]
         return dx
 
 
@@ -177,7 +174,7 @@ class Stack(Node):
 
     def initial(self, k: int, d: int) -> list[Array]:
         """Return the parts of the state that stacked layer ``k`` started from, each (N, H)."""
-        state = self.state if self.state is not None else self.layer._first_state(len(self.x))
+        state = self.state if self.state is not None else self.layer.initial_state(len(self.x))
         return [part[k * self.layer.directions + d] for part in state]
 
     def packing(self, d: int) -> Packing:
@@ -226,8 +223,8 @@ class Stack(Node):
 
     def _open(self, k: int, d: int) -> tuple[Any, Any, Any]:
         """Return the opened cell of one place, its weights, and the tape as that cell writes it."""
-        cell = self.layer._opened()
-        weights = self.layer._weights(cell)[k * self.layer.directions + d]
+        cell = self.layer.stepwise_cell()
+        weights = self.layer.packed_weights(cell)[k * self.layer.directions + d]
         tape = self.tape.tapes[k][d]
         if isinstance(tape, OpenTape | VariantTape):
             return cell, weights, tape

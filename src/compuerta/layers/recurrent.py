@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias, cast
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from .. import checks, gates, initializers, recurrence
 from ..errors import SettingError, ShapeError
 from ..recurrence import Tape
 from ..recurrence.masks import dropout_mask
-from .base import Array, Blank, Layer, LayerClamps
+from .base import Array, Blank, Layer, LayerClamps, Lengths
 from .parameters import Parameters
 from .recorded_run import holds, traced
 from .stream import Stream
@@ -42,7 +42,8 @@ class StackTape:
 class Recurrent(Layer):
     """What recurrent layers share: the stack, the directions, states, dropout between layers, streams.
 
-    A subclass names its cell, its blocks, the parts of its state and the shapes of its parameters.
+    A subclass names its cell and the same cell stepwise, its blocks, the parts of its state and the shapes of its
+    parameters: see :class:`GRU`, which has nothing else.
     """
 
     recurrent = True
@@ -88,39 +89,39 @@ class Recurrent(Layer):
         checks.fits(self.name, most, self.dtype.itemsize)
         if self.num_layers > 1:  # untouched memory costs nothing; too much of it is a MemoryError before any work
             np.empty(most, self.dtype)
-        self._names = tuple(self._shapes(self.input_size))
+        self._names = tuple(self.parameter_shapes(self.input_size))
         shapes: dict[str, tuple[int, ...]] = {}
         for k, d in self._places():
             inputs = self.input_size if k == 0 else self.width_out
-            shapes.update(zip(self.names(k, reverse=d == 1), self._shapes(inputs).values(), strict=True))
+            shapes.update(zip(self.names(k, reverse=d == 1), self.parameter_shapes(inputs).values(), strict=True))
             shapes.update(zip(self.state_names(k, reverse=d == 1), ((w,) for w in self.widths), strict=False))
         self.parameters = Parameters(shapes, self.dtype, self.name)
         if not isinstance(rng, Blank):
             generator = checks.generator(rng, self.name)
             for k, d in self._places():
-                self._initialize(self.names(k, reverse=d == 1), generator)
+                self.initialize(self.names(k, reverse=d == 1), generator)
         self._packed: dict[tuple[bool, bool], tuple[int, recurrence.Cell, list[Any]]] = {}
 
     # ---- what a cell is -------------------------------------------------------------------------------------------
 
     @abstractmethod
-    def _cell(self) -> recurrence.Cell:
+    def cell(self) -> recurrence.Cell:
         """Return the active engine's functions for this cell."""
 
     @abstractmethod
-    def _opened(self) -> recurrence.VariantCell | recurrence.OpenCell:
+    def stepwise_cell(self) -> recurrence.VariantCell | recurrence.OpenCell:
         """Return the same cell one step at a time, which keeps every number and can be clamped."""
 
     @abstractmethod
-    def _shapes(self, inputs: int) -> dict[str, tuple[int, ...]]:
+    def parameter_shapes(self, inputs: int) -> dict[str, tuple[int, ...]]:
         """Return the parameters that the cell packs, in its order: their names, without the end that tells layer and
         direction, and their shapes where F is ``inputs``."""
 
-    def _noisy(self, cell: recurrence.Cell, rng: np.random.Generator) -> recurrence.Cell:
+    def noisy_cell(self, cell: recurrence.Cell, rng: np.random.Generator) -> recurrence.Cell:
         """Return the cell as it runs in training, with what it leaves to chance drawn from ``rng``."""
         return cell
 
-    def _initialize(self, names: tuple[str, ...], rng: np.random.Generator) -> None:
+    def initialize(self, names: tuple[str, ...], rng: np.random.Generator) -> None:
         """Glorot for the input blocks, orthogonal for the recurrent ones, zero for biases."""
         hidden = self.hidden_size
         inputs = self.parameters.shapes[names[0]][1]
@@ -144,7 +145,7 @@ class Recurrent(Layer):
     def _places(self) -> list[tuple[int, int]]:
         return [(k, d) for k in range(self.num_layers) for d in range(self.directions)]
 
-    def _check(self, x: ArrayLike) -> tuple[Array, bool]:
+    def check_inputs(self, x: ArrayLike) -> tuple[Array, bool]:
         if self.tokens:
             return checks.tokens(x, self.name, self.input_size)
         batch, single = checks.sequences(x, self.name, self.input_size, self.dtype)
@@ -152,35 +153,35 @@ class Recurrent(Layer):
             checks.fits(self.name, (*batch.shape[:2], len(self.blocks) * self.hidden_size), self.dtype.itemsize)
         return batch, single
 
-    def _blank_state(self, n: int) -> State:
+    def zero_state(self, n: int) -> State:
         """Return a state of zeros."""
         at, dtype = self.num_layers * self.directions, self.parameters.dtype
         if self.output_size == self.hidden_size or len(self.parts) == 1:
             return np.zeros((len(self.parts), at, n, self.output_size), dtype)
         return [np.zeros((at, n, width), dtype) for width in self.widths]
 
-    def _first_state(self, n: int) -> State:
+    def initial_state(self, n: int) -> State:
         """Return the state that a run starts from if none is given."""
-        state = self._blank_state(n)
+        state = self.zero_state(n)
         for at, (k, d) in enumerate(self._places()):
             for part, name in zip(state, self.state_names(k, reverse=d == 1), strict=False):
                 part[at] = self.parameters[name]
         return state
 
-    def _check_state(self, state: Any, n: int) -> State | None:
+    def check_state(self, state: Any, n: int) -> State | None:
         """Return a state given, checked; for None zeros, or None where the initial state is learnt."""
         if state is None:
-            return None if self.learn_state else self._blank_state(n)
+            return None if self.learn_state else self.zero_state(n)
         given = (state,) if len(self.parts) == 1 and not isinstance(state, tuple) else state
         if not isinstance(given, (tuple, list)) or len(given) != len(self.parts):
             got = f"{type(given).__name__}" + (f" of {len(given)}" if isinstance(given, (tuple, list)) else "")
             raise ShapeError("error.state_parts", name=self.name, parts=", ".join(self.parts), got=got)
-        whole = self._blank_state(n)
+        whole = self.zero_state(n)
         for mine, value, part in zip(whole, given, self.parts, strict=True):
             mine[...] = checks.state(value, self.name, part, mine.shape, self.dtype)
         return whole
 
-    def _weights(self, cell: recurrence.Cell, table: Array | None = None) -> list[Any]:
+    def packed_weights(self, cell: recurrence.Cell, table: Array | None = None) -> list[Any]:
         """Return each place's packed weights, packing again only if parameters or engine changed.
 
         With ``table`` (V, F) those of the first layer take token ids in place of its rows: W_x tableᵀ.
@@ -201,29 +202,29 @@ class Recurrent(Layer):
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_packed": {}}
 
-    def _public(self, state: State) -> Any:
+    def public_state(self, state: State) -> Any:
         """Return a state as the caller sees it: ``(h, c)`` for an LSTM, ``h`` for a GRU."""
         if len(state) == 2:  # the common case, and the quickest
             return state[0], state[1]
         return tuple(state) if len(state) > 1 else state[0]
 
-    def _run(
+    def run(
         self,
         x: Array,
         state: Any,
-        lengths: NDArray[np.intp] | None,
+        lengths: Lengths,
         record: bool,
         rng: np.random.Generator | None,
-        table: Array | None = None,
         clamps: LayerClamps | None = None,
+        table: Array | None = None,
     ) -> tuple[Array, Any, StackTape | None]:
         """Run the stack. With ``table`` (V, F), ``x`` holds ids of its rows, (N, T)."""
         mine = clamps.get(id(self)) if clamps else None
-        cell = self._cell() if mine is None else self._opened()
-        weights = self._weights(cell, table)
-        running = cell if rng is None else self._noisy(cell, rng)
+        cell = self.cell() if mine is None else self.stepwise_cell()
+        weights = self.packed_weights(cell, table)
+        running = cell if rng is None else self.noisy_cell(cell, rng)
         learnt = state is None
-        state = self._first_state(x.shape[0]) if learnt else state
+        state = self.initial_state(x.shape[0]) if learnt else state
         final, width = _like(state), self.output_size
         tapes: list[list[Tape]] = []
         masks: list[Array | None] = []
@@ -245,15 +246,15 @@ class Recurrent(Layer):
                 made.append(cast(Tape, tape))
             tapes.append(made)
             x = y
-        return x, self._public(final), StackTape(tapes, masks, cell, table, learnt) if record else None
+        return x, self.public_state(final), StackTape(tapes, masks, cell, table, learnt) if record else None
 
     @np.errstate(all="ignore")  # what overflows is infinite, and says so itself
-    def _back(self, tape: StackTape, dy: Array, dstate: Any, out: Array) -> tuple[Array | None, Any]:
+    def back(self, tape: StackTape, dy: Array, dstate: Any, out: Array) -> tuple[Array | None, Any]:
         """Walk the stack back. Where the inputs were rows of a table, its gradient comes in place of theirs."""
         cell, table = tape.cell, tape.table  # the engine may be another by now
-        weights = self._weights(cell, table)
+        weights = self.packed_weights(cell, table)
         views = self.parameters.named(out)
-        dstate = self._blank_state(len(dy)) if dstate is None else dstate
+        dstate = self.zero_state(len(dy)) if dstate is None else dstate
         initial, width = _like(dstate), self.output_size
         dx: Array | None = dy
         for k in reversed(range(self.num_layers)):
@@ -274,9 +275,9 @@ class Recurrent(Layer):
                 total = dx_d if total is None else total + dx_d
             mask = tape.masks[k]
             dx = total if mask is None or total is None else total * mask
-        return dx, self._public(initial)
+        return dx, self.public_state(initial)
 
-    def _check_clamp(self, clamp: Mapping[Any, float]) -> LayerClamps:
+    def check_clamp(self, clamp: Mapping[Any, float]) -> LayerClamps:
         return holds(clamp, [self], self.name)
 
     def trace(
@@ -315,7 +316,7 @@ class Recurrent(Layer):
         """
         if self.bidirectional:
             raise SettingError("error.stream_bidirectional", name=self.name)
-        clamps = self._check_clamp(clamp)[id(self)] if clamp else []
+        clamps = self.check_clamp(clamp)[id(self)] if clamp else []
         return Stream(self, checks.size(batch_size, self.name, "batch_size"), clamps)
 
     def config(self) -> dict[str, Any]:
@@ -400,13 +401,13 @@ class GRU(Recurrent):
             tokens=tokens,
         )  # fmt: skip
 
-    def _cell(self) -> recurrence.Cell:
+    def cell(self) -> recurrence.Cell:
         return recurrence.active().gru
 
-    def _opened(self) -> recurrence.OpenCell:
+    def stepwise_cell(self) -> recurrence.OpenCell:
         return recurrence.OPEN_GRU
 
-    def _shapes(self, inputs: int) -> dict[str, tuple[int, ...]]:
+    def parameter_shapes(self, inputs: int) -> dict[str, tuple[int, ...]]:
         hidden = self.hidden_size
         shapes = {"w_x": (3 * hidden, inputs), "w_h": (3 * hidden, hidden), "b": (3 * hidden,)}
         return shapes | ({"b_hn": (hidden,)} if self.reset_after else {})

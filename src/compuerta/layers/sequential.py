@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from ..errors import SettingError, ShapeError
 from ..texts import grouped, say
-from .base import Array, Layer, LayerClamps
+from .base import Array, Layer, LayerClamps, Lengths
 from .feedforward import Embedding
 from .lstm import LSTM
 from .parameters import Parameters
@@ -75,17 +75,17 @@ class Sequential(Layer):
         """Return ``{"layers": [[class name, its config], ...]}``."""
         return {"layers": [[layer.name, layer.config()] for layer in self.layers]}
 
-    def _check(self, x: ArrayLike) -> tuple[Array, bool]:
-        return self.layers[0]._check(x)
+    def check_inputs(self, x: ArrayLike) -> tuple[Array, bool]:
+        return self.layers[0].check_inputs(x)
 
-    def _check_state(self, state: Any, n: int) -> list[Any]:
+    def check_state(self, state: Any, n: int) -> list[Any]:
         stateful = sum(layer.recurrent for layer in self.layers)
         if state is not None and (not isinstance(state, (tuple, list)) or len(state) != stateful):
             raise ShapeError("error.state_layers", name=self.name, expected=stateful)
         given = iter(state if state is not None else [None] * stateful)
-        return [layer._check_state(next(given) if layer.recurrent else None, n) for layer in self.layers]
+        return [layer.check_state(next(given) if layer.recurrent else None, n) for layer in self.layers]
 
-    def _check_clamp(self, clamp: Mapping[Any, float]) -> LayerClamps:
+    def check_clamp(self, clamp: Mapping[Any, float]) -> LayerClamps:
         return holds(clamp, [leaf for leaf, _ in leaves(self, None) if isinstance(leaf, Recurrent)], self.name)
 
     def trace(
@@ -109,11 +109,11 @@ class Sequential(Layer):
         """
         return traced(self, x, state, lengths, clamp)
 
-    def _run(
+    def run(
         self,
         x: Array,
         state: Any,
-        lengths: NDArray[np.intp] | None,
+        lengths: Lengths,
         record: bool,
         rng: np.random.Generator | None,
         clamps: LayerClamps | None = None,
@@ -128,11 +128,10 @@ class Sequential(Layer):
                 continue
             if table is not None:
                 assert isinstance(layer, Recurrent)
-                x, last, tape = layer._run(x, initial, lengths, record, rng, table, clamps)
+                x, last, tape = layer.run(x, initial, lengths, record, rng, clamps, table)
                 table = None
             else:
-                more = {"clamps": clamps} if clamps and isinstance(layer, Recurrent | Sequential) else {}
-                x, last, tape = layer._run(x, initial, lengths, record, rng, **more)
+                x, last, tape = layer.run(x, initial, lengths, record, rng, clamps)
             tapes.append(tape)
             if layer.recurrent:
                 final.append(last)
@@ -149,14 +148,14 @@ class Sequential(Layer):
         above = self.layers[k + 1]
         return isinstance(above, Recurrent) and not above.tokens and x.size > 2 * layer.vocabulary_size
 
-    def _back(self, tape: Any, dy: Array, dstate: Any, out: Array) -> tuple[Array | None, tuple[Any, ...]]:
+    def back(self, tape: Any, dy: Array, dstate: Any, out: Array) -> tuple[Array | None, tuple[Any, ...]]:
         dx: Array | None = dy
         dinitial: list[Any] = []
         stop = len(out)
         for layer, part, d in zip(reversed(self.layers), reversed(tape), reversed(dstate), strict=True):
             start = stop - layer.parameters.size
             assert dx is not None
-            dx, first = layer._back(part, dx, d, out[start:stop])
+            dx, first = layer.back(part, dx, d, out[start:stop])
             if layer.recurrent:
                 dinitial.append(first)
             stop = start

@@ -30,7 +30,7 @@ class Stream:
         checks.fits(layer.name, (len(layer.blocks), *shape), layer.dtype.itemsize)
         checks.fits(layer.name, self._shape, layer.dtype.itemsize)
         self._x = np.zeros(self._shape, np.intp if layer.tokens else layer.dtype)
-        self._state = [np.ascontiguousarray(part) for part in layer._first_state(batch_size)]
+        self._state = [np.ascontiguousarray(part) for part in layer.initial_state(batch_size)]
         self._rebuild()
 
     # Copies of views are views no longer: a copied or pickled stream makes its own.
@@ -50,11 +50,14 @@ class Stream:
 
     def _rebuild(self) -> None:
         layer = self._layer
-        cell = layer._opened() if self._clamps else layer._cell()
         self._parameters, self._version = layer.parameters, layer.parameters.version
         states = [tuple(part[k] for part in self._state) for k in range(layer.num_layers)]
-        clamps = {"clamps": self._clamps} if self._clamps else {}
-        self._step = cell.stepper(layer._weights(cell), states, self._x, **clamps)
+        if self._clamps:
+            stepwise = layer.stepwise_cell()
+            self._step = stepwise.stepper(layer.packed_weights(stepwise), states, self._x, self._clamps)
+        else:
+            cell = layer.cell()
+            self._step = cell.stepper(layer.packed_weights(cell), states, self._x)
         self._h, self._row, self._h_row = states[-1][0], self._x[0], states[-1][0][0]
         # One row of numbers that need no conversion, the common case, is known by its shape and dtype.
         self._plain = (layer.dtype, self._shape[1:]) if self._n == 1 and not layer.tokens else None
@@ -107,16 +110,16 @@ class Stream:
     @property
     def state(self) -> Any:
         """The state now, copied: ``(h, c)`` for an LSTM, ``h`` for a GRU, each (L, N, H). May be set."""
-        return self._layer._public([part.copy() for part in self._state])
+        return self._layer.public_state([part.copy() for part in self._state])
 
     @state.setter
     def state(self, value: Any) -> None:
-        given = self._layer._check_state(value, self._n)
-        given = self._layer._first_state(self._n) if given is None else given
+        given = self._layer.check_state(value, self._n)
+        given = self._layer.initial_state(self._n) if given is None else given
         for part, new in zip(self._state, given, strict=True):
             part[...] = new
 
     def reset(self) -> None:
         """Set the state to zeros, or to the learnt initial state."""
-        for part, first in zip(self._state, self._layer._first_state(self._n), strict=True):
+        for part, first in zip(self._state, self._layer.initial_state(self._n), strict=True):
             part[...] = first

@@ -8,12 +8,13 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from .. import checks
 from ..data import Series
 from ..errors import DataError, FileFormatError, Phrase, SettingError
 from ..layers import LSTM, Blank, Dense, Dropout, Last, Layer, Parameters, Sequential, Trace
+from ..layers.base import LayerClamps, Lengths
 from ..training import AdamW, Callback, EarlyStopping, Shuffled, Trainer, absolute_error
 from .base import Array, Task, fill
 from .windows import CHANNELS, View, estimate_period, seasonal_naive, seasonal_scale
@@ -90,31 +91,31 @@ class ForecastNetwork(Layer):
         return {"window": self.window, "horizon": self.horizon, "hidden_size": self.hidden_size,
                 "dropout": self.dropout}  # fmt: skip
 
-    def _check(self, x: ArrayLike) -> tuple[Array, bool]:
+    def check_inputs(self, x: ArrayLike) -> tuple[Array, bool]:
         return checks.sequences(x, self.name, CHANNELS, self.parameters.dtype)
 
-    def _check_clamp(self, clamp: Mapping[Any, float]) -> Any:
-        return self.core._check_clamp(clamp)
+    def check_clamp(self, clamp: Mapping[Any, float]) -> LayerClamps:
+        return self.core.check_clamp(clamp)
 
-    def _run(
+    def run(
         self,
         x: Array,
         state: Any,
-        lengths: NDArray[np.intp] | None,
+        lengths: Lengths,
         record: bool,
         rng: np.random.Generator | None,
-        clamps: Any = None,
+        clamps: LayerClamps | None = None,
     ) -> tuple[Array, Any, Any]:
-        said, _, tape = self.core._run(x, self.core._check_state(None, len(x)), lengths, record, rng, clamps)
-        straight, _, skip_tape = self.skip._run(x[:, :, :2].reshape(len(x), 1, -1), None, None, record, None)
+        said, _, tape = self.core.run(x, self.core.check_state(None, len(x)), lengths, record, rng, clamps)
+        straight, _, skip_tape = self.skip.run(x[:, :, :2].reshape(len(x), 1, -1), None, None, record, None)
         said += straight
         return said, None, (x.shape, tape, skip_tape)
 
-    def _back(self, tape: Any, dy: Array, dstate: Any, out: Array) -> tuple[Array, Any]:
+    def back(self, tape: Any, dy: Array, dstate: Any, out: Array) -> tuple[Array, Any]:
         shape, core_tape, skip_tape = tape
         cut = self.core.parameters.size
-        dx, _ = self.core._back(core_tape, dy, self.core._check_state(None, shape[0]), out[:cut])
-        straight, _ = self.skip._back(skip_tape, dy, None, out[cut:])
+        dx, _ = self.core.back(core_tape, dy, self.core.check_state(None, shape[0]), out[:cut])
+        straight, _ = self.skip.back(skip_tape, dy, None, out[cut:])
         assert dx is not None
         dx[:, :, :2] += straight.reshape(shape[0], shape[1], 2)
         return dx, None

@@ -25,13 +25,13 @@ def where_not_finite(
         if not np.isfinite(array).all():
             return Phrase("diverged.parameter", name=name, at=_at(array))
     layers = list(model.layers) if isinstance(model, Sequential) else [model]
-    batch, _ = model._check(x)
+    batch, _ = model.check_inputs(x)
     if not np.isfinite(batch).all():
         return Phrase("diverged.inputs", at=_at(batch))
-    states = model._check_state(state, batch.shape[0])
+    states = model.check_state(state, batch.shape[0])
     states = states if isinstance(model, Sequential) else [states]
     for k, (layer, initial) in enumerate(zip(layers, states, strict=True)):
-        batch, _, tape = layer._run(batch, initial, lengths, True, None)
+        batch, _, tape = layer.run(batch, initial, lengths, True, None)
         if isinstance(layer, Recurrent) and isinstance(tape, StackTape):
             found = _in_tape(tape, layer)
             if found:
