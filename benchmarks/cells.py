@@ -168,7 +168,7 @@ class Case:
 def measure(table: str, kind: str, options: argparse.Namespace) -> list[dict[str, Any]]:
     """Print one table and return its rows."""
     what, dtype, title = TABLES[table]
-    sizes, gates = bench.WORKS[what], len(KINDS[kind].blocks)
+    sizes, gates = bench.WORKS[what], len(KINDS[kind].kind.blocks)
     itemsize = np.dtype(dtype).itemsize
     limits = Limits(8 * itemsize, THREADS, [weights(size, gates) * itemsize for size in sizes if size[1] == 1])
     seconds, rounds = (0.005, 3) if options.quick else (0.02, options.rounds)

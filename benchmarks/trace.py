@@ -42,7 +42,7 @@ def read(trace, keys):
 
 
 def times(layer, x):
-    keys = layer.quantities
+    keys = layer.kind.names
     z = ["z_" + block for block in layer.blocks]
     return best({
         "forward": lambda: layer(x),
@@ -61,7 +61,7 @@ def memory(kind, engine, rows, steps, hidden):
     held = forget()
     _, trace = layer.trace(x)
     after = highest() - held
-    for key in layer.quantities:
+    for key in layer.kind.names:
         trace[key, 0]
     for block in layer.blocks:
         trace["z_" + block, 0]

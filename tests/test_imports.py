@@ -17,7 +17,7 @@ MAY_IMPORT = {
     "texts": set(),
     "errors": {"texts"},
     "textbook": set(),
-    "gates": {"texts"},
+    "gates": {"activations", "errors", "texts"},
     "checks": {"errors"},
     "activations": {"errors"},
     "initializers": set(),

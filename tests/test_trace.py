@@ -190,7 +190,7 @@ def test_a_trace_of_nothing_or_of_one_step(engine, rng, tmp_path, kind, rows, st
         assert (gradients[key] == 0).all() or steps == 1
     trace.save(tmp_path / "a")
     assert all(np.array_equal(value, trace[key]) for key, value in Trace.load(tmp_path / "a").items())
-    assert trace.select(steps=slice(0, 1), units=[1])[layer.quantities[0], 1, 1].shape == (rows, min(steps, 1), 1)
+    assert trace.select(steps=slice(0, 1), units=[1])[layer.kind.names[0], 1, 1].shape == (rows, min(steps, 1), 1)
 
 
 # ---- what each number was worth -------------------------------------------------------------------------------------
@@ -268,7 +268,7 @@ def test_holding_a_unit_and_the_gradient_of_what_is_held(engine, rng, kind):
     """dL/d(held value) by differences is Σ over steps of dL/d(that number): it ties the two, in every cell."""
     layer = make(kind, rng)
     x, dy = rng.normal(size=(2, 5, 3)), rng.normal(size=(2, 5, layer.width_out))
-    for name in layer.quantities:
+    for name in layer.kind.names:
         key = (name, 0, 1, 2)
         value, step = (-0.3 if name in "gnch" else 0.4), 1e-6
         traced, trace = layer.trace(x, clamp={key: value})
@@ -287,7 +287,7 @@ def test_gradients_of_the_parameters_of_a_held_run(rng, kind):
     layer = make(kind, rng, layers=1, bidirectional=False)
     x, dy = rng.normal(size=(2, 5, 3)), rng.normal(size=(2, 5, 4))
     lengths = np.array([3, 5])
-    clamp = {(name, 0, k): 0.3 for k, name in enumerate(layer.quantities[:3])} | {("h", 0, 3): -0.2}
+    clamp = {(name, 0, k): 0.3 for k, name in enumerate(layer.kind.names[:3])} | {("h", 0, 3): -0.2}
 
     def loss():
         return float((dy * layer.forward(x, lengths=lengths, clamp=clamp)[0]).sum())
@@ -332,7 +332,7 @@ def test_holding_is_the_recurrence_edited_by_hand(engine, rng):
 def test_a_stream_may_be_held_too(rng, kind):
     layer = make(kind, rng, bidirectional=False)
     x = rng.normal(size=(6, 3))
-    clamp = {(layer.quantities[0], 1, 0): 0.25, ("h", 0, 1): 0.5}
+    clamp = {(layer.kind.names[0], 1, 0): 0.25, ("h", 0, 1): 0.5}
     stream = layer.stream(clamp=clamp)
     np.testing.assert_allclose([stream(x_t) for x_t in x], layer.forward(x, clamp=clamp)[0], rtol=0, atol=1e-13)
 
@@ -419,7 +419,7 @@ def test_each_step_apart_adds_up_to_the_whole(rng, kind):
                 expected = np.linalg.norm(apart[name, at, d][[4, 1]], axis=2)
                 np.testing.assert_allclose(size, expected, rtol=1e-9, atol=1e-15)
         assert sizes["h", layer_of, 1].shape == (2, 6)
-        for name in layer.quantities:
+        for name in layer.kind.names:
             for d in range(2):
                 np.testing.assert_allclose(
                     apart[name, layer_of, d].sum(axis=0), whole[name, layer_of, d][0], rtol=1e-9, atol=1e-12

@@ -55,7 +55,7 @@ def stack(cells: Sequence[Sequence[CellWeights]]) -> LSTM | GRU:
         SettingError: they do not.
     """
     first = cells[0][0]
-    blocks = {"LSTM": len(LSTM.blocks), "GRU": len(GRU.blocks)}[first.kind]
+    blocks = {"LSTM": len(LSTM.kind.blocks), "GRU": len(GRU.kind.blocks)}[first.kind]
     hidden, out, width = len(first.b) // blocks, first.w_h.shape[1], first.w_x.shape[1]
     for k, row in enumerate(cells):
         for cell in row:

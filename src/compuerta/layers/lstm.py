@@ -83,9 +83,7 @@ class LSTM(Recurrent):
     (('i', 'g', 'o'), (32,))
     """
 
-    parts: tuple[str, ...] = ("h", "c")
-    blocks: tuple[str, ...] = gates.LSTM_ORDER
-    quantities = (*gates.LSTM_ORDER, "c", "h")
+    kind = gates.LSTM
 
     def __init__(
         self,
@@ -148,7 +146,7 @@ class LSTM(Recurrent):
         )
         if self.chrono is not None and not self.variant.forget_gate:
             raise SettingError("error.variants", one=f"chrono={self.chrono}", other="forget_gate=False")
-        self.parts, self.blocks = self.variant.parts, self.variant.blocks
+        self.kind = self.variant.kind
         super().__init__(
             input_size, hidden_size, num_layers, bidirectional=bidirectional, dropout=dropout, dtype=dtype, rng=rng,
             tokens=tokens,

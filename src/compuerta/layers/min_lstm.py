@@ -37,9 +37,7 @@ class MinLSTM(Recurrent):
     ((32, 100, 16), (1, 32, 16))
     """
 
-    parts = ("h",)
-    blocks = gates.MIN_LSTM_ORDER
-    quantities = (*gates.MIN_LSTM_ORDER, "h")
+    kind = gates.MIN_LSTM
 
     def __init__(
         self,

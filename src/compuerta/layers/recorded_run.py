@@ -50,8 +50,8 @@ def holds(clamp: Mapping[Any, float], stacks: Sequence[Recurrent], name: str) ->
         if not 0 <= layer < len(places):
             raise SettingError("error.clamp_layer", name=name, got=layer, count=len(places))
         stack, at = places[layer]
-        if what not in stack.quantities:
-            raise SettingError("error.clamp_name", name=name, got=repr(what), known=", ".join(stack.quantities))
+        if what not in stack.kind.names:
+            raise SettingError("error.clamp_name", name=name, got=repr(what), known=", ".join(stack.kind.names))
         width = stack.output_size if what == "h" else stack.hidden_size
         if not 0 <= d < stack.directions or not 0 <= unit < width:
             raise SettingError("error.clamp_unit", name=name, got=repr(key), units=width, directions=stack.directions)
@@ -90,7 +90,7 @@ def traced(
         batch = y
     run = Run(nodes)
     y = nodes[-1].kept_output(y)
-    trace = Trace(run, (n, t), [s.layer.quantities for s in run.stacks for _ in range(s.layer.num_layers)], y)
+    trace = Trace(run, (n, t), [s.layer.kind.names for s in run.stacks for _ in range(s.layer.num_layers)], y)
     trace.lengths = valid
     return (y[0] if single else y), trace
 
@@ -291,7 +291,7 @@ class Stack(Node):
                     found[name][at] = values
         if not places:
             layer = self.layer
-            widths = dict.fromkeys((*layer.quantities, *("z_" + block for block in layer.blocks)), layer.hidden_size)
+            widths = dict.fromkeys((*layer.kind.names, *("z_" + block for block in layer.blocks)), layer.hidden_size)
             widths["h"] = layer.output_size
             if inputs:
                 widths["x"] = layer.directions * layer.output_size if k else layer.input_size

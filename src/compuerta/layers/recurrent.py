@@ -42,17 +42,13 @@ class StackTape:
 class Recurrent(Layer):
     """What recurrent layers share: the stack, the directions, states, dropout between layers, streams.
 
-    A subclass names its cell and the same cell stepwise, its blocks, the parts of its state and the shapes of its
-    parameters: see :class:`GRU`, which has nothing else.
+    A subclass names its kind of cell, the cell and the same cell stepwise, and the shapes of its parameters: see
+    :class:`GRU`, which has nothing else.
     """
 
     recurrent = True
-    #: Parts of the state, in order.
-    parts: tuple[str, ...]
-    #: Blocks of the stacked parameters, in order.
-    blocks: tuple[str, ...]
-    #: What a trace of it tells, by the keys of :mod:`compuerta.gates`.
-    quantities: tuple[str, ...]
+    #: What its cell is: quantities, blocks of the stacked parameters, parts of the state, the equation of the memory.
+    kind: gates.CellKind
     #: Features of h where they are fewer than H, else None.
     projection_size: int | None = None
     #: Whether the initial state is a parameter.
@@ -101,6 +97,16 @@ class Recurrent(Layer):
             for k, d in self._places():
                 self.initialize(self.names(k, reverse=d == 1), generator)
         self._packed: dict[tuple[bool, bool], tuple[int, recurrence.Cell, list[Any]]] = {}
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The parts of the state, in order."""
+        return self.kind.parts
+
+    @property
+    def blocks(self) -> tuple[str, ...]:
+        """The blocks of the stacked parameters, in order."""
+        return self.kind.blocks
 
     # ---- what a cell is -------------------------------------------------------------------------------------------
 
@@ -378,9 +384,7 @@ class GRU(Recurrent):
     ((32, 100, 16), (1, 32, 16))
     """
 
-    parts = ("h",)
-    blocks = gates.GRU_ORDER
-    quantities = (*gates.GRU_ORDER, "h")
+    kind = gates.GRU
 
     def __init__(
         self,
@@ -396,6 +400,7 @@ class GRU(Recurrent):
         tokens: bool = False,
     ) -> None:
         self.reset_after = bool(reset_after)
+        self.kind = gates.GRU if self.reset_after else gates.GRU_RESET_BEFORE
         super().__init__(
             input_size, hidden_size, num_layers, bidirectional=bidirectional, dropout=dropout, dtype=dtype, rng=rng,
             tokens=tokens,

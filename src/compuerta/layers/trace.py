@@ -18,7 +18,7 @@ from .trace_sources import Selected, Source, Stored, pick
 Array = NDArray[Any]
 
 #: What one layer tells, by its cell.
-_KINDS = [set(kind) for kind in (gates.LSTM, gates.GRU, gates.MIN_LSTM)]
+_KINDS = [set(kind) for kind in gates.KINDS.values()]
 
 
 class Trace(Mapping[Any, Array]):

@@ -20,13 +20,16 @@ where m and d are masks in training, and 1 and the probabilities of zoneout othe
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
 from ..activations import SIGMOID, TANH, Activation
 from ..errors import SettingError
-from ..gates import LSTM, LSTM_ORDER
+from ..gates import LSTM, LSTM_ORDER, CellKind
+
+#: How an activation is written in an equation, where not by its name.
+_SIGNS = {"Sigmoid": "σ", "Tanh": "tanh", "Identity": ""}
 
 
 @dataclass(frozen=True)
@@ -104,12 +107,74 @@ class Variant:
     @cached_property
     def blocks(self) -> tuple[str, ...]:
         """The blocks of the stacked parameters, in the public order i, f, g, o without the gates that are not there."""
-        return tuple(k for k in LSTM_ORDER if not LSTM[k].is_gate or k in self.gates)
+        return self.kind.blocks
 
     @cached_property
     def parts(self) -> tuple[str, ...]:
         """The parts of the state: h, c, and with full gate recurrence the gates."""
-        return ("h", "c", *(self.gates if self.full_gate_recurrence else ()))
+        return self.kind.parts
+
+    @cached_property
+    def kind(self) -> CellKind:
+        """What this cell is: the plain LSTM with what the switches change of it.
+
+        >>> Variant(coupled=True, output_activation=Activation("Identity"), cell_clip=3.0).kind["h"].equation
+        'o_t⊙C_t'
+        """
+        if self.plain:
+            return LSTM
+        σ, φ, ψ = self.gate_activation, self.input_activation, self.output_activation
+        equations = self._equations()
+        return replace(
+            LSTM,
+            quantities=tuple(replace(q, equation=equations[q.key]) for q in LSTM.quantities),
+            parts=("h", "c", *(self.gates if self.full_gate_recurrence else ())),
+            memory=replace(LSTM.memory, clip=self.cell_clip, zoneout=self.zoneout[0]),
+            activations=tuple((key, {"g": φ, "h": ψ}.get(key, σ)) for key, _ in LSTM.activations),
+            absent=tuple(k for k in LSTM_ORDER if LSTM[k].is_gate and k not in self.gates),
+            changed=tuple(self.changed()),
+        )
+
+    def _equations(self) -> dict[str, str]:
+        """Return the equation of every quantity as this cell computes it outside training.
+
+        Ĉ_t is the memory before zoneout; LN is over all blocks together, of which [ ]_k takes one.
+        """
+        c_d, h_d = self.zoneout
+        c_new = "Ĉ_t" if c_d else "C_t"
+
+        def through(function: Activation, text: str) -> str:
+            sign = _SIGNS.get(function.name, function.name)
+            return f"{sign}({text})" if sign else text
+
+        def block(k: str) -> str:
+            own = LSTM[k].symbol[:-2] if k in self.gates else "C"
+            product = f"W_{own}·[h_{{t-1}}; x_t]"
+            if self.layer_norm is not None:
+                product = f"[LN(W·x_t)⊙γ_x + LN(U·h_{{t-1}})⊙γ_h]_{own}"
+            if self.peepholes and k in self.gates:
+                product += f" + p_{k}⊙{c_new if k == 'o' else 'C_{t-1}'}"
+            if self.full_gate_recurrence and k in self.gates:
+                product += f" + R_{k}·[{'; '.join(f'{j}_{{t-1}}' for j in self.gates)}]"
+            z = f"{product} + b_{own}"
+            return through(self.gate_activation if k in self.gates else self.input_activation,
+                           z if self.clip is None else f"clip({z}, ±{self.clip:g})")  # fmt: skip
+
+        def mixed(share: float, before: str, after: str) -> str:
+            return f"{share:g}·{before} + {1 - share:g}·{after}"
+
+        found = {
+            k: block(k) if k == "g" or k in self.gates else "1 − i_t" if self.coupled and k == "f" else "1"
+            for k in LSTM_ORDER
+        }
+        c = LSTM["c"].equation if self.cell_clip is None else f"clip({LSTM['c'].equation}, ±{self.cell_clip:g})"
+        found["c"] = f"{mixed(c_d, 'C_{t-1}', 'Ĉ_t')}, Ĉ_t = {c}" if c_d else c
+        shown = f"LN({c_new})⊙γ_c + b_c" if self.layer_norm == "cell" else c_new
+        h = through(self.output_activation, shown)
+        h = f"o_t⊙({h})" if h == shown != c_new else f"o_t⊙{h}"
+        h = f"W_hr·({h})" if self.projection else h
+        found["h"] = mixed(h_d, "h_{t-1}", h if self.projection else f"({h})") if h_d else h
+        return found
 
     def shapes(self, inputs: int, hidden: int, projected: int | None = None) -> dict[str, tuple[int, ...]]:
         """Return the shape of every parameter by name, in the order in which the cell packs them.
