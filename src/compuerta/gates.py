@@ -219,13 +219,13 @@ class CellKind(Mapping[str, Quantity]):
         if content["key"] not in KINDS:
             raise UnknownKind(content["key"])
         base, memory = KINDS[content["key"]], content["memory"]
-        told, blocks = content["quantities"], content["blocks"]
+        quantities, blocks = content["quantities"], content["blocks"]
         zoneout, clip = memory["zoneout"], memory["clip"]
         if not 0 <= zoneout <= 1 or not (clip is None or 0 < clip < math.inf):
             raise ValueError("memory")
         return replace(
             base,
-            quantities=tuple(replace(q, equation=_line(told[q.key]["equation"])) for q in base.quantities),
+            quantities=tuple(replace(q, equation=_line(quantities[q.key]["equation"])) for q in base.quantities),
             absent=tuple(key for key in base.order if key not in blocks),
             parts=tuple(_line(part) for part in content["parts"]),
             memory=replace(base.memory, zoneout=float(zoneout), clip=None if clip is None else float(clip)),

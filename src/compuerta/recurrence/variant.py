@@ -163,18 +163,17 @@ class Variant:
         def mixed(share: float, before: str, after: str) -> str:
             return f"{share:g}·{before} + {1 - share:g}·{after}"
 
-        found = {
-            k: block(k) if k == "g" or k in self.gates else "1 − i_t" if self.coupled and k == "f" else "1"
-            for k in LSTM_ORDER
-        }
+        equation = dict.fromkeys(LSTM_ORDER, "1") | {k: block(k) for k in ("g", *self.gates)}
+        if self.coupled:
+            equation["f"] = "1 − i_t"
         c = LSTM["c"].equation if self.cell_clip is None else f"clip({LSTM['c'].equation}, ±{self.cell_clip:g})"
-        found["c"] = f"{mixed(c_d, 'C_{t-1}', 'Ĉ_t')}, Ĉ_t = {c}" if c_d else c
+        equation["c"] = f"{mixed(c_d, 'C_{t-1}', 'Ĉ_t')}, Ĉ_t = {c}" if c_d else c
         shown = f"LN({c_new})⊙γ_c + b_c" if self.layer_norm == "cell" else c_new
         h = through(self.output_activation, shown)
         h = f"o_t⊙({h})" if h == shown != c_new else f"o_t⊙{h}"
         h = f"W_hr·({h})" if self.projection else h
-        found["h"] = mixed(h_d, "h_{t-1}", h if self.projection else f"({h})") if h_d else h
-        return found
+        equation["h"] = mixed(h_d, "h_{t-1}", h if self.projection else f"({h})") if h_d else h
+        return equation
 
     def shapes(self, inputs: int, hidden: int, projected: int | None = None) -> dict[str, tuple[int, ...]]:
         """Return the shape of every parameter by name, in the order in which the cell packs them.
