@@ -39,8 +39,8 @@ _STORED = 128_000
 _EVERY = 50
 #: The modules in the order in which each uses only those before it.
 MODULES = (
-    "base", "data", "colour", "cells", "model", "parity", "readings", "ribbon", "heat", "cell", "ledger", "saturation",
-    "live", "find", "flow", "compare", "train", "lesson", "export", "controls", "main",
+    "words", "elements", "state", "names", "data", "colour", "cells", "model", "parity", "readings", "ribbon", "heat",
+    "cell", "ledger", "saturation", "live", "find", "flow", "compare", "train", "lesson", "export", "controls", "main",
 )  # fmt: skip
 #: Those of them that only the page of a lesson has; the others call them only there.
 LESSON = ("train", "lesson")
@@ -80,16 +80,21 @@ def _deflated(data: bytes) -> str:
 
 
 def _module(name: str) -> str:
-    """Return the statements of one module, without what joins it to the others."""
-    text = (_FOLDER / f"{name}.js").read_text(encoding="utf-8")
+    """Return the statements of one module, without comments.
+
+    All modules share one scope, in which no name stands twice: what joins them falls away, which is the paragraph of a
+    module's imports and the word before what it exports.
+    """
+    paragraphs = (_FOLDER / f"{name}.js").read_text(encoding="utf-8").split("\n\n")
+    text = "\n".join(part for part in paragraphs if not part.startswith("import "))
     text = re.sub(r"/\*\*.*?\*/", "", text, flags=re.S)
-    text = re.sub(r"^import [^;]*;\n", "", text, flags=re.M)
-    lines = (line.strip() for line in re.sub(r"^export ", "", text, flags=re.M).splitlines())
+    lines = (line.removeprefix("export ").strip() for line in text.splitlines())
     return "".join(f"{line}\n" for line in lines if line and not line.startswith("//"))
 
 
 def _wrapped(statements: str) -> str:
-    return f'"use strict";(() => {{\n{statements}}})();'
+    """Return a script whose names stay within it; a block refuses a name that is declared twice."""
+    return f'"use strict";{{\n{statements}}}'
 
 
 def _loader(name: str) -> str:

@@ -1,33 +1,12 @@
 // One step of one unit, drawn as the machine that it is, with the numbers of this step in it; and the sum in a gate.
 
-import {
-  S,
-  any,
-  card,
-  data,
-  el,
-  fill,
-  held,
-  label,
-  nth,
-  num,
-  place,
-  placeName,
-  quantityName,
-  quoted,
-  run,
-  say,
-  scroller,
-  set,
-  signed,
-  symbol,
-  symbolAndName,
-  unitName,
-  view,
-} from "./base.js";
 import { css, ink, rgb } from "./colour.js";
+import { card, el, fill, scroller } from "./elements.js";
 import { stateBefore, terms } from "./model.js";
+import { label, place, placeName, quantityName, quoted, symbol, symbolAndName, unitName } from "./names.js";
 import { valueAt } from "./ribbon.js";
+import { S, any, data, clamped, nth, run, set, view } from "./state.js";
+import { num, say, signed } from "./words.js";
 
 // Where things stand in the drawings: the memory runs along the top like a belt, what is read comes in from below.
 const LSTM = {
@@ -155,11 +134,11 @@ function drawing() {
       name.style.fill = n.style.fill = hidden ? "" : ink(colour);
       n.textContent = hidden ? "?" : num(value(q));
       box.parentNode.classList.toggle("chosen", q === S.q);
-      box.parentNode.classList.toggle("held", held(q));
+      box.parentNode.classList.toggle("held", clamped(q));
     }
     put("before", num(before));
     put("after", num(value(main)));
-    texts.held.textContent = held(main) ? say("page.held") : "";
+    texts.held.textContent = clamped(main) ? say("page.held") : "";
     put("h0", num(stateBefore(r, "h", S.p, S.t)[S.u]));
     put("x", data.places[S.p][0] ? say("page.cell.below") : label(S.t));
     if (lstm) {
@@ -181,14 +160,14 @@ function story() {
   const at = { unit: unitName(), token: place(S.t) };
   const told = (q) => num(valueAt(q));
   if (!Object.keys(data.quantities).every((q) => Number.isFinite(valueAt(q)))) return say("page.story.not_finite", at);
-  const value = (q) => told(q) + (held(q) ? ` (${say("page.held")})` : "");
+  const value = (q) => told(q) + (clamped(q) ? ` (${say("page.held")})` : "");
   if (!data.quantities.c) {
-    const key = held("h") ? "page.story.gru.held" : "page.story.gru";
+    const key = clamped("h") ? "page.story.gru.held" : "page.story.gru";
     return say(key, { ...at, kept: value("z"), wrote: num(1 - valueAt("z")), n: value("n"), h: told("h") });
   }
   const size = (q) => (valueAt(q) > 0.9 ? "high" : valueAt(q) < 0.1 ? "low" : "mid");
-  const degree = (q) => say(`page.story.${q}.${held(q) ? "held" : size(q)}`, { v: told(q) });
-  const outcome = (q) => say(`page.story.${q}.${held(q) ? "held" : "free"}`, { g: value("g"), v: told(q) });
+  const degree = (q) => say(`page.story.${q}.${clamped(q) ? "held" : size(q)}`, { v: told(q) });
+  const outcome = (q) => say(`page.story.${q}.${clamped(q) ? "held" : "free"}`, { g: value("g"), v: told(q) });
   return say("page.story", { ...at, f: degree("f"), i: degree("i"), o: degree("o"), c: outcome("c"), h: outcome("h") });
 }
 
@@ -289,7 +268,7 @@ function sum() {
       after = coupled ? `f = 1 − i = 1 − ${num(v("i"))} = ${num(value)}` : `${symbol(q)} = ${num(value)}`;
       expected = coupled ? 1 - v("i") : 1;
     }
-    if (after && (held(q) || Math.abs(expected - value) > 1e-3))
+    if (after && (clamped(q) || Math.abs(expected - value) > 1e-3))
       after = say("page.sum.apart", { symbol: symbol(q), value: num(value) });
     const most = rows ? Math.max(...rows.map(([, v]) => Math.abs(v)).filter(Number.isFinite), 1e-9) : 1;
     fill(
@@ -338,7 +317,7 @@ function table() {
           "tr",
           { class: q === S.q ? "chosen" : null, onclick: () => set({ q }) },
           el("th", { scope: "row" }, el("span.swatch", { css: { background: css(colour) } }), symbol(q)),
-          el("td", quantityName(q), held(q) && el("span.quiet", ` (${say("page.held")})`)),
+          el("td", quantityName(q), clamped(q) && el("span.quiet", ` (${say("page.held")})`)),
           el("td.n", { "data-q": q }, num(valueAt(q))),
           el("td.n", S.t ? num(valueAt(q, S.t - 1)) : "—"),
           pin ? el("td.n", `${num(valueAt(q, S.pin))}  (${signed(valueAt(q) - valueAt(q, S.pin), 2)})`) : null,

@@ -1,6 +1,6 @@
 // Colours with a fixed meaning: cividis for gates in [0, 1], blue, white and orange for signed values.
 
-import { S, data } from "./base.js";
+import { S, data } from "./state.js";
 
 const NONE = [128, 128, 128];
 

@@ -1,10 +1,13 @@
 // Two checkpoints on the same text: the same unit before and after, step under step.
 
-import { S, button, card, data, el, num, run, say, set, symbol, times, view } from "./base.js";
 import { rgb } from "./colour.js";
+import { button, card, el } from "./elements.js";
 import { grid, paint } from "./heat.js";
 import { bits } from "./live.js";
+import { symbol } from "./names.js";
 import { strip, valueAt } from "./ribbon.js";
+import { S, data, run, set, times, view } from "./state.js";
+import { num, say } from "./words.js";
 
 const AROUND = 60;
 

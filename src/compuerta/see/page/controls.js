@@ -1,28 +1,12 @@
 // Where one is: step, layer, unit, quantity; play, pin, keys, language, the address's hash, what is taken along.
 
-import {
-  S,
-  button,
-  choice,
-  clampTo,
-  data,
-  el,
-  field,
-  fill,
-  home,
-  language,
-  nth,
-  placeName,
-  run,
-  say,
-  set,
-  symbolAndName,
-  unitName,
-  view,
-} from "./base.js";
+import { button, choice, el, field, fill } from "./elements.js";
 import { saveCsv, savePng, saveSvg } from "./export.js";
 import { LESSON_KEYS, turnTo } from "./lesson.js";
+import { placeName, symbolAndName, unitName } from "./names.js";
 import { sentence } from "./ribbon.js";
+import { S, within, data, home, nth, run, set, view } from "./state.js";
+import { language, say } from "./words.js";
 
 const SPEEDS = [2, 5, 10, 30, 60];
 let playing = null;
@@ -89,7 +73,7 @@ export function keys(root) {
     )
       return;
     if (event.shiftKey && event.key.startsWith("Arrow") && ["ArrowLeft", "ArrowRight"].includes(event.key)) {
-      const to = clampTo(S.t + (event.key === "ArrowRight" ? 1 : -1), 0, run().T - 1);
+      const to = within(S.t + (event.key === "ArrowRight" ? 1 : -1), 0, run().T - 1);
       const goesOn = S.mark?.includes(S.t);
       const fixed = !goesOn ? S.t : S.mark[0] === S.t ? S.mark[1] : S.mark[0];
       set({

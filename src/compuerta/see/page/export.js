@@ -1,8 +1,10 @@
 // Taking it along: numbers as CSV, heat maps as PNG, the drawing as SVG.
 
-import { S, data, el, label, nth, placeName, run, symbol, unitName } from "./base.js";
 import { css, rgb, scaleOf } from "./colour.js";
+import { el } from "./elements.js";
+import { label, placeName, symbol, unitName } from "./names.js";
 import { short } from "./ribbon.js";
+import { S, data, nth, run } from "./state.js";
 
 function save(name, blob) {
   const url = URL.createObjectURL(blob);

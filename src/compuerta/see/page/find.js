@@ -1,30 +1,12 @@
 // Find the unit that follows something: mark it, search, doubt the find, then force the unit and see what it costs.
 
-import {
-  S,
-  button,
-  card,
-  choice,
-  data,
-  el,
-  field,
-  fill,
-  heads,
-  num,
-  placeName,
-  run,
-  say,
-  scroller,
-  set,
-  signed,
-  symbol,
-  times,
-  unitName,
-  view,
-} from "./base.js";
+import { button, card, choice, el, field, fill, heads, scroller } from "./elements.js";
 import { bits, freeRun, showLive } from "./live.js";
+import { placeName, symbol, unitName } from "./names.js";
 import { average, search } from "./readings.js";
 import { valueAt } from "./ribbon.js";
+import { S, data, run, set, times, view } from "./state.js";
+import { num, say, signed } from "./words.js";
 
 const LETTER = /[\p{L}\p{N}]/u;
 const is = (pattern) => (c) => c.map((x) => pattern.test(x));

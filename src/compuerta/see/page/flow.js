@@ -1,28 +1,11 @@
 // How far the error reaches back: the size of its gradient at every step, and from which step to which.
 
-import {
-  S,
-  any,
-  card,
-  clampTo,
-  data,
-  el,
-  fill,
-  nth,
-  num,
-  placeName,
-  quoted,
-  run,
-  say,
-  set,
-  shareOf,
-  standAt,
-  through,
-  upright,
-  view,
-} from "./base.js";
 import { shade } from "./colour.js";
+import { card, el, fill, shareOf, standAt, through, upright } from "./elements.js";
 import { grid, paint } from "./heat.js";
+import { placeName, quoted } from "./names.js";
+import { S, any, within, data, nth, run, set, view } from "./state.js";
+import { num, say } from "./words.js";
 
 /** How the arrows move the pair of steps that the map tells: [row, column]. */
 const MOVES = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
@@ -63,13 +46,13 @@ export function flow() {
   let at = [0, 0];
   map.node.append(spot);
   map.node.addEventListener("pointermove", (event) => {
-    const [k, s] = shareOf(event, map.canvas).map((share) => clampTo(Math.floor(share * run().T), 0, run().T - 1));
+    const [k, s] = shareOf(event, map.canvas).map((share) => within(Math.floor(share * run().T), 0, run().T - 1));
     tell(s, k);
   });
   map.node.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || !(event.key in MOVES)) return;
     event.preventDefault();
-    tell(...MOVES[event.key].map((by, n) => clampTo(at[n] + by * (event.shiftKey ? 10 : 1), 0, run().T - 1)));
+    tell(...MOVES[event.key].map((by, n) => within(at[n] + by * (event.shiftKey ? 10 : 1), 0, run().T - 1)));
   });
   const tell = (s, k) => {
     const T = run().T;

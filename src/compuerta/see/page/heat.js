@@ -1,9 +1,12 @@
 // Every unit at every step: a heat map of one quantity for each layer, and all quantities of one unit above them.
 
-import { S, card, choice, data, el, placeName, run, say, set, shareOf, symbol, times, unitName, view } from "./base.js";
 import { rgb, scaleOf } from "./colour.js";
+import { card, choice, el, shareOf } from "./elements.js";
+import { placeName, symbol, unitName } from "./names.js";
 import { average, halfLife, saturation } from "./readings.js";
 import { legend, overTime, short, valueAt } from "./ribbon.js";
+import { S, data, run, set, times, view } from "./state.js";
+import { say } from "./words.js";
 
 const ORDERS = ["index", "saturation", "memory", "cluster"];
 

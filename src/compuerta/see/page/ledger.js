@@ -1,28 +1,12 @@
 // Who wrote this memory: the share of every past step in the state now, along the direct path.
 
-import {
-  S,
-  card,
-  data,
-  el,
-  fill,
-  heads,
-  held,
-  label,
-  nth,
-  num,
-  percent,
-  run,
-  say,
-  scroller,
-  signed,
-  symbol,
-  unitName,
-  view,
-} from "./base.js";
 import { tint } from "./colour.js";
+import { card, el, fill, heads, scroller } from "./elements.js";
+import { label, symbol, unitName } from "./names.js";
 import { halfLife, ledger } from "./readings.js";
 import { strip, valueAt } from "./ribbon.js";
+import { S, data, clamped, nth, run, view } from "./state.js";
+import { num, percent, say, signed } from "./words.js";
 
 const SHOWN = 90;
 
@@ -32,7 +16,7 @@ function account(r, state, { shares, start, total }) {
   const rest = value - total;
   const life = halfLife(r, S.p, S.u);
   const what = { unit: unitName(), symbol: symbol(state), value: num(value) };
-  if (held(state)) return say("page.ledger.held", what);
+  if (clamped(state)) return say("page.ledger.held", what);
   if (!Number.isFinite(value + total)) return say("page.ledger.not_finite");
   return [
     say(shares.length === 1 ? "page.ledger.sum.one" : "page.ledger.sum", {
@@ -62,7 +46,7 @@ export function ledgerView() {
     const r = run();
     const state = data.quantities.c ? "c" : "h";
     const found = ledger(r, S.p, S.u, S.t);
-    const { steps, shares } = held(state) ? { steps: [], shares: [] } : found;
+    const { steps, shares } = clamped(state) ? { steps: [], shares: [] } : found;
     const sizes = shares.map(Math.abs).filter(Number.isFinite);
     const most = Math.max(...sizes, 0);
     const all = sizes.reduce((a, v) => a + v, 0);

@@ -1,12 +1,14 @@
 // The lesson: in each step a text, a question that one answers before anything is revealed, and the views it needs.
 
-import { S, any, button, data, el, fill, glyph, num, say, set, view } from "./base.js";
 import { cell } from "./cell.js";
 import { compare } from "./compare.js";
+import { button, el, fill } from "./elements.js";
 import { flow } from "./flow.js";
 import { ledgerView } from "./ledger.js";
 import { ribbon } from "./ribbon.js";
+import { S, any, data, set, view } from "./state.js";
 import { training } from "./train.js";
+import { glyph, num, say } from "./words.js";
 
 const LETTERS = ["a", "b", "c"];
 /** What was answered in each step, as long as the page is open. */

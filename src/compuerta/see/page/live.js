@@ -1,29 +1,12 @@
 // The person's own model, live: new text, forced gates, a text that goes on; and whether this copy computes the same.
 
-import {
-  S,
-  button,
-  card,
-  clampTo,
-  data,
-  el,
-  field,
-  fill,
-  glyph,
-  home,
-  num,
-  placeName,
-  run,
-  say,
-  set,
-  signed,
-  symbol,
-  unitName,
-  view,
-} from "./base.js";
+import { button, card, el, field, fill } from "./elements.js";
 import { forward, outputsAt, probabilitiesOf, sample, surprise } from "./model.js";
+import { placeName, symbol, unitName } from "./names.js";
 import { parity } from "./parity.js";
 import { average } from "./readings.js";
+import { S, within, data, home, run, set, view } from "./state.js";
+import { glyph, num, say, signed } from "./words.js";
 
 const MOST = 2000;
 
@@ -130,8 +113,8 @@ export function live() {
     const asked = numberIn(heat, say("page.live.heat"));
     const first = numberIn(seed, say("page.live.seed"));
     if (asked === null || first === null) return;
-    const temperature = (heat.value = clampTo(asked, 0, 3));
-    seed.value = clampTo(Math.trunc(first), 0, 2 ** 31 - 1);
+    const temperature = (heat.value = within(asked, 0, 3));
+    seed.value = within(Math.trunc(first), 0, 2 ** 31 - 1);
     const written = (key, clamps) => {
       const ids = sample(run().model, read, 160, temperature, +seed.value, clamps);
       return el("div", el("h3", say(key)), el("pre", ids.map((id) => data.vocabulary[id]).join("")));

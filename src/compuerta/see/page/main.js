@@ -1,11 +1,11 @@
 // From the file to the page: unpack, let the model run where it must, put the views together.
 
-import { S, data, el, fill, flush, forget, refresh, say, set, speak } from "./base.js";
 import { cell } from "./cell.js";
-import { controls, header, help, keys, play, readHash, writeHash } from "./controls.js";
 import { colours } from "./colour.js";
 import { compare } from "./compare.js";
+import { controls, header, help, keys, play, readHash, writeHash } from "./controls.js";
 import { unpack } from "./data.js";
+import { el, fill } from "./elements.js";
 import { find } from "./find.js";
 import { flow } from "./flow.js";
 import { heat } from "./heat.js";
@@ -15,6 +15,8 @@ import { live } from "./live.js";
 import { beginning, forward, load, probabilitiesOf } from "./model.js";
 import { ribbon } from "./ribbon.js";
 import { saturationView } from "./saturation.js";
+import { S, data, flush, forget, refresh, set } from "./state.js";
+import { say, speak } from "./words.js";
 
 /**
  * A run as the views want it, of what the file stores about it: the first steps whole, and states before some of the

@@ -1,8 +1,8 @@
 // The model itself, live: embedding, a stack of layers in one direction or both, and a linear layer. A place is one
 // layer in one direction; places stand in the order in which they can be computed.
 
-import { data } from "./base.js";
 import { CELLS, normalize, product } from "./cells.js";
+import { data } from "./state.js";
 
 /** The weights by place and name, and what stands around them; or null where the file has none to run. */
 export function load(meta, all, prefix) {

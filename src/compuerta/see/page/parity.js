@@ -1,8 +1,8 @@
 // Whether this copy of the model computes what made the file: one step at a time, from the stored states.
 
-import { data, times } from "./base.js";
 import { product, spread } from "./cells.js";
 import { handed, restore, stepper } from "./model.js";
+import { data, times } from "./state.js";
 
 /** How near two numbers must be, relative to the stored one where that is above 1. */
 const NEAR = 1e-6;

@@ -1,7 +1,7 @@
 // What is read off a run: who wrote a memory, which gates are stuck, which unit follows what.
 
-import { data, times } from "./base.js";
 import { beginning } from "./model.js";
+import { data, times } from "./state.js";
 
 /** The order in which a place read the steps up to and with t, the earliest first. */
 export function past(r, p, t) {

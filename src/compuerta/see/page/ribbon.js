@@ -1,33 +1,10 @@
 // The text (or the series) coloured by one quantity of one unit, and what the model expects next.
 
-import {
-  S,
-  any,
-  card,
-  data,
-  el,
-  fill,
-  glyph,
-  label,
-  nth,
-  num,
-  percent,
-  placeName,
-  quantityName,
-  quoted,
-  run,
-  say,
-  set,
-  shareOf,
-  standAt,
-  symbolAndName,
-  through,
-  times,
-  unitName,
-  upright,
-  view,
-} from "./base.js";
 import { css, ink, ramp, rgb, scaleOf } from "./colour.js";
+import { card, el, fill, shareOf, standAt, through, upright } from "./elements.js";
+import { label, placeName, quantityName, quoted, symbolAndName, unitName } from "./names.js";
+import { S, any, data, nth, run, set, times, view } from "./state.js";
+import { glyph, num, percent, say } from "./words.js";
 
 /** The keys that every view of time shares, told to screen readers as a slider over the steps. */
 export function overTime(node, name) {

@@ -1,22 +1,10 @@
 // Gates that stand open or shut: every unit as a point, and what can be said of the extreme ones.
 
-import {
-  S,
-  card,
-  data,
-  el,
-  fill,
-  placeName,
-  quantityName,
-  run,
-  say,
-  set,
-  symbol,
-  symbolAndName,
-  unitName,
-  view,
-} from "./base.js";
+import { card, el, fill } from "./elements.js";
+import { placeName, quantityName, symbol, symbolAndName, unitName } from "./names.js";
 import { saturation } from "./readings.js";
+import { S, data, run, set, view } from "./state.js";
+import { say } from "./words.js";
 
 const SIDE = 170;
 const EDGE = 24;

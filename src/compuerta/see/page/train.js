@@ -1,6 +1,8 @@
 // One gate that learns to remember: f = σ(b), a 1 written at the start, and b pushed down the slope of the loss.
 
-import { button, choice, el, fill, num, say, times } from "./base.js";
+import { button, choice, el, fill } from "./elements.js";
+import { times } from "./state.js";
+import { num, say } from "./words.js";
 
 const RATE = 2;
 const WIDE = 320;
