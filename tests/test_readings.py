@@ -322,7 +322,7 @@ def planted(rng, steps=600):
     values = {(k, 0, 0): trace[k, 0].copy() for k in trace.names}
     values["c", 0, 0][0, :, 5] = labels + 0.3 * rng.normal(size=steps)
     values["c", 0, 0][0, :, 2] = -1.0 * labels + 0.9 * rng.normal(size=steps)
-    return Trace(Stored(values, [1]), trace.shape, [trace.names]), labels
+    return Trace(Stored(values, [1]), trace.shape, trace.kinds), labels
 
 
 def test_the_unit_that_follows_is_found_and_judged_on_what_it_was_not_chosen_on(rng):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import compuerta
-from compuerta import LSTM, files
+from compuerta import GRU, LSTM, MinLSTM, files
 from compuerta.errors import FileFormatError, SettingError
 from compuerta.layers import Trace
 from compuerta.see import readings
@@ -91,21 +91,60 @@ def test_units_of_a_projection_are_those_of_its_gates(rng):
     assert np.array_equal(trace.select(units=[1])["h", 0], trace["h", 0][:, :, [1]])
 
 
+#: In place of an entry that a file lacks.
+GONE = object()
+
+
+def test_a_file_carries_what_the_cell_is(tmp_path, rng):
+    switches = {"peepholes": True, "gate_activation": ["HardSigmoid", 0.25, 0.5], "cell_clip": 1.5, "zoneout": (0.1, 0)}
+    for layer in (LSTM(2, 3, rng=0, **switches), LSTM(2, 3, full_gate_recurrence=True, output_gate=False, rng=0),
+                  GRU(2, 3, reset_after=False, rng=0), MinLSTM(2, 3, rng=0)):  # fmt: skip
+        _, trace = layer.trace(rng.normal(size=(4, 2)))
+        trace.select(steps=[2, 3]).save(tmp_path / "a")
+        again = Trace.load(tmp_path / "a")
+        assert again.kinds == trace.kinds == (layer.kind,)
+        assert again.kind_of(0)["h"].equation == layer.kind["h"].equation
+        for part in layer.kind.parts:
+            assert np.array_equal(again.initial(part, 0), trace[part, 0][:, 1])
+
+
+def test_a_file_of_a_kind_that_is_not_known_is_refused_by_name(tmp_path):
+    _, trace = LSTM(2, 3, rng=0).trace(np.ones((4, 2)))
+    trace.save(tmp_path / "a")
+    tensors, content = files.read(tmp_path / "a")
+    content["kinds"][0]["key"] = "slstm"
+    files.write(tmp_path / "a", tensors, content)
+    with pytest.raises(FileFormatError, match="slstm, which this compuerta does not know"):
+        Trace.load(tmp_path / "a")
+
+
 def test_a_damaged_file_is_refused(tmp_path):
     _, trace = LSTM(2, 3, rng=0).trace(np.ones((4, 2)))
     path = tmp_path / "a"
     trace.save(path)
     tensors, content = files.read(path)
+    (kind,) = content["kinds"]
+    memory, before = kind["memory"], {"kinds": GONE}
     for change in (
-        {"kind": "LanguageModel"}, {"shape": [1, 5]}, {"shape": None}, {"names": [["f", "q"]]}, {"names": 3},
+        {"kind": "LanguageModel"}, {"shape": [1, 5]}, {"shape": None}, {"kinds": [["f", "q"]]}, {"kinds": 3},
         {"directions": [2]}, {"directions": []}, {"steps": [0]}, {"labels": ["a"]}, {"text": "abc"}, {"units": 4},
         {"lengths": [5]}, {"lengths": [-1]}, {"lengths": 3}, {"lengths": [1, 1]}, {"lengths": [[1]]},
         {"units": [[0]]}, {"units": []}, {"units": [3]}, {"units": [[0, 1, -2]]}, {"units": [[0, 1, 0.5]]},
-        {"names": [["f", "h"]]}, {"names": [[]]}, {"names": []}, {"names": [list("iffgoch")]}, {"directions": [0]},
-        {"directions": [-1]}, {"directions": [1.5]}, {"labels": []}, {"labels": {}}, {"labels": [1, 2, 3, 4]},
+        {"kinds": [{}]}, {"kinds": []}, {"kinds": [kind, kind]}, {"kinds": [{**kind, "key": "gru"}]},
+        {"directions": [0]}, {"directions": [-1]}, {"directions": [1.5]}, {"labels": []}, {"labels": {}}, {"labels": [1, 2, 3, 4]},
         {"text": []}, {"text": ["a"] * 4}, {"vocabulary": 7}, {"lengths": [True]}, {"steps": [0, 1, 2, "3"]},
+        *({"kinds": [{**kind, **wrong}]} for wrong in (
+            {"key": []}, {"key": "q" * 999}, {"quantities": {}}, {"quantities": [1]}, {"blocks": 3}, {"parts": [["h"]]},
+            {"parts": None}, {"parts": ["q"]}, {"activations": {}}, {"activations": dict.fromkeys("ifgoh", ("Nonsense",))},
+            {"changed": 1},
+            {"quantities": kind["quantities"] | {"f": {"equation": "two\nlines"}}}, {"memory": None},
+            {"memory": memory | {"zoneout": 2}}, {"memory": memory | {"clip": -1}}, {"memory": memory | {"clip": "1"}},
+        )),
+        *({**before, "names": names} for names in (
+            3, [["f", "q"]], [["f", "h"]], [[]], [], [list("iffgoch")], [[1, 2]])),
     ):  # fmt: skip
-        files.write(path, tensors, {**content, **change})
+        changed = content | change
+        files.write(path, tensors, {key: value for key, value in changed.items() if value is not GONE})
         with pytest.raises(FileFormatError):
             Trace.load(path)
     for wrong in ({"nonsense": np.ones(3)}, {"values": np.ones(3)}, {"f.0.0": np.ones((1, 4, 2), np.float32)}):

@@ -217,17 +217,17 @@ class CellKind(Mapping[str, Quantity]):
             KeyError, TypeError, ValueError, SettingError: it cannot be so.
         """
         if content["key"] not in KINDS:
-            raise UnknownKind(content["key"])
+            raise UnknownKind(_line(content["key"]))
         base, memory = KINDS[content["key"]], content["memory"]
         quantities, blocks = content["quantities"], content["blocks"]
-        zoneout, clip = memory["zoneout"], memory["clip"]
-        if not 0 <= zoneout <= 1 or not (clip is None or 0 < clip < math.inf):
+        zoneout, clip, parts = memory["zoneout"], memory["clip"], tuple(content["parts"])
+        if not 0 <= zoneout <= 1 or not (clip is None or 0 < clip < math.inf) or not set(parts) <= set(base):
             raise ValueError("memory")
         return replace(
             base,
             quantities=tuple(replace(q, equation=_line(quantities[q.key]["equation"])) for q in base.quantities),
             absent=tuple(key for key in base.order if key not in blocks),
-            parts=tuple(_line(part) for part in content["parts"]),
+            parts=parts,
             memory=replace(base.memory, zoneout=float(zoneout), clip=None if clip is None else float(clip)),
             activations=tuple((key, Activation(*content["activations"][key])) for key, _ in base.activations),
             changed=tuple(_line(name) for name in content["changed"]),

@@ -90,7 +90,7 @@ def traced(
         batch = y
     run = Run(nodes)
     y = nodes[-1].kept_output(y)
-    trace = Trace(run, (n, t), [s.layer.kind.names for s in run.stacks for _ in range(s.layer.num_layers)], y)
+    trace = Trace(run, (n, t), [s.layer.kind for s in run.stacks for _ in range(s.layer.num_layers)], y)
     trace.lengths = valid
     return (y[0] if single else y), trace
 

@@ -10,15 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .. import checks, files, gates
+from .. import checks, files
 from ..errors import FileFormatError, SettingError, ShapeError
+from ..gates import KINDS, CellKind, UnknownKind
 from ..recurrence import Clamps
 from .trace_sources import Selected, Source, Stored, pick
 
 Array = NDArray[Any]
-
-#: What one layer tells, by its cell.
-_KINDS = [set(kind) for kind in gates.KINDS.values()]
 
 
 class Trace(Mapping[Any, Array]):
@@ -36,6 +34,7 @@ class Trace(Mapping[Any, Array]):
     copied until it is read, and what is read is the reader's own: to write to it changes no trace.
 
     Attributes:
+        kinds: what the cell of each layer is.
         names: the keys of layer 0; ``names_of(layer)`` those of another.
         shape: (N, T).
         y: what the model put out, (N, T, ...).
@@ -58,10 +57,10 @@ class Trace(Mapping[Any, Array]):
     """
 
     def __init__(
-        self, source: Source, shape: tuple[int, int], names: Sequence[tuple[str, ...]], y: Array | None = None
+        self, source: Source, shape: tuple[int, int], kinds: Sequence[CellKind], y: Array | None = None
     ) -> None:
         self._source = source
-        self._names = [tuple(each) for each in names]
+        self.kinds = tuple(kinds)
         self.shape = shape
         self.y = y
         self.lengths: NDArray[np.intp] | None = None
@@ -77,23 +76,27 @@ class Trace(Mapping[Any, Array]):
     @property
     def names(self) -> tuple[str, ...]:
         """The keys of layer 0."""
-        return self._names[0] if self._names else ()
+        return self.kinds[0].names if self.kinds else ()
 
     @property
     def layers(self) -> int:
         """How many recurrent layers there are, each of a stack counted."""
-        return len(self._names)
+        return len(self.kinds)
 
     @property
     def units(self) -> list[NDArray[np.intp]]:
         """The numbers of the units that are here, for each layer."""
         if self._units is None:
-            self._units = [np.arange(self[names[0], k].shape[2]) for k, names in enumerate(self._names)]
+            self._units = [np.arange(self[kind.names[0], k].shape[2]) for k, kind in enumerate(self.kinds)]
         return self._units
+
+    def kind_of(self, layer: int) -> CellKind:
+        """Return what the cell of one layer is."""
+        return self.kinds[layer]
 
     def names_of(self, layer: int) -> tuple[str, ...]:
         """Return the keys of one layer."""
-        return self._names[layer]
+        return self.kinds[layer].names
 
     def directions_of(self, layer: int) -> int:
         """Return how many directions one layer reads in."""
@@ -109,7 +112,7 @@ class Trace(Mapping[Any, Array]):
         name, layer, direction = (*place, 0) if len(place) == 2 else place if len(place) == 3 else ("", 0, 0)
         if not all(isinstance(k, (int, np.integer)) for k in (layer, direction)) or not 0 <= layer < self.layers:
             raise KeyError(f"{key!r}: expected (name, layer) or (name, layer, direction), {self.layers} layers")
-        known = self._names[layer]
+        known = self.names_of(layer)
         if name not in known and not (isinstance(name, str) and name[:2] == "z_" and name[2:] in known):
             raise KeyError(f"{key!r}: layer {layer} has {', '.join(known)}, and z_ before a gate for what it saw")
         if not 0 <= direction < self.directions_of(layer):
@@ -133,7 +136,7 @@ class Trace(Mapping[Any, Array]):
         return self._source.ran(layer, direction)
 
     def initial(self, part: str, layer: int, direction: int = 0) -> Array:
-        """Return ``h`` or ``c`` as it stood before the first step that it read, (N, H).
+        """Return a part of the state, such as ``h``, as it stood before the first step that it read, (N, H).
 
         Raises:
             KeyError: there is none such, or this is a trace of gradients.
@@ -141,17 +144,17 @@ class Trace(Mapping[Any, Array]):
         return self._source.initial(part, layer, direction).copy()
 
     def __iter__(self) -> Iterator[Any]:
-        for k, names in enumerate(self._names):
+        for k, kind in enumerate(self.kinds):
             directions = self.directions_of(k)
             for d in range(directions):
-                for name in names:
+                for name in kind.names:
                     yield (name, k, d) if directions > 1 else (name, k)
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
 
     def __repr__(self) -> str:
-        kinds = "; ".join(f"{k}: {' '.join(names)}" for k, names in enumerate(self._names))
+        kinds = "; ".join(f"{k}: {' '.join(kind.names)}" for k, kind in enumerate(self.kinds))
         return f"Trace(N={self.shape[0]}, T={self.shape[1]}, {kinds})"
 
     def select(
@@ -185,7 +188,7 @@ class Trace(Mapping[Any, Array]):
         if isinstance(self._source, Selected):  # of the whole, which knows what stood before each step
             source = self._source.within(source)
         part = Trace(
-            source, (len(which_rows), len(which_steps)), self._names,
+            source, (len(which_rows), len(which_steps)), self.kinds,
             None if self.y is None else self.y[which_rows][:, which_steps] if self.y.shape[1] == t else self.y,
         )  # fmt: skip
         part.steps, part.vocabulary = self.steps[which_steps], self.vocabulary
@@ -229,7 +232,7 @@ class Trace(Mapping[Any, Array]):
         run = self._run()
         array = self._dy(dy, step, output)
         found = run.gradients(array)
-        made = Trace(Stored(found, [self.directions_of(k) for k in range(self.layers)]), self.shape, self._names)
+        made = Trace(Stored(found, [self.directions_of(k) for k in range(self.layers)]), self.shape, self.kinds)
         made._like(self)
         return made
 
@@ -285,7 +288,7 @@ class Trace(Mapping[Any, Array]):
         return array
 
     def _cut(self, source: Selected, like: Trace) -> Trace:
-        made = Trace(Selected(self, source.rows, source.steps, source.units), like.shape, self._names)
+        made = Trace(Selected(self, source.rows, source.steps, source.units), like.shape, self.kinds)
         made._like(like)
         return made
 
@@ -389,20 +392,20 @@ class Trace(Mapping[Any, Array]):
             SettingError, OSError: as in :func:`compuerta.save`.
         """
         tensors: dict[str, Array] = {} if self.y is None else {"y": self.y}
-        for k, names in enumerate(self._names):
+        for k, kind in enumerate(self.kinds):
             for d in range(self.directions_of(k)):
-                for name in (*names, *("z_" + name for name in names)):
+                for name in (*kind.names, *("z_" + name for name in kind.names)):
                     try:
                         tensors[f"{name}.{k}.{d}"] = self[name, k, d]
                     except KeyError:  # states have no activation, and not every variant has every gate
                         continue
-                for part in ("h", "c"):
-                    with contextlib.suppress(KeyError):  # a GRU has no c, and a trace of gradients neither
+                for part in kind.parts:
+                    with contextlib.suppress(KeyError):  # a trace of gradients has none
                         tensors[f"initial_{part}.{k}.{d}"] = self.initial(part, k, d)
         if self.values_in is not None:
             tensors["values"] = self.values_in
         files.write(path, tensors, {
-            "kind": "Trace", "shape": list(self.shape), "names": [list(names) for names in self._names],
+            "kind": "Trace", "shape": list(self.shape), "kinds": [kind.to_json() for kind in self.kinds],
             "directions": [self.directions_of(k) for k in range(self.layers)],
             "lengths": None if self.lengths is None else self.lengths.tolist(), "text": self.text,
             "labels": self.labels, "vocabulary": self.vocabulary, "steps": self.steps.tolist(),
@@ -431,7 +434,7 @@ class Trace(Mapping[Any, Array]):
             if content["kind"] != "Trace":
                 raise FileFormatError("error.file.no_trace", path=name, got=str(content["kind"]))
             n, t = (int(size) for size in content["shape"])
-            names = [tuple(str(each) for each in row) for row in content["names"]]
+            kinds = _kinds(content)
             y, values = tensors.pop("y", None), tensors.pop("values", None)
             found: dict[tuple[str, int, int], Array] = {}
             for key, array in tensors.items():
@@ -442,14 +445,16 @@ class Trace(Mapping[Any, Array]):
                     raise ShapeError("error.gradient", name=name, argument=key, expected=(n, t, "H"), got=array.shape)
                 found[what, int(layer), int(direction)] = array
             directions = content["directions"]
-            trace = cls(Stored(found, directions), (n, t), names, y)
+            trace = cls(Stored(found, directions), (n, t), kinds, y)
             trace._describe(content, values)
-            for k, row in enumerate(names):
+            for k, kind in enumerate(kinds):
                 for d in range(directions[k]):
-                    for each in row:
+                    for each in kind:
                         if each != "h" and found[each, k, d].shape[2] != len(trace.units[k]):
                             raise ValueError("units")
                     found["h", k, d]
+        except UnknownKind as error:
+            raise FileFormatError("error.file.unknown_class", path=name, got=f"CellKind {error}") from None
         except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
             if isinstance(error, FileFormatError):
                 raise
@@ -465,8 +470,6 @@ class Trace(Mapping[Any, Array]):
             return list(given)
 
         (n, t), (text, labels, vocabulary) = self.shape, (content[k] for k in ("text", "labels", "vocabulary"))
-        if not all(set(row) in _KINDS and len(set(row)) == len(row) for row in self._names):
-            raise ValueError("names")
         numbers("directions", content["directions"], self.layers, 1, 2)
         if content["lengths"] is not None:
             self.lengths = np.array(numbers("lengths", content["lengths"], n, 0, t), np.intp)
@@ -482,3 +485,17 @@ class Trace(Mapping[Any, Array]):
         if values is not None and len(values) != t:
             raise ValueError("values")
         self.text, self.labels, self.vocabulary, self.values_in = text, labels, vocabulary, values
+
+
+def _kinds(content: Mapping[str, Any]) -> list[CellKind]:
+    """Return what the cells of a file's layers are. KeyError and its like: it does not tell.
+
+    Files that were written before they carried it name the quantities alone: of these each is told by its set of keys,
+    here and nowhere else. Which variant of it ran they do not know.
+    """
+    if "kinds" in content:
+        return [CellKind.from_json(each) for each in content["kinds"]]
+    plain = {frozenset(kind): kind for kind in KINDS.values()}
+    if any(len(set(row)) != len(row) for row in content["names"]):
+        raise ValueError("names")
+    return [plain[frozenset(row)] for row in content["names"]]
