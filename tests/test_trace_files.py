@@ -132,7 +132,8 @@ def test_a_damaged_file_is_refused(tmp_path):
         {"units": [[0]]}, {"units": []}, {"units": [3]}, {"units": [[0, 1, -2]]}, {"units": [[0, 1, 0.5]]},
         {"kinds": [{}]}, {"kinds": []}, {"kinds": [kind, kind]}, {"kinds": [{**kind, "key": "gru"}]},
         {"directions": [0]}, {"directions": [-1]}, {"directions": [1.5]}, {"labels": []}, {"labels": {}},
-        {"labels": [1, 2, 3, 4]}, {"text": []}, {"text": ["a"] * 4}, {"vocabulary": 7}, {"lengths": [True]}, {"steps": [0, 1, 2, "3"]},
+        {"labels": [1, 2, 3, 4]},
+        {"text": []}, {"text": ["a"] * 4}, {"vocabulary": 7}, {"lengths": [True]}, {"steps": [0, 1, 2, "3"]},
         *({"kinds": [{**kind, **wrong}]} for wrong in (
             {"key": []}, {"key": "q" * 999}, {"quantities": {}}, {"quantities": [1]}, {"blocks": 3}, {"parts": [["h"]]},
             {"parts": None}, {"parts": ["q"]}, {"activations": {}},
