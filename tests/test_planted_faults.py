@@ -141,7 +141,7 @@ FAULTS = {
         "recurrence/masks.py", "dtype.type(1 / (1 - p))", "dtype.type(1)", "test_feedforward.py::test_dropout"
     ),
     "mask left out on the way back": fault(
-        "layers/recurrent.py", "total if mask is None or total is None else total * mask", "total",
+        "layers/stack.py", "total if mask is None or total is None else total * mask", "total",
         "test_layers.py::test_stack_gradients",
     ),
     "last token not summed": fault(
@@ -149,7 +149,7 @@ FAULTS = {
         "out[ordered[starts[:-1]]] = np.add.reduceat(rows[order], starts, axis=0)[:-1]", STEP,
     ),
     "dx of one direction only": fault(
-        "layers/recurrent.py", "total = dx_d if total is None else total + dx_d", "total = dx_d",
+        "layers/stack.py", "total = dx_d if total is None else total + dx_d", "total = dx_d",
         "test_layers.py::test_stack_gradients",
     ),
     "dx without the candidate": fault(
@@ -157,14 +157,14 @@ FAULTS = {
         "packing.unpack(flat[:, hidden : 3 * hidden] @ weights.public_w_x[: 2 * hidden])", STEP,
     ),
     "state as (c, h)": fault(
-        "layers/recurrent.py", "return state[0], state[1]", "return state[1], state[0]",
+        "layers/stack.py", "return state[0], state[1]", "return state[1], state[0]",
         GOLDEN,
     ),
     "stream forgets c": fault(LSTM, "        self.c *= self._f\n", "        self.c[...] = 0\n", STREAM),
     "stream forgets h": fault(GRU, "        self.h[...] = self._next\n        return self.h",
                               "        return self._next", STREAM),
     "weights packed once and for all": fault(
-        "layers/recurrent.py", "if kept is None or kept[0] != version or kept[1] is not cell:", "if kept is None:",
+        "layers/stack.py", "if kept is None or kept[0] != version or kept[1] is not cell:", "if kept is None:",
         "test_parameters.py::test_packed_weights_follow_every_write",
     ),
     "the way back computes in the tape": fault(
@@ -172,7 +172,7 @@ FAULTS = {
         "test_layer_properties.py::test_a_tape_may_be_walked_twice_and_belongs_to_nobody_else",
     ),
     "weights packed for one engine given to another": fault(
-        "layers/recurrent.py", " or kept[1] is not cell:", ":",
+        "layers/stack.py", " or kept[1] is not cell:", ":",
         "test_native_process.py::test_the_engine_may_change_between_forward_and_backward",
     ),
     "strides of the gradients not told to the library": fault(
@@ -180,7 +180,7 @@ FAULTS = {
         "run.dy, run.dy_n, run.dy_t = address(dy), dy.shape[1] * dy.shape[2], dy.shape[2]", NATIVE_ANY,
     ),
     "an embedding folded upside down": fault(
-        "layers/recurrent.py", "recurrence.active().dense(w_x, table, None)",
+        "layers/stack.py", "recurrence.active().dense(w_x, table, None)",
         "recurrence.active().dense(w_x, table[::-1], None)",
         "test_native_training.py::test_an_embedding_folded_into_the_layer_above_gives_the_same_gradients",
     ),
@@ -233,7 +233,7 @@ FAULTS = {
         VARIANT_ROWS,
     ),
     "gradient of the learnt state from one row": fault(
-        "layers/recurrent.py", "part.sum(axis=0) if tape.learnt", "part[0] if tape.learnt",
+        "layers/stack.py", "part.sum(axis=0) if tape.learnt", "part[0] if tape.learnt",
         "test_variants.py::test_gradients_of_the_learnt_state",
     ),
     "slope of an activation": fault(

@@ -3,11 +3,13 @@
 from .activation import Activation
 from .base import Blank, Gradients, Layer, Record
 from .feedforward import Dense, Dropout, Embedding, Last
+from .gru import GRU
 from .lstm import LSTM
 from .min_lstm import MinLSTM
 from .parameters import Parameters
-from .recurrent import GRU, Recurrent
+from .recurrent import Recurrent
 from .sequential import Sequential
+from .stack import Stack
 from .stream import Stream
 from .trace import Trace
 
@@ -33,6 +35,7 @@ __all__ = [
     "Record",
     "Recurrent",
     "Sequential",
+    "Stack",
     "Stream",
     "Trace",
 ]

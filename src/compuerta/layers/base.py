@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -182,6 +182,11 @@ class Layer(ABC):
             SettingError: ``clamp`` names what is not there.
         """
         raise SettingError("error.clamp_nothing", name=self.name)
+
+    def leaves(self, state: Any) -> Iterator[tuple[Layer, Any]]:
+        """Yield the layers that run one after another in this one, each with its part of a checked ``state``; else
+        itself."""
+        yield self, state
 
     # ---- what all have --------------------------------------------------------------------------------------------
 

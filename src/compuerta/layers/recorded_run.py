@@ -1,10 +1,10 @@
-"""What runs that are looked into have in common: holding units, and a run that keeps what it was made of."""
+"""A run that keeps what each layer read and kept: behind every trace of a model that is still there."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,61 +18,15 @@ from ..recurrence.packing import Packing
 from ..recurrence.saturation import bounded
 from ..recurrence.stepwise import OpenTape, reopen, reopen_lstm
 from ..recurrence.tiles import of_inputs
-from .base import Array, Layer, LayerClamps, Lengths
+from .base import Array, Layer, Lengths
+from .stack import Stack, StackTape
 from .trace import Trace
-
-if TYPE_CHECKING:
-    from .recurrent import Recurrent, StackTape
 
 #: Numbers of a block of steps whose pre-activations are computed together: they stay in the cache.
 _CACHED = 1 << 17
 
 
-def holds(clamp: Mapping[Any, float], stacks: Sequence[Recurrent], name: str) -> LayerClamps:
-    """Return what ``clamp`` holds in each of the ``stacks``, whose layers are counted through.
-
-    Raises:
-        SettingError: a key is not (name, layer, unit) or (name, layer, direction, unit), names what is not there, or
-            its value is not finite.
-    """
-    places = [(s, at) for s in stacks for at in range(s.num_layers)]
-    found: dict[int, list[dict[str, dict[int, float]]]] = {}
-    if not places:
-        raise SettingError("error.clamp_nothing", name=name)
-    if not isinstance(clamp, Mapping):
-        raise SettingError("error.clamp", name=name, got=repr(clamp))
-    for key, value in clamp.items():
-        whole = isinstance(key, tuple) and len(key) in (3, 4) and isinstance(key[0], str)
-        if not whole or any(isinstance(k, bool) or not isinstance(k, (int, np.integer)) for k in key[1:]):
-            raise SettingError("error.clamp", name=name, got=repr(key))
-        what, layer, *direction, unit = key
-        d = direction[0] if direction else 0
-        if not 0 <= layer < len(places):
-            raise SettingError("error.clamp_layer", name=name, got=layer, count=len(places))
-        stack, at = places[layer]
-        if what not in stack.kind.names:
-            raise SettingError("error.clamp_name", name=name, got=repr(what), known=", ".join(stack.kind.names))
-        width = stack.output_size if what == "h" else stack.hidden_size
-        if not 0 <= d < stack.directions or not 0 <= unit < width:
-            raise SettingError("error.clamp_unit", name=name, got=repr(key), units=width, directions=stack.directions)
-        mine = found.setdefault(id(stack), [{} for _ in range(stack.num_layers * stack.directions)])
-        with np.errstate(over="ignore"):  # what the layer's numbers cannot hold is not finite either
-            number = checks.number(stack.dtype.type(checks.number(value, f"clamp[{key!r}]")), f"clamp[{key!r}]")
-        mine[at * stack.directions + d].setdefault(what, {})[int(unit)] = number
-    return {which: [Clamps(values) for values in each] for which, each in found.items()}
-
-
-def leaves(layer: Layer, state: Any) -> Iterator[tuple[Layer, Any]]:
-    """Yield the layers that a model runs one after another, each with its checked initial state."""
-    inner: Sequence[Layer] | None = getattr(layer, "layers", None)
-    if inner is None:
-        yield layer, state
-        return
-    for part, initial in zip(inner, state if state is not None else [None] * len(inner), strict=True):
-        yield from leaves(part, initial)
-
-
-def traced(
+def trace_model(
     model: Layer, x: ArrayLike, state: Any, lengths: ArrayLike | None, clamp: Mapping[Any, float] | None
 ) -> tuple[Array, Trace]:
     """Run ``model`` as it runs without a trace, layer by layer, and keep what each layer kept."""
@@ -83,9 +37,9 @@ def traced(
     if isinstance(x, np.ndarray) and np.may_share_memory(batch, x):
         batch = batch.copy()  # the trace must not change when the caller reuses x
     nodes: list[Node] = []
-    for leaf, initial in leaves(model, model.check_state(state, n)):
+    for leaf, initial in model.leaves(model.check_state(state, n)):
         y, _, tape = leaf.run(batch, initial, valid, True, None, clamps)
-        kind = Stack if leaf.recurrent else Node
+        kind = StackNode if isinstance(leaf, Stack) else Node
         nodes.append(kind(leaf, tape, batch, initial, valid, leaf.parameters.version))
         batch = y
     run = Run(nodes)
@@ -142,12 +96,12 @@ class Asked:
     norms: bool = False
 
 
-class Stack(Node):
+class StackNode(Node):
     """One recurrent layer of what was traced."""
 
     __slots__ = ()
 
-    layer: Recurrent
+    layer: Stack
     tape: StackTape
 
     def read(self, key: str, k: int, d: int) -> Array:
@@ -307,7 +261,7 @@ class Run:
 
     def __init__(self, nodes: list[Node]) -> None:
         self.nodes = nodes
-        self.stacks = [node for node in nodes if isinstance(node, Stack)]
+        self.stacks = [node for node in nodes if isinstance(node, StackNode)]
         #: For each layer of the trace: its stack, and its place in it.
         self.places = [(s, k) for s in self.stacks for k in range(s.layer.num_layers)]
 
@@ -332,7 +286,7 @@ class Run:
             raise KeyError(part)
         return stack.initial(k, direction)[stack.layer.parts.index(part)]
 
-    def ran(self, layer: int, direction: int) -> tuple[Recurrent, Clamps]:
+    def ran(self, layer: int, direction: int) -> tuple[Stack, Clamps]:
         """Return the layer that ran, a whole stack, and what was clamped at one place of it."""
         stack, k = self.places[layer]
         tape = stack.tape.tapes[k][direction]
@@ -343,11 +297,11 @@ class Run:
         found: dict[Any, Array] = {}
         first = len(self.places)
         for node in reversed(self.nodes):
-            if isinstance(node, Stack):
+            if isinstance(node, StackNode):
                 first -= node.layer.num_layers
             dx = node.back(dy, found, first)
             if dx is None or (
-                first == 0 and not any(isinstance(n, Stack) for n in self.nodes[: self.nodes.index(node)])
+                first == 0 and not any(isinstance(n, StackNode) for n in self.nodes[: self.nodes.index(node)])
             ):
                 break
             dy = dx

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,11 +11,12 @@ from numpy.typing import ArrayLike
 from ..errors import SettingError, ShapeError
 from ..texts import grouped, say
 from .base import Array, Layer, LayerClamps, Lengths
+from .clamping import parse_clamp
 from .feedforward import Embedding
 from .lstm import LSTM
 from .parameters import Parameters
-from .recorded_run import holds, leaves, traced
-from .recurrent import Recurrent
+from .recorded_run import trace_model
+from .stack import Stack
 from .trace import Trace
 
 
@@ -86,7 +87,11 @@ class Sequential(Layer):
         return [layer.check_state(next(given) if layer.recurrent else None, n) for layer in self.layers]
 
     def check_clamp(self, clamp: Mapping[Any, float]) -> LayerClamps:
-        return holds(clamp, [leaf for leaf, _ in leaves(self, None) if isinstance(leaf, Recurrent)], self.name)
+        return parse_clamp(clamp, [leaf for leaf, _ in self.leaves(None) if isinstance(leaf, Stack)], self.name)
+
+    def leaves(self, state: Any) -> Iterator[tuple[Layer, Any]]:
+        for layer, initial in zip(self.layers, state if state is not None else [None] * len(self.layers), strict=True):
+            yield from layer.leaves(initial)
 
     def trace(
         self,
@@ -107,7 +112,7 @@ class Sequential(Layer):
         >>> trace["z", 1].shape, trace["f", 2].shape
         ((1, 5, 3), (1, 5, 4))
         """
-        return traced(self, x, state, lengths, clamp)
+        return trace_model(self, x, state, lengths, clamp)
 
     def run(
         self,
@@ -127,7 +132,7 @@ class Sequential(Layer):
                 tapes.append(None)
                 continue
             if table is not None:
-                assert isinstance(layer, Recurrent)
+                assert isinstance(layer, Stack)
                 x, last, tape = layer.run(x, initial, lengths, record, rng, clamps, table)
                 table = None
             else:
@@ -146,7 +151,7 @@ class Sequential(Layer):
         if not isinstance(layer, Embedding) or k + 1 == len(self.layers):
             return False
         above = self.layers[k + 1]
-        return isinstance(above, Recurrent) and not above.tokens and x.size > 2 * layer.vocabulary_size
+        return isinstance(above, Stack) and not above.tokens and x.size > 2 * layer.vocabulary_size
 
     def back(self, tape: Any, dy: Array, dstate: Any, out: Array) -> tuple[Array | None, tuple[Any, ...]]:
         dx: Array | None = dy

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -11,9 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from .. import checks
 from ..errors import ShapeError
 from ..recurrence import Clamps
-
-if TYPE_CHECKING:
-    from .recurrent import Recurrent
+from .stack import Stack
 
 Array = NDArray[Any]
 
@@ -21,7 +19,7 @@ Array = NDArray[Any]
 class Stream:
     """Steps of a recurrent layer with the state kept between them. Made by ``layer.stream(batch_size)``."""
 
-    def __init__(self, layer: Recurrent, batch_size: int, clamps: Sequence[Clamps] = ()) -> None:
+    def __init__(self, layer: Stack, batch_size: int, clamps: Sequence[Clamps] = ()) -> None:
         self._layer = layer
         self._clamps = clamps
         self._n = batch_size

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import Phrase
-from ..layers import Layer, Recurrent, Sequential
-from ..layers.recurrent import StackTape
+from ..layers import Layer, Sequential, Stack
+from ..layers.stack import StackTape
 
 Array = NDArray[Any]
 
@@ -32,7 +32,7 @@ def where_not_finite(
     states = states if isinstance(model, Sequential) else [states]
     for k, (layer, initial) in enumerate(zip(layers, states, strict=True)):
         batch, _, tape = layer.run(batch, initial, lengths, True, None)
-        if isinstance(layer, Recurrent) and isinstance(tape, StackTape):
+        if isinstance(layer, Stack) and isinstance(tape, StackTape):
             found = _in_tape(tape, layer)
             if found:
                 return Phrase("diverged.layer", layer=k, name=layer.name, what=found)
@@ -45,7 +45,7 @@ def where_not_finite(
     return Phrase("diverged.loss")
 
 
-def _in_tape(stack: StackTape, layer: Recurrent) -> Phrase | None:
+def _in_tape(stack: StackTape, layer: Stack) -> Phrase | None:
     for k, tapes in enumerate(stack.tapes):
         for d, tape in enumerate(tapes):
             first: tuple[int, str, int] | None = None

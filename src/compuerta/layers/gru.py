@@ -1,0 +1,76 @@
+"""The GRU layer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .. import gates, recurrence
+from .base import Blank
+from .recurrent import Recurrent
+
+
+class GRU(Recurrent):
+    r"""Gated recurrent unit over batches of sequences, in both reset conventions.
+
+    .. math::
+
+        r = σ(W_r x + U_r h' + b_r), \quad z = σ(W_z x + U_z h' + b_z), \quad h = (1 − z) ⊙ n + z ⊙ h'
+
+    with :math:`n = \tanh(W_n x + b_n + r ⊙ (U_n h' + b_{hn}))` if ``reset_after`` (PyTorch, cuDNN, Keras's default),
+    else :math:`n = \tanh(W_n x + b_n + U_n (r ⊙ h'))` (the paper; PyTorch cannot express it).
+
+    The state is ``h`` alone, (L·D, N, H). Parameters as in :class:`LSTM` with blocks r, z, n, and ``b_hn_l{k}`` (H,)
+    if ``reset_after``.
+
+    Args:
+        input_size, hidden_size, num_layers, bidirectional, dropout, dtype, rng, tokens: as in :class:`LSTM`.
+        reset_after: the reset gate acts after the recurrent product.
+
+    Source: Cho et al. 2014; Chung et al. 2014.
+
+    >>> import numpy as np
+    >>> from compuerta import GRU
+    >>> gru = GRU(8, 16, rng=0)
+    >>> y, h = gru(np.zeros((32, 100, 8)))
+    >>> y.shape, h.shape
+    ((32, 100, 16), (1, 32, 16))
+    """
+
+    kind = gates.GRU
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        *,
+        reset_after: bool = True,
+        bidirectional: bool = False,
+        dropout: float = 0.0,
+        dtype: Any = "float32",
+        rng: np.random.Generator | int | Blank | None = None,
+        tokens: bool = False,
+    ) -> None:
+        self.reset_after = bool(reset_after)
+        self.kind = gates.GRU if self.reset_after else gates.GRU_RESET_BEFORE
+        super().__init__(
+            input_size, hidden_size, num_layers, bidirectional=bidirectional, dropout=dropout, dtype=dtype, rng=rng,
+            tokens=tokens,
+        )  # fmt: skip
+
+    def cell(self) -> recurrence.Cell:
+        return recurrence.active().gru
+
+    def stepwise_cell(self) -> recurrence.OpenCell:
+        return recurrence.OPEN_GRU
+
+    def parameter_shapes(self, inputs: int) -> dict[str, tuple[int, ...]]:
+        hidden = self.hidden_size
+        shapes = {"w_x": (3 * hidden, inputs), "w_h": (3 * hidden, hidden), "b": (3 * hidden,)}
+        return shapes | ({"b_hn": (hidden,)} if self.reset_after else {})
+
+    def config(self) -> dict[str, Any]:
+        """Return the arguments that make a layer of the same shape."""
+        return {**super().config(), "reset_after": self.reset_after}
