@@ -97,13 +97,13 @@ def test_6_7_dtypes_of_layers(dtype):
 @every
 def test_14_ragged(name, x):
     layer = LAYERS[name]()
-    refused(ShapeError, r"inputs has rows of unequal lengths; pad .* lengths", layer, lambda: layer.forward(x))
+    refused(ShapeError, r"inputs has rows of different lengths; pad .* lengths", layer, lambda: layer.forward(x))
 
 
 def test_14_ragged_tokens():
     for layer in (Embedding(5, H, rng=0), LSTM(5, H, tokens=True, rng=0)):
         call = layer.forward
-        refused(ShapeError, r"tokens has rows of unequal lengths; pad", layer, lambda call=call: call([[1, 2], [3]]))
+        refused(ShapeError, r"tokens has rows of different lengths; pad", layer, lambda call=call: call([[1, 2], [3]]))
 
 
 # ---- 8, 9, 10: what is converted ------------------------------------------------------------------------------------
@@ -213,12 +213,12 @@ def test_stream_inputs_of_the_wrong_shape():
         refused(ShapeError, pattern, layer, lambda stream=stream, bad=bad: stream(np.ones(bad)))
         assert not np.array(stream.state).any()
     refused(DTypeError, "real numbers", layer, lambda: layer.stream()(np.ones(F) * 1j))
-    refused(ShapeError, "unequal lengths", layer, lambda: layer.stream(2)([[1.0, 2.0, 3.0], [1.0]]))
+    refused(ShapeError, "different lengths", layer, lambda: layer.stream(2)([[1.0, 2.0, 3.0], [1.0]]))
     for n, bad in ((1, [1, 2]), (2, [1]), (1, [[1], [2]]), (2, [[1, 2], [3, 4]])):
         stream = ids.stream(n)
         refused(ShapeError, "stream|token ids", ids, lambda stream=stream, bad=bad: stream(bad))
         assert not np.array(stream.state).any()
-    refused(ShapeError, "unequal lengths", ids, lambda: ids.stream(2)([[1, 2], [3]]))
+    refused(ShapeError, "different lengths", ids, lambda: ids.stream(2)([[1, 2], [3]]))
     refused(DTypeError, "integers", ids, lambda: ids.stream()(1.5))
     refused(ShapeError, r"\[0, 5\)", ids, lambda: ids.stream()(7))
 

@@ -289,7 +289,7 @@ def test_a_checkpoint_path_that_is_no_plain_file_is_refused_before_the_first_upd
     path = tmp_path / "run.checkpoint"
     obstacle(kind, path)
     trainer = Trainer(text_model(), cross_entropy, rng=7)
-    with pytest.raises(SettingError, match="no plain file"):
+    with pytest.raises(SettingError, match="not a regular file"):
         fit_with_checkpoint(trainer, path)
     assert trainer.update == 0
     assert stat.S_IFMT(os.lstat(path).st_mode) != stat.S_IFREG

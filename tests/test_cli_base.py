@@ -220,7 +220,7 @@ FAILED = [
     (
         FileNotFoundError(2, "No such file", "a.txt"),
         "there is no file or folder a.txt.",
-        "no existe el archivo o la carpeta a.txt.",
+        "no existe el archivo ni la carpeta a.txt.",
     ),
     (PermissionError(13, "Permission denied", "a.txt"), "no permission for a.txt.", "no hay permiso para a.txt."),
     (IsADirectoryError(21, "Is a directory", "/tmp"), "/tmp is a folder", "/tmp es una carpeta"),

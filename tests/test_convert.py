@@ -43,9 +43,11 @@ def peer(monkeypatch):
 def test_a_conversion_says_what_it_did(ok, lang):
     out, err = ok("convert", FOLDER / "pytorch_lstm.pt", "m.keras", "--lang", lang)
     assert {"en": "two biases were summed", "es": "dos sesgos se sumaron"}[lang] in err
-    assert {"en": "PyTorch cannot run here", "es": "PyTorch no puede ejecutarse aquí"}[lang] in err
-    assert {"en": "Keras 3 cannot run here", "es": "Keras 3 no puede ejecutarse aquí"}[lang] in err
-    assert {"en": "no other program was here to confirm it", "es": "no había otro programa aquí"}[lang] in out
+    assert {"en": "PyTorch is not installed here", "es": "PyTorch no está instalado aquí"}[lang] in err
+    assert {"en": "Keras 3 is not installed here", "es": "Keras 3 no está instalado aquí"}[lang] in err
+    assert {"en": "No other framework is installed here to confirm it", "es": "Aquí no hay instalado otro programa"}[
+        lang
+    ] in out
     assert "0.0e+00" in out
     assert {"en": "m.keras: Keras 3, 1,000 parameters", "es": "m.keras: Keras 3, 1000 parámetros"}[lang] in out
     assert os.listdir() == ["m.keras"]
@@ -57,7 +59,7 @@ def test_a_conversion_with_the_other_sides_here(ok, peer):
     out, err = ok("convert", FOLDER / "pytorch_lstm.pt", "m.keras", "--seed", "7")
     assert "pytorch 9.9 and compuerta on the source, 8 runs: largest difference 0.0e+00" in out
     assert "keras 9.9 and compuerta on the target, 8 runs" in out
-    assert "Proven equal: 0.0e+00 is within 2e-06 (seed 7)." in out
+    assert "Proven equal: the difference 0.0e+00 is within 2e-06 (seed 7)." in out
     assert "cannot run" not in err
 
 
@@ -142,7 +144,7 @@ def test_options_reach_the_formats(ok, run):
     ("args", "code", "said"),
     [
         (["{}/pytorch_lstm.pt", "m.foo"], 1, "its name does not say in which format to write"),
-        (["{}/pytorch_lstm.pt", "m.pt"], 1, "compuerta writes no .pt"),
+        (["{}/pytorch_lstm.pt", "m.pt"], 1, "compuerta does not write .pt"),
         (["{}/pytorch_lstm.pt", "no/m.keras"], 1, "no"),
         (["{}/pytorch_lstm.pt", "{}/pytorch_lstm.pt"], 1, "is the source itself"),
         (["{}/nothing.pt", "m.keras"], 1, "nothing.pt"),
@@ -150,9 +152,9 @@ def test_options_reach_the_formats(ok, run):
         (["{}/keras_gru_before.keras", "m.pytorch.safetensors"], 1, "GRU with reset_after=False"),
         (["{}/keras_lambda.keras", "m.safetensors"], 1, "keras.layers.Lambda"),
         (["{}/pytorch_lstm.pt", "m.keras", "--to", "keros"], 2, "Did you mean keras?"),
-        (["{}/pytorch_lstm.pt", "m.keras", "--forget-bias", "1"], 2, "--forget-bias has no meaning"),
+        (["{}/pytorch_lstm.pt", "m.keras", "--forget-bias", "1"], 2, "--forget-bias does not apply"),
         (["{}/pytorch_lstm.pt", "m.keras", "--tolerance", "0"], 2, "--tolerance"),
-        (["{}/pytorch_lstm.pt", "m.keras", "--map", "a,b"], 1, "'a' is no layer of the file"),
+        (["{}/pytorch_lstm.pt", "m.keras", "--map", "a,b"], 1, "'a' is not a layer of the file"),
         (["{}/pytorch_lstm.pt"], 2, "TARGET is missing"),
     ],
 )

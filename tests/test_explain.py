@@ -70,7 +70,7 @@ def test_what_it_says_about_the_second_seed():
     assert "la unidad 2 es la que más muestra de su memoria, el 94 %" in es
     assert "the memory grows, away from zero, in units 1, 2 and 3." in en
     assert "every candidate is positive" in en
-    assert "tanh squeezes its memory +1.45 to +0.90, and the output gate shows 92 % of that: +0.82." in en
+    assert "tanh squashes its memory +1.45 to +0.90, and the output gate lets 92 % of that out: +0.82." in en
 
 
 def test_draws_are_those_of_the_notebook():
@@ -234,7 +234,7 @@ def test_sentences_about_a_gru_hold(seed):
     trace = some_trace(np.random.default_rng(seed), "gru")
     text = joined(trace.explain(4, lang="en"))
     r, z, n, h, before = (trace[k, 0][0, t] for k, t in (("r", 4), ("z", 4), ("n", 4), ("h", 4), ("h", 3)))
-    most, least = re.search(r"unit (\d) lets the largest.*?; unit (\d) holds the most back", text).groups()
+    most, least = re.search(r"unit (\d) lets the largest.*?; unit (\d) keeps the most back", text).groups()
     assert (int(most) - 1, int(least) - 1) == (r.argmax(), r.argmin())
     through = int((r > 0.5).sum())
     which = {0: "No unit lets", 1: f"Only unit {r.argmax() + 1} lets", 4: "All of them let"}
@@ -417,7 +417,7 @@ KEPT = ([0.1, 0.95, 0.95, 0.95, 0.95, 0.95], [0.8, 0, 0, 0, 0, 0])
 STORIES = [
     (*HELD, "writes the most at “b” (step 2): +0.90."),
     (*HELD, "for 2 characters, until “e” (step 5)."),
-    (*HELD, "at “e” (step 5): it loses 80 % of what it held (+0.91), that is 0.73."),
+    (*HELD, "at “e” (step 5): it loses 80 % of what it remembered (+0.91), which is 0.73."),
     ([0.5, 1.0, 0.9, 0.4, 1.0, 1.0], [0, -0.9, 0, 0, 0, 0], "for 1 character, until “d” (step 4)."),
     ([1.0, 0.3, 1.0, 1.0, 1.0, 1.0], [-0.9, 0, 0, 0, 0, 0], "very next character, “b” (step 2), only 30 % is left."),
     (*KEPT, "to the end, where 77 % of it is left."),

@@ -279,7 +279,7 @@ def test_what_is_no_safetensors_file_is_refused(name, path):
                                       {"compuerta": '{"format_version":1,"checksum":"","content":{}}'}])  # fmt: skip
 def test_a_safetensors_file_that_is_not_ours_is_refused(metadata, path):
     said = refused(path, safetensors_save({"w": np.zeros((2, 3), np.float32)}, metadata))
-    assert "not one that compuerta saved" in said
+    assert "compuerta did not save it" in said
 
 
 def crafted(content, tensors=None, version=files.FORMAT_VERSION):
@@ -320,7 +320,7 @@ CONTENTS = {
     "a kind that is none": {"kind": "Oracle"},
     "a kind that is a list": {"kind": [1]},
     "a Python name": {"kind": "Layer", "model": ["os.system", {"command": "id"}]},
-    "a class of ours that is no layer": {"kind": "Layer", "model": ["Parameters", {}]},
+    "a class of ours that is not a layer": {"kind": "Layer", "model": ["Parameters", {}]},
     "a layer that is a list": {"kind": "Layer", "model": [["Dense"], {}]},
     "no model": {"kind": "Layer"},
     "a model of one": {"kind": "Layer", "model": ["Dense"]},
@@ -446,7 +446,7 @@ def test_a_folder_a_link_and_a_fifo_are_not_written_to(path, tmp_path):
     before = sorted(os.listdir(tmp_path))
     for place in [*places, tmp_path]:
         for act in (lambda at: compuerta.save(Dense(2, 1, rng=0), at), files.check_writable):
-            with pytest.raises(SettingError, match="no plain file") as caught:
+            with pytest.raises(SettingError, match="not a regular file") as caught:
                 act(place)
             assert os.fspath(place) in str(caught.value)
     assert sorted(os.listdir(tmp_path)) == before
@@ -468,7 +468,7 @@ def test_a_folder_is_not_read_and_a_link_is(path, tmp_path):
 def test_a_fifo_is_refused_and_not_waited_for(tmp_path):
     place = tmp_path / "fifo"
     os.mkfifo(place)
-    with limit_of_seconds(2), pytest.raises(FileFormatError, match="no plain file"):
+    with limit_of_seconds(2), pytest.raises(FileFormatError, match="not a regular file"):
         compuerta.load(place)
 
 

@@ -457,7 +457,7 @@ def test_what_is_no_series_is_refused():
     for bad in (["a", "b"], np.zeros(30, complex)):
         with pytest.raises(TypeError, match="real numbers"):
             Forecaster().fit(bad)
-    with pytest.raises(ValueError, match="rows of unequal lengths"):
+    with pytest.raises(ValueError, match="rows of different lengths"):
         Forecaster().fit([[1.0], [2.0, 3.0]])
     model = Forecaster(3, origins=0, **QUICK).fit(list(range(1, 60)))  # integers will do
     assert model.predict().mean.dtype == np.float64

@@ -202,7 +202,7 @@ def test_a_language_model_goes_out_as_its_network(tmp_path):
     task = LanguageModel(hidden_size=6, embedding_size=3, batch_size=2, steps=8, updates=2).fit("abc abd " * 30)
     notes = []
     compuerta.interop.write(task, tmp_path / "m.keras", note=notes.append)
-    assert "only the network of the LanguageModel goes along" in " ".join(note.told("en") for note in notes)
+    assert "only the network of the LanguageModel is exported" in " ".join(note.told("en") for note in notes)
     same(compuerta.interop.read(tmp_path / "m.keras"), task.model_)
     with pytest.raises(NotFittedError):
         compuerta.interop.write(LanguageModel(), tmp_path / "n.keras")

@@ -178,8 +178,8 @@ def test_an_order_is_found_asked_for_and_checked(rng):
     assert [layer.name for layer in model.layers] == ["Embedding", "LSTM", "Last", "Activation", "Dense", "Activation"]
     for order, said in {
         "words,lstm": "out is left out",
-        "words,lstm,out,out": "'out' is no layer of the file, or stands there twice",
-        "words,lstm,nothing,out": "'nothing' is no layer",
+        "words,lstm,out,out": "'out' is not a layer of the file, or appears twice",
+        "words,lstm,nothing,out": "'nothing' is not a layer",
         "lstm,words,out": "'lstm,words,out' does not fit",
         "words:Linear,lstm,out": "each must take as many features as the one before gives",
     }.items():
@@ -266,7 +266,7 @@ def test_misshapen_tensors_are_named(rng):
             pytorch.from_state_dict(arrays | {name: np.zeros(shape, np.float32)})
     with pytest.raises(FileFormatError, match="weight_hh_l0 belongs to a RNN"):
         pytorch.from_state_dict({"weight_ih_l0": np.zeros((4, 3)), "weight_hh_l0": np.zeros((4, 4))})
-    with pytest.raises(FileFormatError, match=r"weight_ih_l0 should be float; found int64"):
+    with pytest.raises(FileFormatError, match=r"weight_ih_l0 should be float; got int64"):
         pytorch.from_state_dict(arrays | {"weight_ih_l0": np.zeros((16, 3), np.int64)})
     for broken in ({"kernel": np.zeros((7, 16))}, {"bias": np.zeros(16)},
                    {"kernel": np.zeros((4, 16)), "bias": np.zeros(16)},

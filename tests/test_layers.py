@@ -14,7 +14,7 @@ from layer_cases import dtypes, kinds, leaves, like, make, random_state, rebuilt
 
 
 def textbook_stack(layer, x, state, lengths):
-    """The whole layer by textbook cells, one row at a time."""
+    """The whole layer by textbook cells, a single row."""
     h0, c0 = state
     h_n, c_n = h0.astype(float), c0.astype(float)
     for k in range(layer.num_layers):

@@ -88,8 +88,8 @@ def test_what_is_found_is_judged_and_held(run, made):
     assert told["search"]["held"] == {"value": cost.value, "bits_free": cost.free, "bits_held": cost.held}
     assert (told["unit"], told["gate"]) == (found.best[0].unit + 1, found.best[0].key)
     out = run("look", made / "text", "--file", made / "text.txt", "--find", "lines", "--lang", "es")
-    assert "correlación" in out
-    assert "bits por carácter" in out
+    assert "Correlación" in out
+    assert "bits por" in out
 
 
 def test_a_series_is_looked_at_too(run, made):
@@ -128,7 +128,7 @@ def test_pictures_and_numbers_in_files(run, made, tmp_path):
         (["text", "--text", "no", "--unit", "13"], "12 units"),
         (["text", "--text", "no", "--layer", "2"], "1 recurrent"),
         (["text", "--text", "no", "-o", "x.pdf"], ".png, .svg, .safetensors"),
-        (["text", "--text", "no", "--file", "text.txt"], "exclude"), (["text", "--text", "n" * 5001], "5000"),
+        (["text", "--text", "no", "--file", "text.txt"], "cannot be used together"), (["text", "--text", "n" * 5001], "5000"),
     ],
 )  # fmt: skip
 def test_wrong_use_is_told_in_one_line(run, made, words, said):
@@ -142,8 +142,8 @@ def test_a_file_that_is_read_is_not_overwritten(run, made, tmp_path):
     page.write_text(TEXT, encoding="utf-8")
     (tmp_path / "same.safetensors").hardlink_to(model)
     for target in (model, tmp_path / "same.safetensors"):
-        assert "m.safetensors is read here" in run("look", model, *words, "-o", target, code=2)
-    assert "text.html is read here" in run("look", model, "--file", page, "-o", page, "--lang", "en", code=2)
+        assert "m.safetensors is being read" in run("look", model, *words, "-o", target, code=2)
+    assert "text.html is being read" in run("look", model, "--file", page, "-o", page, "--lang", "en", code=2)
     assert model.read_bytes() == (made / "text").read_bytes()
     assert page.read_text(encoding="utf-8") == TEXT
 

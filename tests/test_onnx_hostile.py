@@ -113,7 +113,7 @@ def test_bombs_take_no_memory(name, put):
     path = put(BOMBS[name])
     tracemalloc.start()
     try:
-        refuses(path, "ONNX file that can be read")
+        refuses(path, "readable ONNX file")
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -125,7 +125,7 @@ def test_nesting_without_end(put):
     for _ in range(3000):  # attribute g of a node of a graph ...
         for key in (0x32, 0x2A, 0x0A):
             inner = bytes([key]) + size(len(inner)) + inner
-    refuses(put(graph_of(inner)), "ONNX file that can be read")
+    refuses(put(graph_of(inner)), "readable ONNX file")
 
 
 @pytest.mark.parametrize(("field", "words"), [
@@ -170,7 +170,7 @@ def test_a_tensor_that_is_not_what_it_says(changes, put, rng):
 def test_a_tensor_twice(put, rng):
     model = build(*plain(rng))
     model.graph.initializer.append(model.graph.initializer[0])
-    refuses(put(model), "W is made twice")
+    refuses(put(model), "W is produced twice")
 
 
 def test_weights_that_are_not_finite_warn(put, rng):
@@ -234,12 +234,12 @@ def test_data_inside_the_folder_is_read(location, outside):
 ])  # fmt: skip
 def test_data_outside_the_folder_is_not(location, outside, tmp_path):
     path, _ = outside(location.replace("{tmp}", str(tmp_path)))
-    refuses(path, "tensor W lies in another file")
+    refuses(path, "tensor W is stored in another file")
 
 
 @pytest.mark.parametrize("more", [{"offset": -4}, {"offset": 8}, {"length": 5}, {"offset": "x"}, {"length": 2**62}])
 def test_a_place_beyond_the_data(more, outside):
-    refuses(outside("w", **more)[0], "tensor W lies in another file")
+    refuses(outside("w", **more)[0], "tensor W is stored in another file")
 
 
 # ---- graphs ---------------------------------------------------------------------------------------------------------
@@ -258,7 +258,7 @@ def graphs(rng):
     yield "cycle", build([node("Add", ["a", "X"], ["b"]), node("Add", ["b", "X"], ["a"]), *nodes], arrays), "reads a,"
     yield "backward", build([squeeze, lstm], arrays), "node Squeeze .*reads raw"
     yield "itself", build([node("Identity", ["Y"], ["Y"])], {}), "reads Y"
-    yield "made twice", build([*nodes, node("Identity", ["X"], ["Y"])], arrays), "Y is made twice"
+    yield "made twice", build([*nodes, node("Identity", ["X"], ["Y"])], arrays), "Y is produced twice"
     yield "operator", build([*nodes[:1], node("Erf", ["raw"], ["Y"])], arrays), "node Erf Y is an operator"
     yield "loop", build([node("Loop", ["X"], ["Y"], body=build(nodes, arrays).graph)], {}), "node Loop"
     yield "rnn", build(*plain(rng, "RNN")), "node RNN raw is an operator"
@@ -303,11 +303,11 @@ def graphs(rng):
     more = {"X": (1, ("T", "N", F)), "other": (1, ("T",))}
     yield "unused input", build(nodes, arrays, more), "tensor other"
     doubled = [node("Concat", [f"s{k}", f"s{k}"], [f"s{k + 1}"], axis=0) for k in range(60)]
-    yield "shape bomb", build([*nodes, node("Shape", ["X"], ["s0"]), *doubled], arrays), "more than a graph of layers"
+    yield "shape bomb", build([*nodes, node("Shape", ["X"], ["s0"]), *doubled], arrays), "more than a chain of layers"
     constants = [node("Concat", [f"k{k}", f"k{k}"], [f"k{k + 1}"], axis=0) for k in range(60)]
-    yield "constant bomb", build(constants, {"k0": np.ones(64)}), "more than a graph of layers"
+    yield "constant bomb", build(constants, {"k0": np.ones(64)}), "more than a chain of layers"
     many = node("ConstantOfShape", ["n"], ["Y"], value=numpy_helper.from_array(np.array([1])))
-    yield "shape of a constant", build([many], {"n": np.array([2**40])}), "more than a graph of layers"
+    yield "shape of a constant", build([many], {"n": np.array([2**40])}), "more than a chain of layers"
     one_way = [node("LSTM", ["X", "W", "R", "B"], ["raw"], hidden_size=H, direction="bidirectional"),
                node("Gather", ["raw", "first"], ["Y"], axis=1)]  # fmt: skip
     yield "half", build(one_way, weights(rng, d=2) | {"first": np.array(0)}), "outputs are not"

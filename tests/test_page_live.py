@@ -203,7 +203,7 @@ def test_a_field_without_a_number_is_refused_with_a_word(opened, trace):
     value.fill("0.5")
     tab.locator("#live .field button").first.click()
     assert tab.inside("S.clamps.map((c) => c.v)") == [0.5]
-    write = tab.locator("#live button", has_text="Let it write on")
+    write = tab.locator("#live button", has_text="Let it continue")
     for field, name in ((heat, "Temperature"), (seed, "Seed")):
         kept = field.input_value()
         field.fill("")

@@ -103,7 +103,7 @@ def test_what_a_memory_kept_between_steps_that_are_left_out_is_not_told(rng, ste
     """The equation leads from each step to the next; across a gap its shares would be wrong."""
     trace, _ = traced(LSTM, {}, rng)
     for reading in (readings.ledger, readings.half_life, readings.held_for):
-        with pytest.raises(SettingError, match="steps that follow one another"):
+        with pytest.raises(SettingError, match="consecutive steps"):
             reading(trace.select(steps=steps))
     assert readings.saturation(trace.select(steps=[0, 2, 5])).steps > 0
 
@@ -164,7 +164,7 @@ def test_verdicts_say_what_was_counted():
     told = {v.told("en") for v in readings.verdicts(readings.saturation(trace))}
     assert told == {
         "Unit 12 never forgets: f > 0.9 in 450 of 450 steps.", "Unit 4 writes nothing: i < 0.1 in 450 of 450 steps.",
-        "Unit 5 shows all it holds: o > 0.9 in 450 of 450 steps.",
+        "Unit 5 shows all it remembers: o > 0.9 in 450 of 450 steps.",
     }  # fmt: skip
     part = trace.select(units=[11, 5])
     assert [v.told("es") for v in readings.verdicts(readings.saturation(part))] == [
@@ -362,7 +362,7 @@ def test_the_search_refuses_what_it_cannot_judge(rng):
             search.find_units(trace, wrong)
     with pytest.raises(SettingError, match="at least"):
         search.find_units(trace.select(steps=slice(0, 40)), labels[:40])
-    with pytest.raises(SettingError, match="one row"):
+    with pytest.raises(SettingError, match="a single row"):
         search.find_units(LSTM(1, 2, rng=0).trace(np.ones((2, 100, 1)))[1], labels[:100])
 
 

@@ -347,11 +347,11 @@ def test_both_gates_of_a_minimal_lstm_held_shut_keep_the_state(rng):
 @pytest.mark.parametrize(
     ("clamp", "said"),
     [
-        ({"f": 0.0}, "takes keys such as"), ({("f", 0): 0.0}, "takes keys such as"),
-        ({("f", 0, 1.5): 0.0}, "takes keys such as"), ({("f", 2, 0): 0.0}, "layer 2, but there are 2"),
+        ({"f": 0.0}, "a key of clamp must be"), ({("f", 0): 0.0}, "a key of clamp must be"),
+        ({("f", 0, 1.5): 0.0}, "a key of clamp must be"), ({("f", 2, 0): 0.0}, "layer 2, but there are 2"),
         ({("f", 0, 4): 0.0}, "4 units"), ({("f", 0, -1): 0.0}, "4 units"), ({("f", 0, 1, 0): 0.0}, "1 direction"),
         ({("q", 0, 0): 0.0}, "this layer has i, f, g, o, c, h"), ({("f", 0, 0): float("nan")}, "finite"),
-        ({("f", 0, 0): 1e39}, "finite"), ({("f", 0, 0): np.ones(5)}, "finite"), ([("f", 0, 0)], "takes keys such as"),
+        ({("f", 0, 0): 1e39}, "finite"), ({("f", 0, 0): np.ones(5)}, "finite"), ([("f", 0, 0)], "a key of clamp must be"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_held_is_refused(clamp, said):
@@ -426,7 +426,7 @@ def test_each_step_apart_adds_up_to_the_whole(rng, kind):
                 )
     alone = trace.gradients(np.where(np.arange(6)[:, None] == 3, dy, 0))
     np.testing.assert_allclose(apart["h", 1, 0][3], alone["h", 1, 0][0], rtol=1e-9, atol=1e-13)
-    with pytest.raises(SettingError, match="one row at a time"):
+    with pytest.raises(SettingError, match="a single row"):
         layer.trace(rng.normal(size=(2, 6, 3)))[1].gradients_by_step()
 
 
