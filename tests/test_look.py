@@ -128,7 +128,8 @@ def test_pictures_and_numbers_in_files(run, made, tmp_path):
         (["text", "--text", "no", "--unit", "13"], "12 units"),
         (["text", "--text", "no", "--layer", "2"], "1 recurrent"),
         (["text", "--text", "no", "-o", "x.pdf"], ".png, .svg, .safetensors"),
-        (["text", "--text", "no", "--file", "text.txt"], "cannot be used together"), (["text", "--text", "n" * 5001], "5000"),
+        (["text", "--text", "no", "--file", "text.txt"], "cannot be used together"),
+        (["text", "--text", "n" * 5001], "5000"),
     ],
 )  # fmt: skip
 def test_wrong_use_is_told_in_one_line(run, made, words, said):

@@ -351,7 +351,8 @@ def test_both_gates_of_a_minimal_lstm_held_shut_keep_the_state(rng):
         ({("f", 0, 1.5): 0.0}, "a key of clamp must be"), ({("f", 2, 0): 0.0}, "layer 2, but there are 2"),
         ({("f", 0, 4): 0.0}, "4 units"), ({("f", 0, -1): 0.0}, "4 units"), ({("f", 0, 1, 0): 0.0}, "1 direction"),
         ({("q", 0, 0): 0.0}, "this layer has i, f, g, o, c, h"), ({("f", 0, 0): float("nan")}, "finite"),
-        ({("f", 0, 0): 1e39}, "finite"), ({("f", 0, 0): np.ones(5)}, "finite"), ([("f", 0, 0)], "a key of clamp must be"),
+        ({("f", 0, 0): 1e39}, "finite"), ({("f", 0, 0): np.ones(5)}, "finite"),
+        ([("f", 0, 0)], "a key of clamp must be"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_held_is_refused(clamp, said):
