@@ -149,14 +149,14 @@ def test_a_step_of_a_place_that_reads_backward_has_its_terms(opened, rng):
     tab.locator("#live .field button").first.click()
     tab.until("S.shown === 'live'")
     tab.wait_for_timeout(60)
-    assert "What is forced, clipped or mixed in makes it C = 0.000" in tab.text(".sum-of")
+    assert "What is clamped, clipped or mixed in makes it C = 0.000" in tab.text(".sum-of")
 
 
-def test_what_is_held_is_told_as_held(opened, model, rng):
+def test_what_is_clamped_is_described_as_clamped(opened, model, rng):
     """In the story, the drawing and the table: by a person on the page, and by who made the trace."""
     trace = model.trace(TEXT[:80])
     tab = opened(html.page(trace, lang="en"), "#t=40&u=3&q=c&p=1")
-    for q, said in (("c", "but the cell is held at 0.000."), ("h", "What the unit shows is held at 0.000.")):
+    for q, said in (("c", "but the cell is clamped at 0.000."), ("h", "What the unit shows is clamped at 0.000.")):
         tab.go(q=q)
         assert said not in tab.text("#cell .story")
         tab.locator("#live .field button").first.click()
@@ -164,22 +164,22 @@ def test_what_is_held_is_told_as_held(opened, model, rng):
         tab.go(t=40)
         assert said in tab.text("#cell .story")
     assert "now holds" not in tab.text("#cell .story")
-    assert tab.text("#ledger .story") == "Unit 4 is held at C = 0.000: no step has a share in it."
+    assert tab.text("#ledger .story") == "Unit 4 is clamped at C = 0.000: no step has a share in it."
     assert tab.locator("#ledger tbody tr, #ledger .ribbon .cell").count() == 0
-    assert "held" in tab.locator(".cell-drawing .n").all_text_contents()
+    assert "clamped" in tab.locator(".cell-drawing .n").all_text_contents()
     assert [row.split("(")[1] for row in tab.locator(".step td:nth-child(2)").all_text_contents() if "(" in row] == [
-        "held)"
+        "clamped)"
     ] * 2
     tab.go(u=4)
-    assert "held" not in tab.text("#cell .story") + tab.text(".cell-drawing")
-    held = model.trace(TEXT[:80], clamp={("f", 1, 3): 0.25})
-    tab = opened(html.page(held.select(units=[2, 3]), lang="en"), "#t=40&u=1&q=f&p=1")
-    assert "unit 4 has its forget gate held (f = 0.250)." in tab.text("#cell .story")
-    assert "held" in tab.locator(".gate[data-part=f]").get_attribute("class").split()
+    assert "clamped" not in tab.text("#cell .story") + tab.text(".cell-drawing")
+    clamped = model.trace(TEXT[:80], clamp={("f", 1, 3): 0.25})
+    tab = opened(html.page(clamped.select(units=[2, 3]), lang="en"), "#t=40&u=1&q=f&p=1")
+    assert "unit 4 has its forget gate clamped (f = 0.250)." in tab.text("#cell .story")
+    assert "clamped" in tab.locator(".gate[data-part=f]").get_attribute("class").split()
     gru = GRU(2, 4, rng=0)
     x = rng.normal(size=(9, 2))
     tab = opened(html.page(gru.trace(x, clamp={("h", 0, 2): 0.5})[1], lang="en"), "#t=4&u=2")
-    assert "but it is held at 0.500." in tab.text("#cell .story")
+    assert "but it is clamped at 0.500." in tab.text("#cell .story")
 
 
 def test_a_gru_is_told_in_words_of_its_own(opened, rng):
@@ -233,7 +233,7 @@ def test_a_gate_without_weights_of_its_own_is_told_by_its_rule(opened, rng):
         tab.locator("#live .field button").first.click()
         tab.until("S.shown === 'live'")
         tab.wait_for_timeout(60)
-        assert "What is forced, clipped or mixed in makes it f = 0.000" in tab.text(".sum-of")
+        assert "What is clamped, clipped or mixed in makes it f = 0.000" in tab.text(".sum-of")
     layer = LSTM(2, 4, layer_norm="gates", rng=0)
     tab = opened(html.page(layer.trace(rng.normal(size=(9, 2)))[1], lang="en"), "#t=4&q=f")
     assert "only the value is shown" in tab.text(".sum-of")

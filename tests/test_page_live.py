@@ -199,7 +199,7 @@ def test_a_field_without_a_number_is_refused_with_a_word(opened, trace):
     value.fill("")
     tab.locator("#live .field button").first.click()
     assert tab.inside("S.shown") == "base"
-    assert tab.text("#live [role=status]") == "“Value to force” needs a number."
+    assert tab.text("#live [role=status]") == "“Value of the clamp” needs a number."
     value.fill("0.5")
     tab.locator("#live .field button").first.click()
     assert tab.inside("S.clamps.map((c) => c.v)") == [0.5]

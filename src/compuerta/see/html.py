@@ -221,7 +221,7 @@ def _run(name: str, scene: Scene, arrays: dict[str, Array]) -> dict[str, Any]:
     if scene.initial.any():
         arrays[f"{name}.initial"] = scene.initial
     return {"name": name, "T": steps, "label": scene.label, "whole": whole, "frames": at, "parts": scene.parts,
-            "held": scene.held}  # fmt: skip
+            "clamps": scene.clamps}  # fmt: skip
 
 
 def _packed(arrays: dict[str, Array]) -> tuple[list[list[Any]], str]:

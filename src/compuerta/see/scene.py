@@ -54,7 +54,7 @@ class Scene:
         flow: norms of the gradient with respect to c and h, "dc" and "dh" (P, T), and "dreach" (T, T), see
             :func:`~compuerta.see.readings.connectivity`, of the memory of the last layer.
         flow_of: what that is the gradient of: "loss", "forecast" or "output".
-        held: what was held at a value, as {"p": place, "q": quantity, "u": place of the unit among ``units``}.
+        clamps: what was clamped at a value, as {"p": place, "q": quantity, "u": place of the unit among ``units``}.
         labels: a name for each step of a series, such as its date.
         numbers: what each step is called, (T,), where that is not 1, 2, ...: steps chosen from a longer reading.
         lesson: the steps of a lesson that leads through the page, or None.
@@ -78,7 +78,7 @@ class Scene:
     flow: dict[str, Array] = field(default_factory=dict)
     flow_of: str = ""
     start: dict[str, Any] | None = None
-    held: list[dict[str, Any]] = field(default_factory=list)
+    clamps: list[dict[str, Any]] = field(default_factory=list)
     labels: list[str] | None = None
     numbers: Array | None = None
     lesson: list[dict[str, Any]] | None = None
@@ -259,7 +259,7 @@ def of_trace(
     scene = Scene(
         title=title or (_first_line(trace.text) if text else "") or "compuerta", cell=cell,
         plain=cell != "minlstm", places=places, units=units, hidden=wide, values=values, reading={}, label=label,
-        initial=initial, parts=parts, held=_held(trace, places, keys, units),
+        initial=initial, parts=parts, clamps=_clamps(trace, places, keys, units),
     )  # fmt: skip
     if text and trace.vocabulary is not None and trace.text is not None:
         scene.vocabulary = list(trace.vocabulary)
@@ -287,14 +287,14 @@ def _parts(trace: Trace, keys: list[str]) -> tuple[str, ...]:
     return tuple(stacks[0].layer.parts) if stacks else ("h", "c") if "c" in keys else ("h",)
 
 
-def _held(trace: Trace, places: list[tuple[int, int]], keys: list[str], units: list[int]) -> list[dict[str, Any]]:
+def _clamps(trace: Trace, places: list[tuple[int, int]], keys: list[str], units: list[int]) -> list[dict[str, Any]]:
     found, whole = [], getattr(trace._source, "of", trace)  # a selection knows what it is of
     for p, place in enumerate(places):
         try:
-            _, held = whole.ran(*place)
+            _, clamps = whole.ran(*place)
         except KeyError:  # it is not known what ran
             return []
-        found += [{"p": p, "q": q, "u": units.index(u)} for q in keys for u in held.units(q) if u in units]
+        found += [{"p": p, "q": q, "u": units.index(u)} for q in keys for u in clamps.units(q) if u in units]
     return found
 
 

@@ -98,7 +98,7 @@ function drawing() {
     say2("before", 14, 80, "start"),
     el("svg:text.sym", { x: 700, y: 50 }, lstm ? "c" : "h"),
     say2("after", 700, 80, "start"),
-    say2("held", 756, 100, "end"),
+    say2("clamped", 756, 100, "end"),
     el("svg:text.sym", { x: 14, y: 276 }, "h′"),
     say2("h0", 14, 306, "start"),
     ...(lstm
@@ -134,11 +134,11 @@ function drawing() {
       name.style.fill = n.style.fill = hidden ? "" : ink(colour);
       n.textContent = hidden ? "?" : num(value(q));
       box.parentNode.classList.toggle("chosen", q === S.q);
-      box.parentNode.classList.toggle("held", clamped(q));
+      box.parentNode.classList.toggle("clamped", clamped(q));
     }
     put("before", num(before));
     put("after", num(value(main)));
-    texts.held.textContent = clamped(main) ? say("page.held") : "";
+    texts.clamped.textContent = clamped(main) ? say("page.clamped") : "";
     put("h0", num(stateBefore(r, "h", S.p, S.t)[S.u]));
     put("x", data.places[S.p][0] ? say("page.cell.below") : label(S.t));
     if (lstm) {
@@ -160,14 +160,14 @@ function story() {
   const at = { unit: unitName(), token: place(S.t) };
   const told = (q) => num(valueAt(q));
   if (!Object.keys(data.quantities).every((q) => Number.isFinite(valueAt(q)))) return say("page.story.not_finite", at);
-  const value = (q) => told(q) + (clamped(q) ? ` (${say("page.held")})` : "");
+  const value = (q) => told(q) + (clamped(q) ? ` (${say("page.clamped")})` : "");
   if (!data.quantities.c) {
-    const key = clamped("h") ? "page.story.gru.held" : "page.story.gru";
+    const key = clamped("h") ? "page.story.gru.clamped" : "page.story.gru";
     return say(key, { ...at, kept: value("z"), wrote: num(1 - valueAt("z")), n: value("n"), h: told("h") });
   }
   const size = (q) => (valueAt(q) > 0.9 ? "high" : valueAt(q) < 0.1 ? "low" : "mid");
-  const degree = (q) => say(`page.story.${q}.${clamped(q) ? "held" : size(q)}`, { v: told(q) });
-  const outcome = (q) => say(`page.story.${q}.${clamped(q) ? "held" : "free"}`, { g: value("g"), v: told(q) });
+  const degree = (q) => say(`page.story.${q}.${clamped(q) ? "clamped" : size(q)}`, { v: told(q) });
+  const outcome = (q) => say(`page.story.${q}.${clamped(q) ? "clamped" : "free"}`, { g: value("g"), v: told(q) });
   return say("page.story", { ...at, f: degree("f"), i: degree("i"), o: degree("o"), c: outcome("c"), h: outcome("h") });
 }
 
@@ -317,7 +317,7 @@ function table() {
           "tr",
           { class: q === S.q ? "chosen" : null, onclick: () => set({ q }) },
           el("th", { scope: "row" }, el("span.swatch", { css: { background: css(colour) } }), symbol(q)),
-          el("td", quantityName(q), clamped(q) && el("span.quiet", ` (${say("page.held")})`)),
+          el("td", quantityName(q), clamped(q) && el("span.quiet", ` (${say("page.clamped")})`)),
           el("td.n", { "data-q": q }, num(valueAt(q))),
           el("td.n", S.t ? num(valueAt(q, S.t - 1)) : "—"),
           pin ? el("td.n", `${num(valueAt(q, S.pin))}  (${signed(valueAt(q) - valueAt(q, S.pin), 2)})`) : null,

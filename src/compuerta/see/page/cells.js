@@ -161,7 +161,7 @@ export const CELLS = {
     };
   },
 
-  /** The minimal LSTM; where both of its gates are held at 0 the state stands. */
+  /** The minimal LSTM; where both of its gates are clamped at 0 the state stands. */
   minlstm({ H }, w, s, hold) {
     return (x) => {
       for (let u = 0; u < H; u++) {

@@ -95,9 +95,9 @@ export function find() {
     if (!found.length) return (note.textContent = say("page.find.broken"));
     const name = (f) => ({ symbol: symbol(f.q), unit: unitName(f.u), layer: placeName(f.p) });
     const hold = ({ p, q, u }) => [{ p, q, u, v: average(times(r.T, (t) => valueAt(q, t, u, p, r))) }];
-    const told = { ...name(found[0]), held: num(found[0].held, 2), chance: num(chance, 2) };
+    const told = { ...name(found[0]), score: num(found[0].score, 2), chance: num(chance, 2) };
     const result = say(binary ? "page.find.result" : "page.find.result.number", told);
-    note.textContent = found[0].held > chance ? result : `${say("page.find.nothing")} ${result}`;
+    note.textContent = found[0].score > chance ? result : `${say("page.find.nothing")} ${result}`;
     fill(
       out,
       el(
@@ -127,7 +127,7 @@ export function find() {
                 { scope: "row" },
                 button("page.find.go", () => set({ p: f.p, u: f.u, q: f.q }), {}, name(f)),
               ),
-              el("td.n", `${num(f.held, 3)} ${f.sign < 0 ? "▼" : "▲"}`),
+              el("td.n", `${num(f.score, 3)} ${f.sign < 0 ? "▼" : "▲"}`),
               el("td.n", num(chance, 3)),
               cell,
             );

@@ -16,7 +16,7 @@ function account(r, state, { shares, start, total }) {
   const rest = value - total;
   const life = halfLife(r, S.p, S.u);
   const what = { unit: unitName(), symbol: symbol(state), value: num(value) };
-  if (clamped(state)) return say("page.ledger.held", what);
+  if (clamped(state)) return say("page.ledger.clamped", what);
   if (!Number.isFinite(value + total)) return say("page.ledger.not_finite");
   return [
     say(shares.length === 1 ? "page.ledger.sum.one" : "page.ledger.sum", {

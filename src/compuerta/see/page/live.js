@@ -53,7 +53,7 @@ export function showLive(inputs, clamps = S.clamps, of = run()) {
 }
 
 const forced = (c) =>
-  say("page.forced", { symbol: symbol(c.q), unit: unitName(c.u), layer: placeName(c.p), v: num(c.v, 2) });
+  say("page.clamp", { symbol: symbol(c.q), unit: unitName(c.u), layer: placeName(c.p), v: num(c.v, 2) });
 
 export function live() {
   if (!data.model) return card("live", el("p.quiet", say("page.live.none")));
@@ -100,7 +100,7 @@ export function live() {
     live.took = performance.now() - started;
   };
   const value = el("input", { type: "number", step: 0.1, value: 0, "aria-label": say("page.live.value") });
-  const force = button("page.live.force", () => {
+  const force = button("page.live.clamp", () => {
     const { p, q, u } = S;
     const others = S.clamps.filter((c) => c.p !== p || c.q !== q || c.u !== u);
     const v = numberIn(value, say("page.live.value"));
@@ -119,7 +119,7 @@ export function live() {
       const ids = sample(run().model, read, 160, temperature, +seed.value, clamps);
       return el("div", el("h3", say(key)), el("pre", ids.map((id) => data.vocabulary[id]).join("")));
     };
-    fill(went, written("page.live.free", []), S.clamps.length ? written("page.live.forced", S.clamps) : null);
+    fill(went, written("page.live.free", []), S.clamps.length ? written("page.live.clamped", S.clamps) : null);
   };
   text?.addEventListener("input", () => (text.value ? rerun() : set({ shown: home() })));
   const release = (clamp) => {
@@ -147,7 +147,7 @@ export function live() {
     "clamps",
   );
   view(() => {
-    force.textContent = say("page.live.force", { symbol: symbol(S.q), unit: unitName() });
+    force.textContent = say("page.live.clamp", { symbol: symbol(S.q), unit: unitName() });
     if (S.shown !== "live") loss.textContent = "";
   });
   setTimeout(() => (check.textContent = said()), 400);

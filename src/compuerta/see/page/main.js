@@ -44,7 +44,7 @@ function storedRun(meta, arrays, model) {
     label: meta.label,
     model,
   };
-  Object.assign(r, { clamps: meta.held, home: meta.name });
+  Object.assign(r, { clamps: meta.clamps, home: meta.name });
   r.known = (q, p, t) => {
     if (t < 0 || t >= T) return beginning(r, q, p);
     if (t < whole) return cut(name(q), p * whole + t);

@@ -32,7 +32,7 @@ export function ledger(r, p, u, t) {
   return { steps, shares, start, total: total + start };
 }
 
-/** Steps after which half of what a unit held is left: ln ½ over the mean of ln f of the whole run. */
+/** Steps after which half of a unit's memory is left: ln ½ over the mean of ln f of the whole run. */
 export function halfLife(r, p, u) {
   let sum = 0;
   for (let t = 0; t < r.T; t++) sum += Math.log(parts(r, p, u, t)[0]);
@@ -124,7 +124,7 @@ export function search(r, labels, count = 6) {
       .slice(0, most)
       .map(([{ q, p, u, late }, v]) => {
         const sign = v < 0 ? -1 : 1;
-        return { q, p, u, sign, held: told(sign * score(late, b)) };
+        return { q, p, u, sign, score: told(sign * score(late, b)) };
       });
   };
   const chance = data.shifts
@@ -133,7 +133,7 @@ export function search(r, labels, count = 6) {
       return best(
         labels.map((_, t) => labels[(t - turn + T) % T]),
         1,
-      )[0]?.held;
+      )[0]?.score;
     })
     .filter(Number.isFinite);
   return { binary, found: best(labels, count), chance: chance.length ? Math.max(...chance) : told(0) };

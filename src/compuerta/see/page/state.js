@@ -53,7 +53,7 @@ export function set(change) {
   if ("shown" in change) {
     const rev = S.rev + (change.shown !== S.shown || change.shown === "live");
     change = { t: S.t, rev, ...change };
-    if (change.shown !== "live" && S.clamps.length) change.clamps = []; // nothing is forced in what is stored
+    if (change.shown !== "live" && S.clamps.length) change.clamps = []; // what is stored has none
   }
   if ("t" in change) change.t = within(Math.round(change.t) || 0, 0, r.T - 1);
   if ("p" in change) change.p = within(change.p | 0, 0, data.places.length - 1);
@@ -84,5 +84,5 @@ export const any = (changed, ...keys) => keys.some((key) => changed.has(key));
 /** The number by which people call a step: from 1, or those of the longer reading that the steps were chosen from. */
 export const nth = (t, r = run()) => r.numbers?.[t] ?? t + 1;
 
-/** Whether a quantity of the unit was held at a value, whatever its equation says. */
+/** Whether a quantity of the unit is clamped at a value in the run, whatever its equation says. */
 export const clamped = (q) => Boolean(run().clamps?.some((c) => c.p === S.p && c.q === q && c.u === S.u));
