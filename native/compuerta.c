@@ -1,4 +1,4 @@
-/* Which variant runs, and the functions that the outside calls. */
+/* Which instruction set runs, and the functions that the outside calls. */
 #include "compuerta.h"
 
 #include <stdio.h>
@@ -11,7 +11,7 @@
 #define EACH(do) do(COMPUERTA_ISA)
 #endif
 
-struct variant {
+struct isa {
   const char *name;
   const struct kernel *narrow, *wide; /* float and double */
 };
@@ -21,8 +21,8 @@ struct variant {
 EACH(DECLARE)
 #define LIST_(isa) {#isa, &kernel_##isa##_32, &kernel_##isa##_64},
 #define LIST(isa) LIST_(isa)
-static const struct variant variants[] = {EACH(LIST)};
-enum { VARIANTS = sizeof variants / sizeof *variants };
+static const struct isa isas[] = {EACH(LIST)};
+enum { ISAS = sizeof isas / sizeof *isas };
 
 static int runs_here(const char *name) {
 #if defined(COMPUERTA_X86)
@@ -40,26 +40,26 @@ static int runs_here(const char *name) {
 }
 
 /* Those that run here, best first. Filled by whoever comes first; coming twice does no harm. */
-static const struct variant *here[VARIANTS];
-static int64_t found;
+static const struct isa *here[ISAS];
+static int64_t count_here;
 
 static int64_t look(void) {
-  if (!found) {
+  if (!count_here) {
     int64_t n = 0;
-    for (int i = 0; i < VARIANTS; i++)
-      if (runs_here(variants[i].name)) here[n++] = &variants[i];
-    found = n;
+    for (int i = 0; i < ISAS; i++)
+      if (runs_here(isas[i].name)) here[n++] = &isas[i];
+    count_here = n;
   }
-  return found;
+  return count_here;
 }
 
-static const struct kernel *kernel_of(int64_t variant, int64_t bits) {
-  const struct variant *v = here[variant < look() && variant > 0 ? variant : 0];
-  return bits == 64 ? v->wide : v->narrow;
+static const struct kernel *kernel_of(int64_t isa, int64_t bits) {
+  const struct isa *one = here[isa < look() && isa > 0 ? isa : 0];
+  return bits == 64 ? one->wide : one->narrow;
 }
-#define KERNEL(r) kernel_of((r)->variant, (r)->bits)
+#define KERNEL(l) kernel_of((l)->isa, (l)->bits)
 
-const char *compuerta_variants(void) {
+const char *compuerta_isas(void) {
   static char names[64];
   char text[64] = "";
   for (int64_t i = 0; i < look(); i++) {
@@ -70,43 +70,48 @@ const char *compuerta_variants(void) {
   return names;
 }
 
-int64_t compuerta_lanes(int64_t variant, int64_t bits) { return kernel_of(variant, bits)->lanes; }
-int64_t compuerta_run_size(void) { return sizeof(struct run); }
-int compuerta_plan(struct run *r) { return KERNEL(r)->plan(r); }
-void compuerta_pack(const struct run *r) { KERNEL(r)->pack(r); }
-void compuerta_pack_back(const struct run *r) { KERNEL(r)->pack_back(r); }
-int compuerta_forward(const struct run *r) { return KERNEL(r)->forward(r); }
-int compuerta_backward(const struct run *r) { return KERNEL(r)->backward(r); }
-int compuerta_read(const struct run *r, int64_t what, void *out) { return KERNEL(r)->read(r, what, out); }
-int64_t compuerta_step_size(const struct run *r) { return KERNEL(r)->step_size(r); }
-void compuerta_step(const struct run *r) { KERNEL(r)->step(r); }
-double compuerta_peak(int64_t variant, int64_t bits, double seconds) { return kernel_of(variant, bits)->peak(seconds); }
-double compuerta_bandwidth(int64_t variant, void *buffer, int64_t bytes, double seconds) {
-  return kernel_of(variant, 32)->bandwidth(buffer, bytes, seconds);
+int64_t compuerta_lanes(int64_t isa, int64_t bits) { return kernel_of(isa, bits)->lanes; }
+int64_t compuerta_interface(void) { return INTERFACE; }
+void compuerta_pack(const struct layer *l, const struct parameters *from, const struct weights *to, int64_t threads) {
+  KERNEL(l)->pack(l, from, to, threads);
 }
-void compuerta_activate(int64_t variant, int64_t bits, int64_t what, void *numbers, int64_t n) {
-  kernel_of(variant, bits)->activate(what, numbers, n);
+void compuerta_pack_back(const struct layer *l, const struct parameters *from, const struct weights *to, int64_t tokens,
+                         int64_t threads) {
+  KERNEL(l)->pack_back(l, from, to, tokens, threads);
 }
-int compuerta_cross_entropy(int64_t variant, int64_t bits, int64_t rows, int64_t classes, const void *logits,
+int compuerta_plan(const struct forward *f, struct tape *tape) { return KERNEL(f->layer)->plan(f, tape); }
+int compuerta_forward(const struct forward *f) { return KERNEL(f->layer)->forward(f); }
+int compuerta_backward(const struct backward *b) { return KERNEL(b->forward->layer)->backward(b); }
+int compuerta_read(const struct forward *f, int64_t what, void *out) { return KERNEL(f->layer)->read(f, what, out); }
+int64_t compuerta_step_size(const struct step *s) { return KERNEL(s->layer)->step_size(s); }
+void compuerta_step(const struct step *s) { KERNEL(s->layer)->step(s); }
+double compuerta_peak(int64_t isa, int64_t bits, double seconds) { return kernel_of(isa, bits)->peak(seconds); }
+double compuerta_bandwidth(int64_t isa, void *buffer, int64_t bytes, double seconds) {
+  return kernel_of(isa, 32)->bandwidth(buffer, bytes, seconds);
+}
+void compuerta_activate(int64_t isa, int64_t bits, int64_t what, void *numbers, int64_t n) {
+  kernel_of(isa, bits)->activate(what, numbers, n);
+}
+int compuerta_cross_entropy(int64_t isa, int64_t bits, int64_t rows, int64_t classes, const void *logits,
                             const int64_t *targets, const uint8_t *keep, double scale, void *gradient, double *total,
                             int64_t threads) {
-  return kernel_of(variant, bits)->cross_entropy(rows, classes, logits, targets, keep, scale, gradient, total, threads);
+  return kernel_of(isa, bits)->cross_entropy(rows, classes, logits, targets, keep, scale, gradient, total, threads);
 }
-void compuerta_adam(int64_t variant, int64_t bits, const struct adam_step *s, int64_t threads) {
-  kernel_of(variant, bits)->adam(s, threads);
+void compuerta_adam(int64_t isa, int64_t bits, const struct adam_step *s, int64_t threads) {
+  kernel_of(isa, bits)->adam(s, threads);
 }
-double compuerta_sum_of_squares(int64_t variant, int64_t bits, const void *numbers, int64_t n, int64_t threads) {
-  return kernel_of(variant, bits)->sum_of_squares(numbers, n, threads);
+double compuerta_sum_of_squares(int64_t isa, int64_t bits, const void *numbers, int64_t n, int64_t threads) {
+  return kernel_of(isa, bits)->sum_of_squares(numbers, n, threads);
 }
-int compuerta_all_finite(int64_t variant, int64_t bits, const void *numbers, int64_t n, int64_t threads) {
-  return kernel_of(variant, bits)->all_finite(numbers, n, threads);
+int compuerta_all_finite(int64_t isa, int64_t bits, const void *numbers, int64_t n, int64_t threads) {
+  return kernel_of(isa, bits)->all_finite(numbers, n, threads);
 }
-int compuerta_dense(int64_t variant, int64_t bits, const struct dense *d, int64_t threads) {
-  return kernel_of(variant, bits)->dense(d, threads);
+int compuerta_dense(int64_t isa, int64_t bits, const struct dense *d, int64_t threads) {
+  return kernel_of(isa, bits)->dense(d, threads);
 }
-int compuerta_dense_back(int64_t variant, int64_t bits, const struct dense *d, int64_t threads) {
-  return kernel_of(variant, bits)->dense_back(d, threads);
+int compuerta_dense_back(int64_t isa, int64_t bits, const struct dense *d, int64_t threads) {
+  return kernel_of(isa, bits)->dense_back(d, threads);
 }
-int compuerta_dense_cross_entropy(int64_t variant, int64_t bits, const struct dense *d, int64_t threads) {
-  return kernel_of(variant, bits)->dense_cross_entropy(d, threads);
+int compuerta_dense_cross_entropy(int64_t isa, int64_t bits, const struct dense *d, int64_t threads) {
+  return kernel_of(isa, bits)->dense_cross_entropy(d, threads);
 }

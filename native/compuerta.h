@@ -1,9 +1,9 @@
 /* The native engine: one layer and direction of an LSTM or a GRU over one batch.
 
-   Everything is described by one struct run, which the caller fills; no function keeps a pointer after it returns, none
-   frees or resizes a caller's buffer, none aborts. Functions return 0, or OUT_OF_MEMORY when scratch space could not be
-   had: then outputs are undefined and nothing leaks. Inputs beyond 1e30 (1e300 in double), infinities included, are taken
-   as that.
+   The caller fills structs and passes them: a layer, its weights, one pass forward over a batch, the way back from it,
+   or a step of a stream. No function keeps a pointer after it returns, none frees or resizes a caller's buffer, none
+   aborts. Functions return 0, or OUT_OF_MEMORY when scratch space could not be had: then outputs are undefined and
+   nothing leaks. Inputs beyond 1e30 (1e300 in double), infinities included, are taken as that.
 
    Sizes: N rows of the batch, T steps, F features, H units, G gates (4 in an LSTM, 3 in a GRU), VL numbers in a vector
    (by instruction set and width of number; see compuerta_lanes), NP = ceil(H / VL) panels, HP = NP VL units with
@@ -32,87 +32,114 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Counts up with every change of what stands here, so that a caller knows a library made for another version. */
+enum { INTERFACE = 2 };
 enum { LSTM = 0, GRU = 1 };
 enum { OUT_OF_MEMORY = 1 };
 
-struct run {
-  /* what */
-  int64_t cell, bits, tokens; /* tokens: x holds int64 ids in [0, F), of which the rows of the packed x are gathered */
-  int64_t features, hidden;   /* F, H >= 1 */
-  int64_t n, t;               /* N, T >= 0 */
-  int64_t reverse, record;    /* record: fill the tape */
-  const int64_t *order;       /* (N,) batch row of each sorted row, or NULL where nothing is padded */
-  const int64_t *length;      /* (N,) lengths, longest first, in [0, T], or NULL: all T */
-  int64_t threads; /* at most; a few rows or little work take one */
-  int64_t variant; /* which of compuerta_variants */
+struct layer {
+  int64_t cell, bits;
+  int64_t isa;              /* which of compuerta_isas */
+  int64_t features, hidden; /* F, H >= 1 */
+};
 
-  /* weights as the layer has them, in for packing: (G H, F), (G H, H), (G H,), (H,) or NULL; blocks i f g o, or r z n */
+/* The parameters as the layer has them, in for packing: (G H, F), (G H, H), (G H,), (H,) or NULL; blocks i f g o, or
+   r z n. */
+struct parameters {
   const void *w_x, *w_h, *b, *b_hn;
-  /* * packed (out of compuerta_pack and compuerta_pack_back; in elsewhere) */
+};
+
+/* * Packed: out of compuerta_pack and compuerta_pack_back (the last two), in elsewhere. */
+struct weights {
   void *x_panels, *h_panels, *bias_panels, *bias_hn_panels;
   void *x_back, *h_back;
+};
 
-  /* forward: in */
+/* * What a forward pass records and the way back reads. P, chunks of the records and steps of the longest row come out of
+   compuerta_plan, from which the caller makes the buffers:
+   xs rows FQ (or rows ids); z (rows + chunks) NP 4 VL; h (N + rows) HQ; c and tanh_c (N + rows) HP. */
+struct tape {
+  int64_t rows, chunks, steps;
+  void *xs; /* (P, FQ) inputs, or (P,) int64 ids */
+  void *z;  /* gates after activation */
+  void *h, *c, *tanh_c;
+};
+
+struct forward {
+  const struct layer *layer;
+  const struct weights *weights;
+  int64_t n, t;          /* N, T >= 0 */
+  int64_t tokens;        /* x holds int64 ids in [0, F), of which the rows of the packed x are gathered */
+  int64_t reverse;
+  int64_t threads;       /* at most; a few rows or little work take one */
+  const int64_t *order;  /* (N,) batch row of each sorted row, or NULL where nothing is padded */
+  const int64_t *length; /* (N,) lengths, longest first, in [0, T], or NULL: all T */
+  struct tape *tape;     /* to record into, or NULL */
+  /* in */
   const void *x; /* (N, T, F) by strides, or ids (N, T) */
   int64_t x_n, x_t;
   const void *h0, *c0; /* (N, H); c0 is not read in a GRU */
-  /* forward: out */
+  /* out */
   void *y; /* (N, T, H) by strides; zero past each row's length */
   int64_t y_n, y_t;
   void *h_n, *c_n; /* (N, H) */
+};
 
-  /* * tape: out of forward if `record`, in for backward. Sizes by compuerta_plan. */
-  void *xs;         /* (P, FQ) inputs, or (P,) int64 ids */
-  void *z;          /* gates after activation */
-  void *h, *c, *tanh_c;
-
-  /* backward: in */
+/* The way back from a pass that was recorded: of `forward` all is read but x, h0, c0 and what came out. */
+struct backward {
+  const struct forward *forward;
+  int64_t threads;
+  /* in */
   const void *dy; /* (N, T, H) by strides; not read past a row's length */
   int64_t dy_n, dy_t;
   const void *dh_n, *dc_n; /* (N, H) */
-  /* backward: out */
-  void *dz;                      /* * as z: gradients of the pre-activations */
-  void *dx;                      /* (N, T, F) by strides, zero past each row's length; NULL: not wanted */
+  /* out */
+  void *dz; /* * as z of the tape: gradients of the pre-activations */
+  void *dx; /* (N, T, F) by strides, zero past each row's length; NULL: not wanted */
   int64_t dx_n, dx_t;
-  void *dw_x, *dw_h, *db, *db_hn; /* as w_x, ...; overwritten */
-  void *dh_0, *dc_0;             /* (N, H) */
+  void *dw_x, *dw_h, *db, *db_hn; /* as the parameters; overwritten */
+  void *dh_0, *dc_0;              /* (N, H) */
+};
 
-  /* a stream: h_n and c_n are its state, in and out; x is (N, F by x_n) or ids */
-  void *scratch;           /* * compuerta_step_size bytes */
-  const struct run *above; /* the next layer of a stack, whose x is this one's h_n; or NULL */
-
-  /* plan: out of compuerta_plan */
-  int64_t rows, chunks, steps; /* P, chunks of the records, steps of the longest row */
+/* One step of a stream, of this layer and those above. */
+struct step {
+  const struct layer *layer;
+  const struct weights *weights;
+  int64_t n, tokens;
+  const void *x; /* (N, F by x_n), or ids (N,) */
+  int64_t x_n;
+  void *h, *c;              /* (N, H), in and out */
+  void *scratch;            /* * compuerta_step_size bytes */
+  const struct step *above; /* the next layer of a stack, whose x is this one's h; or NULL */
 };
 
 #define EXPORT __attribute__((visibility("default")))
 
-/* "avx512 avx2 base": what this library holds and this machine can run, best first; run.variant counts along it. */
-EXPORT const char *compuerta_variants(void);
+EXPORT int64_t compuerta_interface(void); /* INTERFACE */
+/* "avx512 avx2 base": the instruction sets for which this library has code and that this machine can run, best first;
+   layer.isa counts along it. */
+EXPORT const char *compuerta_isas(void);
 /* Numbers in a vector, VL. */
-EXPORT int64_t compuerta_lanes(int64_t variant, int64_t bits);
-/* sizeof(struct run), by which a caller knows that both mean the same one. */
-EXPORT int64_t compuerta_run_size(void);
+EXPORT int64_t compuerta_lanes(int64_t isa, int64_t bits);
 
-/* Fill rows, chunks and steps, from which the caller makes the tape:
-   xs rows FQ (or rows ids); z, dz (rows + chunks) NP 4 VL; h (N + rows) HQ; c and tanh_c (N + rows) HP. */
-EXPORT int compuerta_plan(struct run *);
-EXPORT void compuerta_pack(const struct run *);
-EXPORT void compuerta_pack_back(const struct run *);
-EXPORT int compuerta_forward(const struct run *);
-EXPORT int compuerta_backward(const struct run *);
+EXPORT void compuerta_pack(const struct layer *, const struct parameters *, const struct weights *, int64_t threads);
+EXPORT void compuerta_pack_back(const struct layer *, const struct parameters *, const struct weights *, int64_t tokens,
+                                int64_t threads);
+/* Fill rows, chunks and steps of a tape. */
+EXPORT int compuerta_plan(const struct forward *, struct tape *);
+EXPORT int compuerta_forward(const struct forward *);
+EXPORT int compuerta_backward(const struct backward *);
 /* One quantity of the tape into out (N, T, H), contiguous, zero past each row's length. what: slots 0 to 3 of the
    record, 4 is h, 5 is c. */
-EXPORT int compuerta_read(const struct run *, int64_t what, void *out);
+EXPORT int compuerta_read(const struct forward *, int64_t what, void *out);
 
-/* One step of a stream, of this layer and those above. */
-EXPORT int64_t compuerta_step_size(const struct run *);
-EXPORT void compuerta_step(const struct run *);
+EXPORT int64_t compuerta_step_size(const struct step *);
+EXPORT void compuerta_step(const struct step *);
 
 /* Cross-entropy: logits (rows, classes); targets (rows,) in [0, classes); keep (rows,) 0 where a row does not count, or
    NULL. gradient (rows, classes) = (softmax - 1 at the target) scale, zero where a row does not count; *total = sum of
    -log softmax at the target, in nats. */
-EXPORT int compuerta_cross_entropy(int64_t variant, int64_t bits, int64_t rows, int64_t classes, const void *logits,
+EXPORT int compuerta_cross_entropy(int64_t isa, int64_t bits, int64_t rows, int64_t classes, const void *logits,
                                    const int64_t *targets, const uint8_t *keep, double scale, void *gradient,
                                    double *total, int64_t threads);
 
@@ -125,11 +152,11 @@ struct adam_step {
   int64_t n;
   double beta1, beta2, rate, root, epsilon, decay_gradient, decay_parameters;
 };
-EXPORT void compuerta_adam(int64_t variant, int64_t bits, const struct adam_step *, int64_t threads);
+EXPORT void compuerta_adam(int64_t isa, int64_t bits, const struct adam_step *, int64_t threads);
 
 /* Sum of the squares, in double; and 1 if each of them is finite, else 0. */
-EXPORT double compuerta_sum_of_squares(int64_t variant, int64_t bits, const void *numbers, int64_t n, int64_t threads);
-EXPORT int compuerta_all_finite(int64_t variant, int64_t bits, const void *numbers, int64_t n, int64_t threads);
+EXPORT double compuerta_sum_of_squares(int64_t isa, int64_t bits, const void *numbers, int64_t n, int64_t threads);
+EXPORT int compuerta_all_finite(int64_t isa, int64_t bits, const void *numbers, int64_t n, int64_t threads);
 
 /* A dense layer, y = x W' + b: x (rows, inputs), w (outputs, inputs), b (outputs,) or NULL, y (rows, outputs); and back
    from dy, as y: dx as x, dw as w, db or NULL. Or at once, where y are logits: from targets, keep and scale as in
@@ -146,28 +173,28 @@ struct dense {
   double scale;
   double *total;
 };
-EXPORT int compuerta_dense(int64_t variant, int64_t bits, const struct dense *, int64_t threads);
-EXPORT int compuerta_dense_back(int64_t variant, int64_t bits, const struct dense *, int64_t threads);
-EXPORT int compuerta_dense_cross_entropy(int64_t variant, int64_t bits, const struct dense *, int64_t threads);
+EXPORT int compuerta_dense(int64_t isa, int64_t bits, const struct dense *, int64_t threads);
+EXPORT int compuerta_dense_back(int64_t isa, int64_t bits, const struct dense *, int64_t threads);
+EXPORT int compuerta_dense_cross_entropy(int64_t isa, int64_t bits, const struct dense *, int64_t threads);
 
 /* The machine's own limits, one thread: multiply-adds in registers, in FLOP/s; and reading a
    buffer of so many bytes again and again, in bytes/s. Each runs for about `seconds`. */
-EXPORT double compuerta_peak(int64_t variant, int64_t bits, double seconds);
-EXPORT double compuerta_bandwidth(int64_t variant, void *buffer, int64_t bytes, double seconds);
+EXPORT double compuerta_peak(int64_t isa, int64_t bits, double seconds);
+EXPORT double compuerta_bandwidth(int64_t isa, void *buffer, int64_t bytes, double seconds);
 /* sigmoid (what = 0) or tanh (1) of n numbers, in place: for measuring their accuracy. */
-EXPORT void compuerta_activate(int64_t variant, int64_t bits, int64_t what, void *numbers, int64_t n);
+EXPORT void compuerta_activate(int64_t isa, int64_t bits, int64_t what, void *numbers, int64_t n);
 
-/* What one variant offers to compuerta.c; all for one width of number. */
+/* What one instruction set offers to compuerta.c; all for one width of number. */
 struct kernel {
   int64_t lanes;
-  int (*plan)(struct run *);
-  void (*pack)(const struct run *);
-  void (*pack_back)(const struct run *);
-  int (*forward)(const struct run *);
-  int (*backward)(const struct run *);
-  int (*read)(const struct run *, int64_t, void *);
-  int64_t (*step_size)(const struct run *);
-  void (*step)(const struct run *);
+  void (*pack)(const struct layer *, const struct parameters *, const struct weights *, int64_t);
+  void (*pack_back)(const struct layer *, const struct parameters *, const struct weights *, int64_t, int64_t);
+  int (*plan)(const struct forward *, struct tape *);
+  int (*forward)(const struct forward *);
+  int (*backward)(const struct backward *);
+  int (*read)(const struct forward *, int64_t, void *);
+  int64_t (*step_size)(const struct step *);
+  void (*step)(const struct step *);
   double (*peak)(double);
   double (*bandwidth)(void *, int64_t, double);
   void (*activate)(int64_t, void *, int64_t);

@@ -38,6 +38,10 @@ typedef uint64_t unsigned_integer;
 #define SQRT sqrt
 #endif
 
+/* The type in which packed weights are stored; all sums and states are `real`. A narrower one changes this line and
+   load_weights. */
+typedef real stored;
+
 typedef real vec __attribute__((vector_size(BYTES)));
 typedef real loose __attribute__((vector_size(BYTES), aligned(sizeof(real)), may_alias));
 typedef integer ivec __attribute__((vector_size(BYTES)));
@@ -52,6 +56,7 @@ typedef unsigned_integer uvec __attribute__((vector_size(BYTES))); /* where a su
 
 INLINE vec load(const real *p) { return *(const loose *)p; }
 INLINE void store(real *p, vec v) { *(loose *)p = v; }
+INLINE vec load_weights(const stored *p) { return load(p); }
 INLINE vec all(real x) { return x - (vec){0}; }
 
 /* The first n lanes; the others are zero, or left alone. */

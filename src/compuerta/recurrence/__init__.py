@@ -237,7 +237,7 @@ def engines() -> dict[str, Engine]:
     library = load()
     found: dict[str, Engine] = {}
     if isinstance(library, Library):
-        variants = library.variants().decode().split()
+        variants = library.isas().decode().split()
         found["native"] = NativeEngine("native", library, 0, numpy)
         for k, variant in enumerate(variants):
             name = f"native:{variant}"

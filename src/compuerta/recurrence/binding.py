@@ -1,4 +1,4 @@
-"""The C library of the native engine: finding it, loading it, and the one struct that its functions take.
+"""The C library of the native engine: finding it, loading it, and the structs that its functions take.
 
 ``native/compuerta.h`` says what each field is. Where there is no library, or it cannot be loaded here, :func:`load`
 says why and the NumPy engine serves.
@@ -22,21 +22,61 @@ def _fields(kind: Any, names: str) -> list[tuple[str, Any]]:
     return [(name, kind) for name in names.split()]
 
 
-class Run(ctypes.Structure):
-    """``struct run`` of native/compuerta.h."""
+class Layer(ctypes.Structure):
+    """``struct layer`` of native/compuerta.h."""
+
+    _fields_ = _fields(_NUMBER, "cell bits isa features hidden")
+
+
+class Parameters(ctypes.Structure):
+    """``struct parameters``: as the layer has them."""
+
+    _fields_ = _fields(_POINTER, "w_x w_h b b_hn")
+
+
+class PackedWeights(ctypes.Structure):
+    """``struct weights``: as the library has them."""
+
+    _fields_ = _fields(_POINTER, "x_panels h_panels bias_panels bias_hn_panels x_back h_back")
+
+
+class TapeBuffers(ctypes.Structure):
+    """``struct tape``."""
+
+    _fields_ = [*_fields(_NUMBER, "rows chunks steps"), *_fields(_POINTER, "xs z h c tanh_c")]
+
+
+class Forward(ctypes.Structure):
+    """``struct forward``: one pass over a batch."""
 
     _fields_ = [
-        *_fields(_NUMBER, "cell bits tokens features hidden n t reverse record"),
-        *_fields(_POINTER, "order length"),
-        *_fields(_NUMBER, "threads variant"),
-        *_fields(_POINTER, "w_x w_h b b_hn x_panels h_panels bias_panels bias_hn_panels x_back h_back"),
+        *_fields(_POINTER, "layer weights"),
+        *_fields(_NUMBER, "n t tokens reverse threads"),
+        *_fields(_POINTER, "order length tape"),
         *_fields(_POINTER, "x"), *_fields(_NUMBER, "x_n x_t"),
         *_fields(_POINTER, "h0 c0 y"), *_fields(_NUMBER, "y_n y_t"),
-        *_fields(_POINTER, "h_n c_n xs z h c tanh_c"),
+        *_fields(_POINTER, "h_n c_n"),
+    ]  # fmt: skip
+
+
+class Backward(ctypes.Structure):
+    """``struct backward``: the way back from a pass that was recorded."""
+
+    _fields_ = [
+        *_fields(_POINTER, "forward"), *_fields(_NUMBER, "threads"),
         *_fields(_POINTER, "dy"), *_fields(_NUMBER, "dy_n dy_t"),
         *_fields(_POINTER, "dh_n dc_n dz dx"), *_fields(_NUMBER, "dx_n dx_t"),
-        *_fields(_POINTER, "dw_x dw_h db db_hn dh_0 dc_0 scratch above"),
-        *_fields(_NUMBER, "rows chunks steps"),
+        *_fields(_POINTER, "dw_x dw_h db db_hn dh_0 dc_0"),
+    ]  # fmt: skip
+
+
+class Step(ctypes.Structure):
+    """``struct step``: one step of a stream."""
+
+    _fields_ = [
+        *_fields(_POINTER, "layer weights"), *_fields(_NUMBER, "n tokens"),
+        *_fields(_POINTER, "x"), *_fields(_NUMBER, "x_n"),
+        *_fields(_POINTER, "h c scratch above"),
     ]  # fmt: skip
 
 
@@ -62,19 +102,21 @@ class Dense(ctypes.Structure):
 
 
 _NAMES = ("compuerta_native.so", "compuerta_native.dylib")
-_RUN = ctypes.POINTER(Run)
+#: The version of native/compuerta.h that this file describes.
+INTERFACE = 2
+_LAYER, _FORWARD, _STEP = (ctypes.POINTER(kind) for kind in (Layer, Forward, Step))
+_PACKING = [_LAYER, ctypes.POINTER(Parameters), ctypes.POINTER(PackedWeights)]
 _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
-    "variants": (ctypes.c_char_p, []),
+    "isas": (ctypes.c_char_p, []),
     "lanes": (_NUMBER, [_NUMBER, _NUMBER]),
-    "run_size": (_NUMBER, []),
-    "plan": (ctypes.c_int, [_RUN]),
-    "pack": (None, [_RUN]),
-    "pack_back": (None, [_RUN]),
-    "forward": (ctypes.c_int, [_RUN]),
-    "backward": (ctypes.c_int, [_RUN]),
-    "read": (ctypes.c_int, [_RUN, _NUMBER, _POINTER]),
-    "step_size": (_NUMBER, [_RUN]),
-    "step": (None, [_RUN]),
+    "pack": (None, [*_PACKING, _NUMBER]),
+    "pack_back": (None, [*_PACKING, _NUMBER, _NUMBER]),
+    "plan": (ctypes.c_int, [_FORWARD, ctypes.POINTER(TapeBuffers)]),
+    "forward": (ctypes.c_int, [_FORWARD]),
+    "backward": (ctypes.c_int, [ctypes.POINTER(Backward)]),
+    "read": (ctypes.c_int, [_FORWARD, _NUMBER, _POINTER]),
+    "step_size": (_NUMBER, [_STEP]),
+    "step": (None, [_STEP]),
     "peak": (ctypes.c_double, [_NUMBER, _NUMBER, ctypes.c_double]),
     "bandwidth": (ctypes.c_double, [_NUMBER, _POINTER, _NUMBER, ctypes.c_double]),
     "cross_entropy": (
@@ -93,16 +135,21 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
 
 
 class Library:
-    """The functions of the library, each under its name without ``compuerta_``. They release the GIL."""
+    """The functions of the library, each under its name without ``compuerta_``. They release the GIL.
+
+    Raises:
+        OSError: ``path`` is no library, or not one that this version of the package can call.
+    """
 
     def __init__(self, path: str) -> None:
         loaded = ctypes.CDLL(path)
+        version = getattr(loaded, "compuerta_interface", None)
+        if version is None or version() != INTERFACE:
+            raise OSError(f"{path}: not the library of this version of compuerta")
         for name, (result, arguments) in _SIGNATURES.items():
             function = getattr(loaded, f"compuerta_{name}")
             function.restype, function.argtypes = result, arguments
             setattr(self, name, function)
-        if self.run_size() != ctypes.sizeof(Run):
-            raise OSError(f"{path}: made for another version of compuerta")
 
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(name)
@@ -126,5 +173,5 @@ def load() -> Library | Phrase:
         return Phrase("native.missing")
     try:
         return Library(str(at))
-    except (OSError, AttributeError) as error:
+    except OSError as error:
         return Phrase("native.unusable", reason=str(error))

@@ -7,15 +7,17 @@ caller does not notice: weights and tapes know whose they are.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from ctypes import addressof
 from dataclasses import dataclass
 from functools import partial
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, NamedTuple, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .binding import AdamStep, Dense, Library, Run
+from .binding import AdamStep, Backward, Dense, Forward, Layer, Library, PackedWeights, Parameters, Step, TapeBuffers
 from .memory import LINE, Memory, address, contiguous, empty, readable
 from .numpy_training import AdamNumbers
 from .threads import num_threads
@@ -27,60 +29,43 @@ Array = NDArray[Any]
 Lengths = NDArray[np.intp] | None
 
 
-def _inputs(run: Run, x: Array) -> Array:
-    """Point ``run`` to ``x``, or to a copy that C can read, and return it."""
-    x, itemsize = readable(x), x.itemsize
-    n, t, *_ = x.strides
-    run.x, run.x_n, run.x_t = address(x), n // itemsize, t // itemsize
-    return x
-
-
 class Back(NamedTuple):
-    """Weights packed for the way back: where they stand, and the memory."""
+    """Weights packed for the way back: the struct, and the memory that it points into."""
 
-    x: int
-    h: int
+    weights: PackedWeights
     memory: Memory
 
 
 class Weights:
     """Packed weights: those of the way forward at once, those of the way back when first asked for."""
 
-    def __init__(self, library: Library, run: Run, parameters: tuple[Array, ...]) -> None:
-        self._library = library
+    def __init__(self, library: Library, layer: Layer, parameters: tuple[Array, ...]) -> None:
+        self._library, self.layer = library, layer
         self.dtype = parameters[0].dtype
-        self.lanes = library.lanes(run.variant, run.bits)
-        self.panels = -(-run.hidden // self.lanes)
-        gates = parameters[1].shape[0] // run.hidden
-        names = ("w_x", "w_h", "b", "b_hn")[: len(parameters)]
-        self._parameters = [contiguous(p) for p in parameters]  # read again for the way back
-        for name, parameter in zip(names, self._parameters, strict=True):
-            setattr(run, name, address(parameter))
+        self.lanes = library.lanes(layer.isa, layer.bits)
+        self.panels = -(-layer.hidden // self.lanes)
+        gates = parameters[1].shape[0] // layer.hidden
+        self._arrays = [contiguous(p) for p in parameters]  # read again for the way back
+        self._parameters = Parameters(*map(address, self._arrays))
         width = self.panels * gates * self.lanes
-        sizes = (width * run.features, width * run.hidden, width, width // gates)
-        self._forward = Memory(sum(sizes) * self.dtype.itemsize)
-        at = self._forward.at
-        for name, size in zip(("x_panels", "h_panels", "bias_panels", "bias_hn_panels"), sizes, strict=True):
-            setattr(run, name, at)
-            at += size * self.dtype.itemsize
-        run.threads = num_threads()
-        library.pack(run)
-        self.run, self._width = run, width
+        sizes = (width * layer.features, width * layer.hidden, width, width // gates)
+        self._memory, places = _carve(sizes, self.dtype.itemsize)
+        self.packed = PackedWeights(*places)
+        library.pack(layer, self._parameters, self.packed, num_threads())
+        self._width = width
         self._back: dict[bool, Back] = {}
 
     def back(self, tokens: bool) -> Back:
-        """Return the weights of the way back; those of x are left out with ``tokens``. The caller holds them."""
-        packed = self._back.get(tokens)
-        if packed is None:
-            run = Run.from_buffer_copy(self.run)
-            run.tokens = tokens
-            inputs = 0 if tokens else self._width * self.padded(run.features)
-            memory = Memory((inputs + self._width * self.padded(run.hidden)) * self.dtype.itemsize)
-            run.x_back = memory.at
-            run.h_back = run.x_back + inputs * self.dtype.itemsize
-            self._library.pack_back(run)
-            packed = self._back[tokens] = Back(run.x_back, run.h_back, memory)
-        return packed
+        """Return the weights with those of the way back; those of x are left out with ``tokens``."""
+        back = self._back.get(tokens)
+        if back is None:
+            inputs = 0 if tokens else self._width * self.padded(self.layer.features)
+            memory, places = _carve((inputs, self._width * self.padded(self.layer.hidden)), self.dtype.itemsize)
+            weights = PackedWeights.from_buffer_copy(self.packed)
+            weights.x_back, weights.h_back = places
+            self._library.pack_back(self.layer, self._parameters, weights, tokens, num_threads())
+            back = self._back[tokens] = Back(weights, memory)
+        return back
 
     def pitch(self, width: int) -> int:
         """Return ``width`` rounded up to an odd number of lines of the cache."""
@@ -93,14 +78,23 @@ class Weights:
         return -(-numbers // lanes) * lanes
 
 
+def _carve(sizes: Iterable[int], itemsize: int) -> tuple[Memory, list[int]]:
+    """Return one piece of memory for so many numbers each, and where each of them begins: at a line of the cache."""
+    lines = [-(-size * itemsize // LINE) * LINE for size in sizes]
+    memory = Memory(sum(lines))
+    return memory, [memory.at + before for before in accumulate(lines, initial=0)][:-1]
+
+
 @dataclass(slots=True, eq=False)
 class NativeTape:
     """What the library keeps of a forward pass, in its own layout: see native/compuerta.h."""
 
     functions: Library
-    run: Run
+    run: Forward
+    layer: Layer
+    buffers: TapeBuffers
     names: tuple[str, ...]
-    held: list[Any]  # all that ``run`` points into
+    alive: list[Any]  # what ``run`` and ``buffers`` point into
 
     def read(self, key: str) -> Array:
         """Return one quantity as (N, T, H), zeros past each row's length.
@@ -110,15 +104,13 @@ class NativeTape:
         """
         if key not in self.names:
             raise KeyError(key)
-        out: Array = np.empty(
-            (self.run.n, self.run.t, self.run.hidden), np.float32 if self.run.bits == 32 else np.float64
-        )
-        if self.functions.read(self.run, _PLACES[self.run.cell].index(key), out.ctypes.data):
+        out: Array = np.empty((self.run.n, self.run.t, self.layer.hidden), _DTYPES[self.layer.bits])
+        if self.functions.read(self.run, _PLACES[self.layer.cell].index(key), out.ctypes.data):
             raise MemoryError
         return out
 
 
-_DTYPES = {32: np.dtype(np.float32), 64: np.dtype(np.float64)}
+_DTYPES: dict[int, np.dtype[Any]] = {32: np.dtype(np.float32), 64: np.dtype(np.float64)}
 _BITS = {dtype: bits for bits, dtype in _DTYPES.items()}
 #: What the library calls 0, 1, 2 ... in a tape, by cell.
 _PLACES = (("f", "i", "o", "g", "h", "c"), ("r", "z", "n", "q", "h"))
@@ -128,17 +120,17 @@ _NAMES = (("i", "f", "g", "o", "c", "h"), ("r", "z", "n", "h"))
 class NativeCell:
     """One kind of cell on the library; ``otherwise`` does what the library does not."""
 
-    def __init__(self, library: Library, variant: int, cell: int, otherwise: Cell) -> None:
-        self._library, self._variant, self._cell, self._otherwise = library, variant, cell, otherwise
+    def __init__(self, library: Library, isa: int, cell: int, otherwise: Cell) -> None:
+        self._library, self._isa, self._cell, self._otherwise = library, isa, cell, otherwise
 
     def pack(self, *parameters: Array) -> Any:
         """Return the weights in panels. See :class:`compuerta.recurrence.Cell`."""
         dtype = parameters[0].dtype
         if dtype not in _DTYPES.values() or len(parameters) != (3, 4)[self._cell]:
             return self._otherwise.pack(*parameters)
-        run = Run(cell=self._cell, bits=dtype.itemsize * 8, features=parameters[0].shape[1],
-                  hidden=parameters[1].shape[1], variant=self._variant)  # fmt: skip
-        return Weights(self._library, run, parameters)
+        layer = Layer(cell=self._cell, bits=dtype.itemsize * 8, features=parameters[0].shape[1],
+                      hidden=parameters[1].shape[1], isa=self._isa)  # fmt: skip
+        return Weights(self._library, layer, parameters)
 
     def forward(
         self,
@@ -154,45 +146,40 @@ class NativeCell:
         """Run over a batch. See :class:`compuerta.recurrence.Cell`."""
         if not isinstance(weights, Weights):
             return self._otherwise.forward(weights, x, state, lengths, reverse, record, y, final)
-        run = Run.from_buffer_copy(weights.run)
-        if x.ndim == 2:
-            run.tokens, x = 1, x.astype(np.int64, copy=False)
-        held = [_inputs(run, x), state]
-        run.n, run.t, run.reverse, run.record, run.threads = *x.shape[:2], reverse, record, num_threads()
-        itemsize = y.itemsize
-        y_n, y_t, _ = y.strides
-        run.y, run.y_n, run.y_t = address(y), y_n // itemsize, y_t // itemsize
-        # One address serves both parts: they stand one stride apart, each contiguous.
-        run.h0, run.h_n = address(state), address(final)
-        if len(state) > 1:
+        tokens = x.ndim == 2
+        x = readable(x.astype(np.int64, copy=False) if tokens else x)
+        run = Forward(layer=addressof(weights.layer), weights=addressof(weights.packed), tokens=tokens, reverse=reverse,
+                      threads=num_threads(), x=address(x), h0=address(state), y=address(y),
+                      h_n=address(final))  # fmt: skip
+        run.n, run.t, *_ = x.shape
+        run.x_n, run.x_t, *_ = (stride // x.itemsize for stride in x.strides)
+        run.y_n, run.y_t, _ = (stride // y.itemsize for stride in y.strides)
+        if len(state) > 1:  # the parts are one stride apart, each contiguous
             run.c0, run.c_n = run.h0 + state.strides[0], run.h_n + final.strides[0]
+        alive: list[Any] = [weights]
         if lengths is not None and not bool((lengths == run.t).all()):
             order = np.argsort(-lengths, kind="stable").astype(np.int64, copy=False)
             length = lengths[order].astype(np.int64, copy=False)
-            held += [order, length]
+            alive += [order, length]
             run.order, run.length = address(order), address(length)
-        tape = self._tape(weights, run, held) if record else None
+        tape = self._tape(weights, run, alive) if record else None
         if self._library.forward(run):
             raise MemoryError
         return tape
 
-    def _tape(self, weights: Weights, run: Run, held: list[Array]) -> NativeTape:
-        """Make the tape's arrays and point ``run`` to them: one piece of memory for all."""
-        if self._library.plan(run):
+    def _tape(self, weights: Weights, run: Forward, alive: list[Any]) -> NativeTape:
+        """Make the tape's arrays, one piece of memory for all, and point ``run`` to them."""
+        tape, layer = TapeBuffers(), weights.layer
+        run.tape = addressof(tape)
+        if self._library.plan(run, tape):
             raise MemoryError
         wide = weights.panels * weights.lanes
-        inputs = run.rows * (8 // weights.dtype.itemsize if run.tokens else weights.pitch(run.features))
-        history = (run.n + run.rows) * wide
-        hidden = (run.n + run.rows) * weights.pitch(wide)
-        sizes = {"z": (run.rows + run.chunks) * wide * 4, "h": hidden, "xs": inputs}
-        if "c" in _NAMES[run.cell]:
-            sizes |= {"c": history, "tanh_c": history}
-        memory = Memory(sum(-(-size // 16) * 16 for size in sizes.values()) * weights.dtype.itemsize)
-        at = memory.at
-        for name, size in sizes.items():
-            setattr(run, name, at)
-            at += -(-size // 16) * 16 * weights.dtype.itemsize
-        return NativeTape(self._library, run, _NAMES[run.cell], [*held, memory])
+        inputs = tape.rows * (8 // weights.dtype.itemsize if run.tokens else weights.pitch(layer.features))
+        history = (run.n + tape.rows) * wide if "c" in _NAMES[layer.cell] else 0
+        hidden = (run.n + tape.rows) * weights.pitch(wide)
+        sizes = ((tape.rows + tape.chunks) * wide * 4, hidden, inputs, history, history)
+        memory, (tape.z, tape.h, tape.xs, tape.c, tape.tanh_c) = _carve(sizes, weights.dtype.itemsize)
+        return NativeTape(self._library, run, layer, tape, _NAMES[layer.cell], [*alive, memory])
 
     def backward(
         self, weights: Any, tape: Any, dy: Array, dfinal: Array, out: tuple[Array, ...], dstate: Array
@@ -200,23 +187,23 @@ class NativeCell:
         """Walk the tape backward. See :class:`compuerta.recurrence.Cell`."""
         if not isinstance(tape, NativeTape):
             return self._otherwise.backward(weights, tape, dy, dfinal, out, dstate)
-        run, dtype = Run.from_buffer_copy(tape.run), weights.dtype
-        packed = weights.back(bool(run.tokens))  # held until the call returns, whatever other threads pack
-        run.x_back, run.h_back = packed.x, packed.h
-        run.threads = num_threads()
-        dy, itemsize = readable(dy), dtype.itemsize
-        run.dy, run.dy_n, run.dy_t = address(dy), dy.strides[0] // itemsize, dy.strides[1] // itemsize
-        dz = Memory((run.rows + run.chunks) * weights.panels * weights.lanes * 4 * itemsize)
-        run.dz = dz.at
-        dx = None if run.tokens else empty((run.n, run.t, run.features), dtype)
+        packed = weights.back(bool(tape.run.tokens))  # alive until the call returns, whatever other threads pack
+        run = Forward.from_buffer_copy(tape.run)
+        run.weights = addressof(packed.weights)
+        rows = tape.buffers.rows + tape.buffers.chunks
+        dz = Memory(rows * weights.panels * weights.lanes * 4 * weights.dtype.itemsize)
+        dy = readable(dy)
+        dx = None if run.tokens else empty((run.n, run.t, tape.layer.features), weights.dtype)
+        back = Backward(forward=addressof(run), threads=num_threads(), dy=address(dy), dz=dz.at,
+                        dh_n=address(dfinal), dh_0=address(dstate))  # fmt: skip
+        back.dy_n, back.dy_t, _ = (stride // dy.itemsize for stride in dy.strides)
         if dx is not None:
-            run.dx, run.dx_n, run.dx_t = address(dx), run.t * run.features, run.features
-        run.dh_n, run.dh_0 = address(dfinal), address(dstate)
+            back.dx, back.dx_n, back.dx_t = address(dx), run.t * tape.layer.features, tape.layer.features
         if len(dfinal) > 1:
-            run.dc_n, run.dc_0 = run.dh_n + dfinal.strides[0], run.dh_0 + dstate.strides[0]
+            back.dc_n, back.dc_0 = back.dh_n + dfinal.strides[0], back.dh_0 + dstate.strides[0]
         for name, gradient in zip(("dw_x", "dw_h", "db", "db_hn"), out, strict=False):
-            setattr(run, name, address(gradient))
-        if self._library.backward(run):
+            setattr(back, name, address(gradient))
+        if self._library.backward(back):
             raise MemoryError
         return dx
 
@@ -224,39 +211,38 @@ class NativeCell:
         """Return a function that takes a stack one step on. See :class:`compuerta.recurrence.Cell`."""
         if not all(isinstance(w, Weights) for w in weights):
             return self._otherwise.stepper(weights, states, x)
-        runs: list[Run] = []
-        held: list[Any] = [x]
+        steps: list[Step] = []
+        alive: list[Any] = [x, weights, states, steps]
         for w, state in zip(weights, states, strict=True):
-            run = Run.from_buffer_copy(w.run)
-            run.n, run.x, run.x_n, run.tokens = len(x), address(x), x.strides[0] // x.itemsize, x.ndim == 1
-            run.h_n = address(state[0])
+            step = Step(layer=addressof(w.layer), weights=addressof(w.packed), n=len(x), tokens=x.ndim == 1,
+                        x=address(x), x_n=x.strides[0] // x.itemsize, h=address(state[0]))  # fmt: skip
             if len(state) > 1:
-                run.c_n = address(state[1])
-            scratch = Memory(self._library.step_size(run))
-            run.scratch = scratch.at
-            if runs:
-                runs[-1].above = ctypes.addressof(run)
-            held += [*state, scratch]
-            runs.append(run)
+                step.c = address(state[1])
+            scratch = Memory(self._library.step_size(step))
+            step.scratch = scratch.at
+            if steps:
+                steps[-1].above = addressof(step)
+            alive.append(scratch)
+            steps.append(step)
             x = state[0]
-        step = _Step(self._library.step, ctypes.byref(runs[0]))
-        step.held = runs, held, weights
-        return step
+        call = _Call(self._library.step, ctypes.byref(steps[0]))
+        call.alive = alive
+        return call
 
 
-class _Step(partial[None]):
+class _Call(partial[None]):
     """One call of the library with one pointer made beforehand."""
 
-    held: Any  # what that points to
+    alive: Any  # what that points to
 
 
 class NativeEngine:
-    """The library's cells in one variant of its code."""
+    """The library's cells on one instruction set."""
 
-    def __init__(self, name: str, library: Library, variant: int, otherwise: Engine) -> None:
-        self.name, self._library, self._variant, self._otherwise = name, library, variant, otherwise
-        self.lstm: Cell = NativeCell(library, variant, 0, otherwise.lstm)
-        self.gru: Cell = NativeCell(library, variant, 1, otherwise.gru)
+    def __init__(self, name: str, library: Library, isa: int, otherwise: Engine) -> None:
+        self.name, self._library, self._isa, self._otherwise = name, library, isa, otherwise
+        self.lstm: Cell = NativeCell(library, isa, 0, otherwise.lstm)
+        self.gru: Cell = NativeCell(library, isa, 1, otherwise.gru)
 
     def cross_entropy(self, logits: Array, targets: Array, keep: Array | None, scale: float) -> tuple[float, Array]:
         """Return the sum of the losses and the gradient. See :class:`compuerta.recurrence.Engine`."""
@@ -265,7 +251,7 @@ class NativeEngine:
         logits, ids, kept = contiguous(logits), contiguous(targets.astype(np.int64, copy=False)), _maybe(keep)
         gradient, total = empty(logits.shape, logits.dtype), ctypes.c_double()
         failed = self._library.cross_entropy(
-            self._variant, _BITS[logits.dtype], *logits.shape, address(logits), address(ids),
+            self._isa, _BITS[logits.dtype], *logits.shape, address(logits), address(ids),
             None if kept is None else address(kept), scale, address(gradient), total, num_threads(),
         )  # fmt: skip
         if failed:
@@ -280,7 +266,7 @@ class NativeEngine:
             return
         step = AdamStep(parameters=address(parameters), gradient=address(gradient), m=address(m), v=address(v),
                         n=parameters.size, **numbers)  # fmt: skip
-        self._library.adam(self._variant, _BITS[parameters.dtype], step, num_threads())
+        self._library.adam(self._isa, _BITS[parameters.dtype], step, num_threads())
 
     def sum_of_squares(self, array: Array) -> float:
         """Return Σ a². See :class:`compuerta.recurrence.Engine`."""
@@ -295,7 +281,7 @@ class NativeEngine:
         return bool(self._library.all_finite(*self._numbers(array)))
 
     def _numbers(self, array: Array) -> tuple[int, ...]:
-        return self._variant, _BITS[array.dtype], address(array), array.size, num_threads()
+        return self._isa, _BITS[array.dtype], address(array), array.size, num_threads()
 
     def dense(self, x: Array, w: Array, b: Array | None) -> Array:
         """Return x Wᵀ + b. See :class:`compuerta.recurrence.Engine`."""
@@ -343,7 +329,7 @@ class NativeEngine:
         for name, array in {"x": x, "w": w, **arrays}.items():
             if array is not None:
                 setattr(what, name, address(array))
-        if function(self._variant, _BITS[x.dtype], what, num_threads()):
+        if function(self._isa, _BITS[x.dtype], what, num_threads()):
             raise MemoryError
 
 

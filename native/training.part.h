@@ -1,4 +1,4 @@
-/* What training does around the recurrence: the cross-entropy of logits with its gradient, Adam's step, and looking
+/* What training does besides the recurrence: the cross-entropy of logits with its gradient, Adam's step, and looking
    through all numbers. Part of kernel.c, which says what a real is and how many stand in a vector. */
 
 /* e^a for a <= 0, down to the last denormal; e^-inf = 0, and NaN stays. */
@@ -120,7 +120,7 @@ struct numbers {
   const real *p;
   int64_t n, piece; /* numbers in all and in a piece */
   double sums[PIECES];
-  atomic_int found;
+  atomic_int not_finite;
 };
 
 static struct numbers numbers_of(const void *p, int64_t n) {
@@ -159,11 +159,11 @@ static void finite_piece(void *argument, int64_t piece) {
   for (; k + VL <= end; k += VL) zeros += load(j->p + k) - load(j->p + k);
   for (; k < end; k++) zero += j->p[k] - j->p[k];
   for (int v = 0; v < VL; v++) zero += zeros[v];
-  if (zero != 0) j->found = 1;
+  if (zero != 0) j->not_finite = 1;
 }
 
 static int all_finite(const void *p, int64_t n, int64_t threads) {
   struct numbers j = numbers_of(p, n);
   through(&j, threads, finite_piece);
-  return !j.found;
+  return !j.not_finite;
 }

@@ -6,10 +6,11 @@ struct dense_job {
   int64_t panels, vectors; /* of all outputs */
   int64_t pitch;           /* from row to row of dz */
   int64_t first, rows;     /* rows at hand */
-  real *w;      /* [panel][inputs + 1][its vectors][VL], the bias last */
-  real *w_back; /* [tile of columns][outputs, rounded up][its vectors][VL] */
-  real *dz;     /* [rows at hand][pitch], zero beyond the outputs */
-  real *sums;   /* as w: gradients of the weights so far */
+  stored *w;      /* [panel][inputs][its vectors][VL] */
+  real *bias;     /* [vectors][VL] */
+  stored *w_back; /* [tile of columns][outputs, rounded up][its vectors][VL] */
+  real *dz;       /* [rows at hand][pitch], zero beyond the outputs */
+  real *sums;     /* [panel][inputs + 1][its vectors][VL]: gradients of the weights so far, the bias last */
   double *totals; /* loss of each piece of all rows */
 };
 /* Rows, and columns of W, that make a piece of work; and numbers of dz that are at hand together. */
@@ -20,7 +21,7 @@ static int64_t dense_threads(const struct dense *d, int64_t threads) {
 }
 static int64_t dense_pieces(int64_t rows) { return (rows + DENSE_ROWS - 1) / DENSE_ROWS; }
 static int64_t width_of(const struct dense_job *j, int64_t p) { return least(4, j->vectors - 4 * p) * VL; }
-static real *panel_of(const struct dense_job *j, real *w, int64_t p) { return w + p * (j->d->inputs + 1) * 4 * VL; }
+static stored *panel_of(const struct dense_job *j, int64_t p) { return j->w + p * j->d->inputs * 4 * VL; }
 
 static struct dense_job dense_job_of(const struct dense *d) {
   int64_t vectors = (d->outputs + VL - 1) / VL;
@@ -32,18 +33,17 @@ static void dense_pack(void *argument, int64_t p) {
   const struct dense_job *j = argument;
   const struct dense *d = j->d;
   int64_t K = d->inputs, width = width_of(j, p), first = p * 4 * VL, valid = least(width, d->outputs - first);
-  real *to = panel_of(j, j->w, p);
-  turn((const real *)d->w + first * K, K, valid, K, to, width, width);
-  for (int64_t v = 0; v < width; v++) to[K * width + v] = d->b && v < valid ? ((const real *)d->b)[first + v] : 0;
+  turn_weights((const real *)d->w + first * K, K, valid, K, panel_of(j, p), width, width);
+  for (int64_t v = 0; v < width; v++) j->bias[first + v] = d->b && v < valid ? ((const real *)d->b)[first + v] : 0;
 }
 
 static void dense_pack_back(void *argument, int64_t tile) {
   const struct dense_job *j = argument;
   const struct dense *d = j->d;
   int64_t K = d->inputs, c = tile * 4 * VL, valid = least(4 * VL, K - c), width = rounded(valid);
-  real *to = j->w_back + c * j->vectors * VL;
+  stored *to = j->w_back + c * j->vectors * VL;
   for (int64_t k = 0; k < j->vectors * VL; k++, to += width)
-    fill_padded(to, (const real *)d->w + k * K + c, k < d->outputs ? valid : 0, width);
+    fill_weights(to, (const real *)d->w + k * K + c, k < d->outputs ? valid : 0, width);
 }
 
 /* ---- forward ----------------------------------------------------------------------------------------------------- */
@@ -56,9 +56,10 @@ static void dense_piece(void *argument, int64_t piece) {
   real z[ROWS * 4 * VL] __attribute__((aligned(64)));
   for (int64_t p = 0; p < j->panels; p++) {
     int64_t width = width_of(j, p), valid = least(width, V - p * 4 * VL);
-    const real *w = panel_of(j, j->w, p);
+    const stored *w = panel_of(j, p);
+    const real *bias = j->bias + p * 4 * VL;
     FOR_TILES(n, ROWS) {
-      project_tiles[width / VL - 1][take - 1](x + at * K, K, K, w, w + K * width, z, width);
+      project_tiles[width / VL - 1][take - 1](x + at * K, K, K, w, bias, z, width);
       for (int64_t i = 0; i < take; i++)
         memcpy((real *)d->y + (from + at + i) * V + p * 4 * VL, z + i * width, (size_t)valid * sizeof(real));
     }
@@ -67,12 +68,13 @@ static void dense_piece(void *argument, int64_t piece) {
 
 static int dense(const struct dense *d, int64_t threads) {
   struct dense_job j = dense_job_of(d);
-  j.w = scratch_of(j.vectors * VL * (d->inputs + 1));
-  if (!j.w) return OUT_OF_MEMORY;
+  j.bias = scratch_of(j.vectors * VL * (d->inputs + 1));
+  if (!j.bias) return OUT_OF_MEMORY;
+  j.w = (stored *)(j.bias + j.vectors * VL);
   threads = dense_threads(d, threads);
   compuerta_parallel(j.panels, threads, dense_pack, &j);
   compuerta_parallel(dense_pieces(d->rows), threads, dense_piece, &j);
-  free(j.w);
+  free(j.bias);
   return 0;
 }
 
@@ -102,7 +104,7 @@ static void dense_gradient_piece(void *argument, int64_t piece) {
   int64_t K = d->inputs, p = piece % j->panels, m0 = piece / j->panels * DENSE_INPUTS, width = width_of(j, p);
   int64_t columns = least(DENSE_INPUTS, K - m0), valid = least(width, d->outputs - p * 4 * VL);
   const real *dz = j->dz + p * 4 * VL, *x = (const real *)d->x + j->first * K + m0;
-  real *sums = panel_of(j, j->sums, p), *bias = sums + K * width;
+  real *sums = j->sums + p * (K + 1) * 4 * VL, *bias = sums + K * width;
   int last = j->first + j->rows == d->rows;
   sums += m0 * width;
   for (int64_t from = 0; from < j->rows; from += DENSE_ROWS)
@@ -127,14 +129,15 @@ static int dense_gradients(const struct dense *d, int64_t threads, int forward, 
   if (at_hand < K) at_hand = K; /* dz is then as large as W */
   at_hand = least(dense_pieces(at_hand), dense_pieces(d->rows)) * DENSE_ROWS;
   threads = dense_threads(d, threads);
-  int64_t w = forward ? outputs * (K + 1) : 0, back = outputs * rounded(K), sums = outputs * (K + 1);
-  real *scratch = scratch_of(w + back + sums + at_hand * j.pitch);
+  int64_t w = forward ? outputs * K : 0, back = outputs * rounded(K), sums = outputs * (K + 1);
+  real *scratch = scratch_of(w + outputs + back + sums + at_hand * j.pitch);
   j.totals = calloc((size_t)dense_pieces(d->rows) + 1, sizeof *j.totals);
   if (!scratch || !j.totals) {
     free(scratch), free(j.totals);
     return OUT_OF_MEMORY;
   }
-  j.w = scratch, j.w_back = j.w + w, j.sums = j.w_back + back, j.dz = j.sums + sums;
+  j.sums = scratch, j.dz = j.sums + sums, j.bias = j.dz + at_hand * j.pitch;
+  j.w = (stored *)(j.bias + outputs), j.w_back = j.w + w;
   if (forward) compuerta_parallel(j.panels, threads, dense_pack, &j);
   compuerta_parallel((K + 4 * VL - 1) / (4 * VL), threads, dense_pack_back, &j);
   do { /* once at least, so that no rows give zeros */
@@ -166,9 +169,10 @@ static void dense_entropy_piece(void *argument, int64_t piece) {
   real *dz = j->dz + from * j->pitch;
   for (int64_t p = 0; p < j->panels; p++) {
     int64_t width = width_of(j, p);
-    const real *w = panel_of(j, j->w, p);
+    const stored *w = panel_of(j, p);
+    const real *bias = j->bias + p * 4 * VL;
     FOR_TILES(n, ROWS)
-      project_tiles[width / VL - 1][take - 1](x + at * K, K, K, w, w + K * width, dz + at * j->pitch + p * 4 * VL,
+      project_tiles[width / VL - 1][take - 1](x + at * K, K, K, w, bias, dz + at * j->pitch + p * 4 * VL,
                                               j->pitch);
   }
   double total = 0;

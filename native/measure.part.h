@@ -18,8 +18,8 @@ static double peak(double seconds) {
   } while ((spent = now() - start) < seconds);
   vec total = a[0];
   for (int i = 1; i < SUMS; i++) total += a[i];
-  volatile real kept = total[0];
-  (void)kept;
+  volatile real result = total[0];
+  (void)result;
   return 2.0 * SUMS * VL * (double)loops / spent;
 }
 
@@ -35,8 +35,8 @@ static double bandwidth(void *buffer, int64_t bytes, double seconds) {
   } while ((spent = now() - start) < seconds);
   vec total = a[0];
   for (int i = 1; i < 8; i++) total += a[i];
-  volatile real kept = total[0];
-  (void)kept;
+  volatile real result = total[0];
+  (void)result;
   return (double)passes * (double)numbers * sizeof(real) / spent;
 }
 
