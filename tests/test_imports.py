@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "recurrence": {"activations", "errors", "gates"},
     "layers": {"activations", "checks", "errors", "files", "gates", "initializers", "recurrence", "texts"},
     "training": {"checks", "errors", "files", "layers", "recurrence", "texts"},
-    "tasks": {"activations", "checks", "data", "errors", "files", "layers", "training"},
+    "tasks": {"activations", "checks", "data", "errors", "files", "layers", "texts", "training"},
     "see": {"activations", "checks", "errors", "files", "gates", "layers", "recurrence", "tasks", "textbook", "texts"},
     "interop": {"activations", "checks", "errors", "files", "gates", "layers", "recurrence", "tasks", "texts"},
     "cli": {"", "data", "errors", "files", "interop", "layers", "recurrence", "see", "tasks", "texts", "training"},

@@ -463,7 +463,7 @@ def test_a_forecaster_s_network_is_traced_and_may_be_held():
     model = compuerta.Forecaster(horizon=6, hidden_size=4, members=1, max_epochs=3, origins=0).fit(series)
     trace = model.trace(member=1)
     view, network = model.members_[1]
-    x = view.inputs(model._forward(model.series_.values), np.array([59])).astype(np.float32)
+    x = view.inputs(model.transform(model.series_.values), np.array([59])).astype(np.float32)
     assert np.array_equal(trace.y, network.core(x)[0])
     assert trace["f", 0].shape == (1, view.window, 4)
     assert trace.labels == [str(k) for k in range(61 - view.window, 61)]

@@ -14,7 +14,23 @@ from __future__ import annotations
 
 from typing import Any
 
-from .texts import say
+from .texts import grouped, percent, say
+
+
+class Count(int):
+    """A whole number in a phrase, told with its digits grouped as the language does."""
+
+    def told(self, lang: str | None = None) -> str:
+        """Return it in ``lang``."""
+        return grouped(int(self), lang)
+
+
+class Share(float):
+    """A share in a phrase, told as a percentage."""
+
+    def told(self, lang: str | None = None) -> str:
+        """Return it in ``lang``."""
+        return percent(float(self), lang)
 
 
 class Phrase:
@@ -25,8 +41,8 @@ class Phrase:
         self.values = values
 
     def told(self, lang: str | None = None) -> str:
-        """Return the text in ``lang``; a value that is itself a phrase is told in that language too."""
-        values = {name: v.told(lang) if isinstance(v, Phrase) else v for name, v in self.values.items()}
+        """Return the text in ``lang``; a value that is a phrase, a count or a share is told in that language too."""
+        values = {n: v.told(lang) if isinstance(v, Phrase | Count | Share) else v for n, v in self.values.items()}
         return say(self.key, lang, **values)
 
     def __str__(self) -> str:

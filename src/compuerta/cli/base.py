@@ -16,8 +16,9 @@ from typing import Any
 import click
 
 from .. import __version__
+from ..errors import Phrase
 from ..texts import LANGUAGES, catalogue, language, say
-from .output import out
+from .output import clean, out
 
 # ---- language -------------------------------------------------------------------------------------------------------
 
@@ -54,6 +55,18 @@ class Texts:
     def __call__(self, key: str, **values: object) -> str:
         """Return the text of ``key`` with its fields filled in."""
         return say(key, self.lang, **values)
+
+    def tell(self, phrase: Phrase) -> str:
+        """Return a phrase in the language, with what came from files or arguments made safe to print.
+
+        >>> Texts("en").tell(Phrase("cli.error", sentence="a\\x1b[31m b"))
+        'Error: a b'
+        """
+        values = {
+            name: self.tell(value) if isinstance(value, Phrase) else clean(value) if isinstance(value, str) else value
+            for name, value in phrase.values.items()
+        }
+        return Phrase(phrase.key, **values).told(self.lang)
 
     def has(self, key: str) -> bool:
         """Return whether the catalogue holds ``key``."""

@@ -102,8 +102,9 @@ _Report = list[tuple[str, "Check | None"]]
 def _verify(t: Texts, model: Model, source: _Side, target: _Side, seed: int, quiet: bool) -> _Report:
     """Compare our layers with the source, the target, and what is read from the target again; tell each."""
     from ..interop import formats, verify
+    from ..tasks.base import network_of
 
-    layer = verify.network(model)
+    layer = network_of(model)
     report: _Report = []
     if layer is None:  # more than one network: only a format that holds it whole can tell
         prove = getattr(target[1].adapter, "prove", None)
@@ -127,7 +128,7 @@ def _verify(t: Texts, model: Model, source: _Side, target: _Side, seed: int, qui
                 log(t(f"cli.convert.not_run.{side}", format=format.title))
     path, format, options = target
     again = {name: value for name, value in options.items() if name in formats.takes(format.adapter.read)}
-    back = verify.network(formats.read(path, format.name, **again))
+    back = network_of(formats.read(path, format.name, **again))
     if back is not None:
         check = verify.compare(layer, verify.ourselves(back), seed)
         report.append(("again", check))
@@ -137,10 +138,9 @@ def _verify(t: Texts, model: Model, source: _Side, target: _Side, seed: int, qui
 
 
 def _parameters(model: Any) -> int:
-    from ..interop import verify
+    from ..tasks.base import networks_of
 
-    layer = verify.network(model)
-    return layer.parameters.size if layer is not None else sum(n.parameters.size for _, n in model.members_)
+    return sum(network.parameters.size for network in networks_of(model))
 
 
 def _facts(

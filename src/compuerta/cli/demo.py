@@ -62,7 +62,7 @@ def make(t: Texts) -> click.Command:
         save(model, output)
         good = [line for line, n in zip(lines, values, strict=True) if n is not None and 15 <= len(line) <= 32]
         word = good[0] if good else (lines[0] if lines else "") or "?"
-        trace, unit = unit_gates(model, word)
+        trace, unit = unit_gates(model.traced(word))
         if json:
             out_json({
                 "model": output, "corpus": corpus_file, "written": len(lines), "valid": len(valid),

@@ -53,28 +53,27 @@ def _model(t: Texts, model: Path, text: str, unit: int | None, layer: int, step:
     """Show the gates of one unit of a person's own model along a text, or one step of it in full."""
     from ..see.explain import explain_trace, gate_table, numbers, traced_step
     from ..see.ribbon import cell
-    from ..tasks import LanguageModel
-    from .models import model_trace, open_model, unit_gates
+    from .models import open_task, unit_gates
 
     if not text:
         raise Refused("cli.explain.needs_text", option="--text")
-    task = open_model(model, LanguageModel)
-    if layer > task.num_layers:
-        raise Refused("cli.look.no_layer", option="--layer", layers=task.num_layers, got=layer)
-    units = task.hidden_size
+    trace = open_task(model, "traced", lambda cls: cls.reads_text).traced(text)
+    if layer > trace.layers:
+        raise Refused("cli.look.no_layer", option="--layer", layers=trace.layers, got=layer)
+    units = trace["h", layer - 1].shape[2]
     if unit is not None and unit > units:
         raise Refused("cli.explain.no_unit", option="--unit", units=units, got=unit)
     if step is not None:
         if step > len(text):
             raise Refused("cli.explain.no_step", option="--step", steps=len(text), got=step)
-        place = model_trace(task, text), step - 1, None if unit is None else unit - 1, layer - 1
+        place = trace, step - 1, None if unit is None else unit - 1, layer - 1
         if json:
             out_json({"text": text, "step": step, "layer": layer, "unit": unit, **numbers(traced_step(*place))})
             return
         origin = t("cli.explain.own", char=cell(text[step - 1])[0], step=step, layer=layer, text=clean(text))
         out(explain_trace(*place, lang=t.lang, origin=origin, paint=painter(), width=page_width()))
         return
-    gates, chosen = unit_gates(task, text, None if unit is None else unit - 1, layer - 1)
+    gates, chosen = unit_gates(trace, None if unit is None else unit - 1, layer - 1)
     if json:
         out_json({"text": text, "layer": layer, "unit": chosen + 1, "gates": gates})
         return

@@ -6,15 +6,18 @@ import csv as csv_module
 import io
 import shlex
 from pathlib import Path
+from typing import Any
 
 import click
 
 from .base import FILE, FloatRange, IntRange, Texts, argument, command, flag, option
+from .options import options_of, taken
 from .output import clean, is_terminal, log, out, out_json
 
 
 def make(t: Texts) -> click.Command:
     """Return the command ``forecast``."""
+    from ..tasks import TASKS
 
     @command(
         t,
@@ -23,7 +26,7 @@ def make(t: Texts) -> click.Command:
         argument("file", FILE, required=False),
         option("--horizon", type=IntRange(1, 100_000)),
         option("--level", type=FloatRange(0, 100, open_low=True, open_high=True), multiple=True),
-        option("--column"),
+        *options_of(cls.data_options for cls in TASKS.values() if cls.answers("forecast")),
         option("--plot", type=FILE),
         flag("--csv"),
         flag("--json"),
@@ -33,33 +36,33 @@ def make(t: Texts) -> click.Command:
         file: Path | None,
         horizon: int | None,
         level: tuple[float, ...],
-        column: str | None,
         plot: Path | None,
         csv: bool,
         json: bool,
+        **given: Any,
     ) -> None:
         import sys
 
-        from ..data import read_series
         from ..see.chart import series_chart
-        from ..tasks import Forecaster
-        from .models import open_model, picture
-        from .report import backtest_lines, decimals
+        from ..tasks.forecaster import draw_forecast
+        from .models import open_task, picture
+        from .report import decimals, lines_of
 
         drawing = picture(plot)
-        task = open_model(model, Forecaster)
-        series = read_series(file, column) if file is not None else task.series_
-        made = task.predict(horizon, level or (80, 95), series=series if file is not None else None)
-        h = len(made.mean)
+        task = open_task(model, "forecast")
+        (reading,) = taken(given, task.data_options, key="cli.evaluate.foreign", kind=type(task).__name__)
+        data = task.read(file, **reading) if file is not None else None
+        series, made = task.forecast(data, horizon, level or (80, 95))
+        h, report = len(made.mean), task.report()
         if drawing is not None:
-            drawing.forecast(series, made, t.lang)
+            drawing.draw(draw_forecast(series, made), t.lang)
             log(t("cli.look.wrote", file=clean(str(plot))))
         steps = [series.label(d) for d in made.dates] if made.dates is not None else [str(k + 1) for k in range(h)]
         if json:
             out_json({
                 "steps": steps, "mean": made.mean, "seasonal_naive": made.seasonal_naive,
                 "intervals": {str(v): {"lower": made.lower[v], "upper": made.upper[v]} for v in made.lower},
-                "backtest": task.report_["backtest"],
+                "backtest": report.values["backtest"],
             })  # fmt: skip
             return
         names = [t("cli.forecast.date" if made.dates is not None else "cli.forecast.step"), t("cli.forecast.forecast")]
@@ -88,11 +91,11 @@ def make(t: Texts) -> click.Command:
             out("  ".join([row[0].ljust(widths[0]), *(v.rjust(w) for v, w in zip(row[1:], widths[1:], strict=True))]))
         sys.stdout.flush()
         if file is not None:
-            log(t("cli.forecast.other", name=clean(task.series_.name)))
+            log(t("cli.forecast.other", name=clean(report.values["name"])))
             log(f"  {shlex.join(['compuerta', 'evaluate', str(model), str(file)])}")
             return
         log("")
-        for line in backtest_lines(t, task.report_):
+        for line in lines_of(t, report):
             log(line)
 
     return forecast

@@ -37,10 +37,9 @@ def make(t: Texts) -> click.Command:
         seed: int | None,
         json: bool,
     ) -> None:
-        from ..tasks import LanguageModel
-        from .models import open_model
+        from .models import open_task
 
-        task = open_model(model, LanguageModel)
+        task = open_task(model, "generate")
         stop = stop.replace("\\n", "\n").replace("\\t", "\t") if stop is not None else None
         text = task.generate(prompt, length, temperature=temperature, top_k=top_k, top_p=top_p, stop=stop, seed=seed)
         if json:

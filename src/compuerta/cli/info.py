@@ -101,9 +101,10 @@ def _foreign(t: Texts, file: Path, format: Format) -> tuple[dict[str, Any], list
 
 
 def _of_layer(t: Texts, format: str, model: Any) -> dict[str, Any]:
-    from ..interop import formats, verify
+    from ..interop import formats
+    from ..tasks.base import network_of
 
-    layer = verify.network(model)
+    layer = network_of(model)
     facts: dict[str, Any] = {"kind": type(model).__name__}
     if layer is not None:
         facts["parameters"] = layer.parameters.size
@@ -113,12 +114,13 @@ def _of_layer(t: Texts, format: str, model: Any) -> dict[str, Any]:
 
 
 def _layers(t: Texts, model: Any) -> list[str]:
-    from ..layers import Layer, Sequential
+    from ..layers import Sequential
+    from ..tasks.base import network_of
 
-    model = getattr(model, "model_", model)
-    if isinstance(model, Sequential):
-        return str(model.summary(t.lang)).split("\n")
-    return [repr(model)] if isinstance(model, Layer) else []
+    layer = network_of(model)
+    if isinstance(layer, Sequential):
+        return layer.summary(t.lang).split("\n")
+    return [] if layer is None else [repr(layer)]
 
 
 def _size(file: Path) -> str:
@@ -127,26 +129,20 @@ def _size(file: Path) -> str:
 
 def _own(t: Texts, file: Path) -> tuple[list[tuple[str, str, Any]], str]:
     from ..interop import load
-    from ..layers import Layer, Sequential
-    from ..tasks import Forecaster, LanguageModel
-    from .report import backtest_lines, language_lines
+    from ..tasks.base import networks_of, task_of
+    from .report import lines_of
 
     model = load(file)
+    task = task_of(model)
     facts: dict[str, Any] = {"format": "compuerta", "kind": type(model).__name__, "size": _size(file)}
-    tail: list[str] = []
-    if isinstance(model, LanguageModel):
-        facts["parameters"] = model.model_.parameters.size
-        facts["vocabulary"] = f"{model.vocabulary_.size}: {model.vocabulary_.characters!r}"
-        facts["settings"] = ", ".join(f"{k}={v}" for k, v in model.get_params().items())
-        tail = [model.model_.summary(t.lang), "", *language_lines(t, model.report_)]
-    elif isinstance(model, Forecaster):
-        facts["parameters"] = sum(network.parameters.size for _, network in model.members_)
-        facts["series"] = f"{model.series_.name}: {len(model.series_.values)}"
-        facts["settings"] = ", ".join(f"{k}={v}" for k, v in model.get_params().items())
-        tail = backtest_lines(t, model.report_)
-    elif isinstance(model, Layer):
+    if task is None:
         facts |= _of_layer(t, "compuerta", model) | {"dtype": model.parameters.dtype.name}
-        tail = [model.summary(t.lang) if isinstance(model, Sequential) else repr(model)]
-        tail += [f"  {name:<20}{array.shape}" for name, array in model.parameters.items()]
+        tail = _layers(t, model) + [f"  {name:<20}{array.shape}" for name, array in model.parameters.items()]
+    else:
+        facts["parameters"] = sum(network.parameters.size for network in networks_of(task))
+        facts |= task.facts()
+        facts["settings"] = ", ".join(f"{k}={v}" for k, v in task.get_params().items())
+        summary = task.summary(t.lang)
+        tail = [*([summary, ""] if summary else []), *lines_of(t, task.report())]
     facts["checksum"] = True
     return [(key, t(f"cli.info.{key}"), value) for key, value in facts.items()], "\n".join(tail)

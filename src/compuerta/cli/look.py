@@ -15,11 +15,12 @@ from .output import clean, colours, columns, log, out, out_json, out_wrapped, pa
 if TYPE_CHECKING:
     from ..layers import Trace
     from ..see.search import Cost, Search
+    from ..tasks import Task
 
 #: Characters that are read at most, and verdicts and writers that are told.
 MOST, TOLD = 5_000, 5
-#: What writes a file, by how its name ends: (t, model, trace, what, path).
-Writer = Callable[[Texts, Any, "Trace", "What", Path], None]
+#: What writes a file, by how its name ends: (t, task, data, trace, what, path).
+Writer = Callable[[Texts, "Task", Any, "Trace", "What", Path], None]
 
 
 class What:
@@ -54,19 +55,20 @@ def make(t: Texts) -> click.Command:
         model: Path, text: str | None, file: Path | None, unit: int | None, layer: int, gate: str | None,
         find: str | None, output: Path | None, json: bool,
     ) -> None:  # fmt: skip
-        from .models import open_model
+        from .models import open_task
 
         writer = None if output is None else _writer(output, model, file)
         if text is not None and file is not None:
             raise Refused("cli.look.text_and_file", option="--file")
-        task = open_model(model, _looked_at())
-        trace = _trace(t, task, text, file, find)
+        task = open_task(model, "traced")
+        data = _data(t, task, text, file, find)
+        trace = task.traced(data)
         if layer > trace.layers:
             raise Refused("cli.look.no_layer", option="--layer", layers=trace.layers, got=layer)
         found, cost = (None, None) if find is None else _find(task, trace, find)
         what = _what(trace, found, gate, layer - 1, unit)
         if output is not None and writer is not None:
-            writer(t, task, trace, what, output)
+            writer(t, task, data, trace, what, output)
             log(t("cli.look.wrote", file=clean(str(output))))
             if not json:
                 return
@@ -80,26 +82,17 @@ def make(t: Texts) -> click.Command:
     return look
 
 
-def _looked_at() -> Any:
-    from ..tasks import Task
-
-    return Task
-
-
-def _trace(t: Texts, task: Any, text: str | None, file: Path | None, find: str | None) -> Trace:
-    """Return the trace of what the model is to read: a text, or of a forecaster the end of its series."""
-    from ..data import read_series, read_text
-    from ..tasks import Forecaster
-    from .models import model_trace
-
-    if isinstance(task, Forecaster):
+def _data(t: Texts, task: Task, text: str | None, file: Path | None, find: str | None) -> Any:
+    """Return what the task is to read: a text, or the data of a file; None for what it learnt from."""
+    if not task.reads_text:
         for name, value in (("--text", text), ("--find", find)):
             if value is not None:
-                raise Refused("cli.look.only_text", option=name)
-        trace: Trace = task.trace(series=None if file is None else read_series(file))
-        return trace
+                raise Refused("cli.look.only_text", option=name, kind=t(task.kind))
+        return None if file is None else task.read(file)
+    if find is not None and not task.answers("generate"):
+        raise Refused("cli.look.only_text", option="--find", kind=t(task.kind))
     if file is not None:
-        text = read_text(file)
+        text = str(task.read(file))
         if len(text) > MOST:
             log(t("cli.look.cut", most=MOST, characters=len(text)))
         text = text[:MOST]
@@ -107,8 +100,7 @@ def _trace(t: Texts, task: Any, text: str | None, file: Path | None, find: str |
         raise Refused("cli.look.needs_text", option="--text")
     if len(text) > MOST:
         raise Refused("cli.look.too_long", option="--text", most=MOST, got=len(text))
-    made: Trace = model_trace(task, text)
-    return made
+    return text
 
 
 def _find(task: Any, trace: Trace, find: str) -> tuple[Search, Cost]:
@@ -177,14 +169,15 @@ def _tell_series(t: Texts, trace: Trace, what: What, width: int) -> None:
     from ..see.ribbon import paint
     from ..see.scale import Scale
 
-    values, labels = trace.values_in, trace.labels
-    assert values is not None
-    assert labels is not None
-    own, other = Scale.of(what.key, what.values), Scale(float(values.min()), float(values.max()), signed=False)
-    for start in range(0, len(values), width):
+    values = trace.values_in
+    labels = trace.labels or [str(k + 1) for k in range(len(what.values))]
+    own = Scale.of(what.key, what.values)
+    for start in range(0, len(what.values), width):
         part = slice(start, start + width)
         out(painter()(t("cli.look.from_to", first=labels[part][0], last=labels[part][-1]), "dim"))
-        out("".join(other.height(v) for v in values[part].tolist()))
+        if values is not None:
+            other = Scale(float(values.min()), float(values.max()), signed=False)
+            out("".join(other.height(v) for v in values[part].tolist()))
         out("".join(paint(own.height(v), own, v, colours()) for v in what.values[part].tolist()))
         if own.signed:
             out("".join(own.sign(v) for v in what.values[part].tolist()))
@@ -282,29 +275,24 @@ def _writer(output: Path, *sources: Path | None) -> Writer:
     return writer
 
 
-def _picture(t: Texts, model: Any, trace: Trace, what: What, path: Path) -> None:
+def _picture(t: Texts, task: Task, data: Any, trace: Trace, what: What, path: Path) -> None:
     from ..see.plots import overview, write
 
     write(overview(trace, unit=what.unit, key=what.key, layer=what.layer, lang=t.lang), path)
 
 
-def _tensors(t: Texts, model: Any, trace: Trace, what: What, path: Path) -> None:
+def _tensors(t: Texts, task: Task, data: Any, trace: Trace, what: What, path: Path) -> None:
     trace.save(path)
 
 
-def _page(t: Texts, model: Any, trace: Trace, what: What, path: Path) -> None:
+def _page(t: Texts, task: Task, data: Any, trace: Trace, what: What, path: Path) -> None:
     from ..errors import SettingError
     from ..see.html import MOST_VALUES, page
     from ..see.scene import scene_of
-    from ..tasks import LanguageModel
-    from .models import line_start
 
-    # Read anew, so that the page can run the model; it too begins after the line break that stands before the text.
-    if isinstance(model, LanguageModel):
-        before = line_start(model)
-        scene = scene_of(model, before + str(trace.text)).after(len(before))
-    else:
-        scene = scene_of(model)
+    # Read anew, so that the page can run the model; it too begins after what is read before a text.
+    before = task.opening
+    scene = scene_of(task, before + data).after(len(before)) if before else scene_of(task, data)
     scene.start = {"unit": what.unit, "place": scene.places.index((what.layer, 0)), "key": what.key}
     try:
         page(scene, path=path, lang=t.lang)

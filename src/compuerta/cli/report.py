@@ -1,62 +1,38 @@
-"""Lines that several commands print about how good a model is, always beside the figure to beat."""
+"""What a task reports of how good a model is, as lines; always beside the figure to beat, which the task sees to."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from .base import Texts
 
-
-def language_lines(t: Texts, report: dict[str, Any]) -> list[str]:
-    """Tell bits per character on the held-out part beside the unigram figure."""
-    speed = t("cli.report.updates", updates=report["updates"], seconds=f"{report['seconds']:.0f}")
-    if report["bits_per_char"] is None:
-        interrupted = report["train_characters"] < report["characters"]
-        return [t("cli.report.not_measured" if interrupted else "cli.report.no_held_out"), speed]
-    return [*bits_lines(t, report["bits_per_char"], report["unigram"]), speed]
+if TYPE_CHECKING:
+    from ..tasks.answers import Figures, Report
 
 
-def bits_lines(t: Texts, bits: float, unigram: float, *, held_out: bool = True) -> list[str]:
-    """Tell one figure of bits per character beside the unigram figure; if the baseline wins, say so."""
-    where = "" if held_out else "_here"
-    lines = [
-        t(f"cli.report.bits{where}", bits=f"{bits:.3f}"),
-        t(f"cli.report.unigram{where}", bits=f"{unigram:.3f}"),
-    ]
-    if bits >= unigram:
-        lines.append(t("cli.report.unigram_wins"))
+def lines_of(t: Texts, report: Report) -> list[str]:
+    """Return the lines of a report: sentences, and tables of figures."""
+    from ..tasks.answers import Figures
+
+    lines: list[str] = []
+    for part in report.lines:
+        lines += _table(t, part) if isinstance(part, Figures) else [t.tell(part)]
     return lines
 
 
-def backtest_lines(t: Texts, report: dict[str, Any]) -> list[str]:
-    """Tell the errors of the backtest beside those of the seasonal naive forecast; if that wins, say so."""
-    test = report["backtest"]
-    if test is None:
-        return [t("cli.report.no_backtest", n=report["n"]) if report["origins"] else t("cli.report.not_asked")]
-    seasonal = test["period"] > 1
-    figures = [(t("cli.report.lstm"), test["mae"], test["mase"]),
-               (t("cli.report.seasonal_naive" if seasonal else "cli.report.naive"), test["naive_mae"],
-                test["naive_mase"])]  # fmt: skip
-    digits = decimals([mae for _, mae, _ in figures])
-    lines = [
-        t("cli.report.backtest", origins=test["origins"], horizon=test["horizon"]),
-        t("cli.report.season", period=test["period"]) if seasonal else t("cli.report.no_season"),
-        f"  {'':24}{'MAE':>12}{'MASE':>8}",
-        *(f"  {name:24}{mae:>12.{digits}f}{mase:>8.2f}" for name, mae, mase in figures),
-        t("cli.report.mase"),
+def _table(t: Texts, figures: Figures) -> Iterator[str]:
+    """Yield the lines of a table, its points aligned."""
+    columns = figures.columns
+    yield f"  {'':24}" + "".join(f"{column.head:>{column.width}}" for column in columns)
+    digits = [
+        decimals([values[k] for _, values in figures.rows]) if column.decimals is None else column.decimals
+        for k, column in enumerate(columns)
     ]
-    if not lstm_wins(report):
-        lines.append(t("cli.report.naive_wins"))
-    return lines
-
-
-def lstm_wins(report: dict[str, Any]) -> bool:
-    """Return whether the LSTM was better than the naive forecast in the backtest, as far as there was one."""
-    from ..tasks import Backtest
-
-    test = report["backtest"]
-    return test is None or Backtest(**test).wins
+    for name, values in figures.rows:
+        cells = (f"{v:>{c.width}.{d}f}" for v, c, d in zip(values, columns, digits, strict=True))
+        yield f"  {t.tell(name):24}" + "".join(cells)
 
 
 def decimals(values: list[float]) -> int:

@@ -21,6 +21,7 @@ from .. import files
 from ..errors import CompuertaError, FileFormatError, Phrase, SettingError
 from ..layers import GRU, LSTM, Layer, Sequential
 from ..tasks import Task
+from ..tasks.base import network_of
 from . import gate_orders
 
 Array = NDArray[Any]
@@ -219,7 +220,7 @@ def _by_suffix(name: str) -> Format | None:
 
 def gate_order(format: str, model: Model) -> str:
     """Return the order in which a format stacks the blocks of a model's cells, as its system writes it."""
-    layers = _layers(getattr(model, "model_", model))
+    layers = _layers(network_of(model))
     tables = [
         table
         for cls, table in ((LSTM, gate_orders.LSTM), (GRU, gate_orders.GRU))
@@ -228,10 +229,10 @@ def gate_order(format: str, model: Model) -> str:
     return ", ".join(gate_orders.spelled(table[format], format) for table in tables if format in table)
 
 
-def _layers(model: Any) -> list[Layer]:
+def _layers(model: Layer | None) -> list[Layer]:
     if isinstance(model, Sequential):
         return [part for layer in model.layers for part in _layers(layer)]
-    return [model] if isinstance(model, Layer) else []
+    return [] if model is None else [model]
 
 
 def tensor_table(tensors: Mapping[str, Array]) -> dict[str, tuple[str, tuple[int, ...]]]:

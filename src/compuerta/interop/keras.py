@@ -23,6 +23,7 @@ from .. import files
 from ..errors import FileFormatError, Phrase, SettingError
 from ..layers import GRU, LSTM, Activation, Dense, Dropout, Embedding, Last, Layer
 from ..tasks import Task
+from ..tasks.base import network_of
 from . import archive, hdf5, keras_config
 from .formats import Description, Note, Runner, tensor_table, unnoted
 from .gate_orders import GRU as GRU_ORDERS
@@ -353,13 +354,14 @@ def _order(layers: Sequence[tuple[dict[str, Any], str, Mapping[str, Array]]]) ->
     return ",".join(words)
 
 
-def _dtype(model: Any) -> str:
-    return str(getattr(model, "model_", model).parameters.dtype.name)
+def _dtype(model: Layer | Task) -> str:
+    network = network_of(model)
+    return "float32" if network is None else network.parameters.dtype.name
 
 
 def _keras_layers(model: Layer | Task, note: Note) -> list[tuple[dict[str, Any], str, dict[str, Array]]]:
     """Return, for each layer of Keras: its configuration, its place in the weight file, its variables by name there."""
-    dtype = _dtype(model) if isinstance(model, Layer) or hasattr(model, "model_") else "float32"
+    dtype = _dtype(model)
     row = row_of(model, _TITLE, note)
     tokens = row[0].reads_tokens
     shape = [None, None] if tokens else [None, None, row[0].width_in]

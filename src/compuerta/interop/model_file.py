@@ -13,7 +13,7 @@ from .. import files
 from ..errors import CompuertaError, FileFormatError, NotFiniteWarning, SettingError
 from ..layers import LAYERS, Layer, Sequential
 from ..tasks import TASKS, Task
-from ..tasks.base import build, fill
+from ..tasks.base import build, fill, task_of
 from .formats import Description, Note, tensor_table, unnoted
 
 Array = NDArray[Any]
@@ -45,9 +45,10 @@ def contents(model: Task | Layer) -> tuple[dict[str, Array], dict[str, Any]]:
     Raises:
         SettingError, NotFittedError: as in :func:`save`.
     """
-    if isinstance(model, Task):
-        tensors, content = model.to_file()
-        return tensors, {"kind": type(model).__name__, **content}
+    task = task_of(model)
+    if task is not None and TASKS.get(type(task).__name__) is type(task):
+        tensors, content = task.to_file()
+        return tensors, {"kind": type(task).__name__, **content}
     if isinstance(model, Layer):
         _check_known(model)
         return dict(model.parameters), {"kind": "Layer", "model": [model.name, model.config()]}

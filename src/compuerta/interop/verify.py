@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..layers import Embedding, Layer, Sequential
-from .formats import Model, Runner
+from .formats import Runner
 
 Array = NDArray[Any]
 
@@ -30,12 +30,6 @@ class Check:
     against: str
     runs: int
     difference: float
-
-
-def network(model: Model) -> Layer | None:
-    """Return the layer that a model runs, or None where it is more than one network."""
-    inner = getattr(model, "model_", model)
-    return inner if isinstance(inner, Layer) else None
 
 
 def compare(layer: Layer, runner: Runner, seed: int) -> Check:

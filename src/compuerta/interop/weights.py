@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from ..errors import FileFormatError, NotFiniteWarning, Phrase, SettingError
 from ..layers import GRU, LSTM, Blank, Dense, Embedding, Layer, Recurrent, Sequential
-from ..tasks import LanguageModel, Task
+from ..tasks import Task
+from ..tasks.base import network_of, task_of
 
 Array = NDArray[Any]
 
@@ -177,7 +178,7 @@ def row_of(
     A recurrent layer that reads token ids as one-hot vectors becomes an identity Embedding and a layer of features.
 
     Args:
-        model: a layer, a Sequential however nested, or a LanguageModel.
+        model: a layer, a Sequential however nested, or a task that is one network.
         format: the format's title, for errors.
         note: told what of the model does not go along.
         holds: arguments of LSTM and GRU, beyond the common ones, that the format can express.
@@ -186,14 +187,17 @@ def row_of(
         SettingError: the model, or an argument of one of its layers, has no place in the format.
         NotFittedError: the task has not been fitted.
     """
-    if isinstance(model, LanguageModel):
-        model.to_file()  # which refuses one that was not fitted
-        note(Phrase("note.task", name=type(model).__name__))
-        model = model.model_
-    if not isinstance(model, Layer):
+    network = network_of(model)
+    if network is None:
         raise SettingError("error.interop.cannot_hold", format=format, what=type(model).__name__)
+    if task_of(model) is not None:
+        note(Phrase("note.task", name=type(model).__name__))
+    return _row(network, format, note, holds)
+
+
+def _row(model: Layer, format: str, note: Callable[[Phrase], None], holds: Collection[str]) -> list[Layer]:
     if isinstance(model, Sequential):
-        return [part for layer in model.layers for part in row_of(layer, format, note, holds=holds)]
+        return [part for layer in model.layers for part in _row(layer, format, note, holds)]
     if not isinstance(model, LSTM | GRU):
         return [model]
     defaults = {k: p.default for k, p in inspect.signature(type(model)).parameters.items()}

@@ -17,7 +17,7 @@ from __future__ import annotations
 import io
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import files
-from ..errors import MissingExtraError, SettingError
+from ..errors import MissingExtraError, Phrase, SettingError
 from ..texts import say
 from .readings import connectivity as connectivity_of
 from .readings import gradient_flow, half_life, saturation
@@ -35,6 +35,7 @@ from .scale import CIVIDIS, DIVERGING, Scale, quantity
 
 if TYPE_CHECKING:
     from ..layers import Trace
+    from ..tasks.answers import Drawing
 
 Array = NDArray[Any]
 Axes = Any  # matplotlib has types of its own only where it is installed
@@ -386,6 +387,16 @@ def training(
     ax.grid(axis="y", color="0.9")
     ax.legend(frameon=False)
     return ax
+
+
+#: The drawings that a task may answer with, see :class:`compuerta.tasks.answers.Drawing`.
+DRAWINGS: dict[str, Callable[..., Axes]] = {"forecast": forecast, "training": training}
+
+
+def draw(drawing: Drawing, *, lang: str | None = None) -> Axes:
+    """Draw what a task answers with; phrases among its arguments are told in the language."""
+    told = {k: v.told(lang) if isinstance(v, Phrase) else v for k, v in drawing.arguments.items()}
+    return DRAWINGS[drawing.kind](**told, lang=lang)
 
 
 # ---- what they share ------------------------------------------------------------------------------------------------

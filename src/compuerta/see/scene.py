@@ -20,7 +20,8 @@ from ..recurrence import Variant
 from ..recurrence.normalize import EPSILON
 from ..recurrence.numpy_variant import VariantTape
 from ..recurrence.stepwise import OpenTape
-from ..tasks import Forecaster, LanguageModel
+from ..tasks import Task
+from ..tasks.answers import Reading
 from .readings import connectivity, gradient_flow
 from .scale import CIVIDIS, DIVERGING
 from .search import WARM_UP, shifts_of
@@ -170,18 +171,18 @@ class Scene:
 
 
 def scene_of(
-    source: Trace | LanguageModel | Forecaster | Scene,
-    text: str | None = None,
+    source: Trace | Task | Scene,
+    text: Any = None,
     *,
     row: int = 0,
     title: str | None = None,
     label: str = "",
 ) -> Scene:
-    """Return what a page shows of a trace, of a language model's reading of ``text``, or of a forecaster.
+    """Return what a page shows of a trace, or of a task's reading of ``text``.
 
     Args:
-        source: a trace; or a fitted model. A page of fewer units or steps is that of ``trace.select(...)``.
-        text: what a language model is to read.
+        source: a trace; or a fitted task. A page of fewer units or steps is that of ``trace.select(...)``.
+        text: what a task is to read: a language model a text, a forecaster a series (the one it learnt from if None).
         row: which row of a trace's batch.
         title: a line to stand above all. label: what this run is called beside another.
 
@@ -191,39 +192,19 @@ def scene_of(
     """
     if isinstance(source, Scene):
         return source
-    if isinstance(source, LanguageModel):
-        return of_trace(source.trace(text or ""), title=title, label=label)
-    if isinstance(source, Forecaster):
-        return of_forecaster(source, title=title, label=label)
-    return of_trace(source, row=row, title=title, label=label)
+    if isinstance(source, Trace):
+        return of_trace(source, row=row, title=title, label=label)
+    return of_reading(source.shown(text), title=title, label=label)
 
 
-def of_forecaster(model: Forecaster, *, title: str | None = None, label: str = "") -> Scene:
-    """Return how the first network of a forecaster reads the last window of its series, and its forecast.
-
-    The series and the forecast are in the units of the series; the inputs are what the network sees of it.
-    """
-    model._check_fitted("members_")
-    view, network = model.members_[0]
-    past, origin = model._forward(model.series_.values), np.array([len(model.series_.values) - 1])
-    inputs = view.inputs(past, origin).astype(np.float32)
-    lstm, dense = network.core.layers[0], network.core.layers[-1]
-    assert isinstance(lstm, Recurrent)
-    _, trace = lstm.trace(inputs)
-    known = model.trace()
-    trace.values_in, trace.labels = known.values_in, known.labels
-    dy = np.zeros_like(trace["h", lstm.num_layers - 1])
-    dy[0, -1] = dense.parameters["w"].sum(axis=0)
-    scene = of_trace(trace, title=title or model.series_.name, label=label, dy=dy)
-    scene.flow_of = "forecast"
-    said = network(inputs)[:, 0]
-    scene.reading["forecast"] = model._back(view.forecasts(past, origin, said)[0]).astype(np.float64)
+def of_reading(reading: Reading, *, title: str | None = None, label: str = "") -> Scene:
+    """Return what a task answers when it is asked what a page shows of it."""
+    scene = of_trace(reading.trace, title=title or reading.title, label=label, dy=reading.dy)
+    scene.flow_of = reading.gradient_of or scene.flow_of
+    scene.reading |= reading.arrays
     if scene.model is not None:
-        skip = network.skip(inputs[:, :, :2].reshape(1, 1, -1))[0, 0]
-        scene.weights |= {"w": dense.parameters["w"], "wb": dense.parameters["b"]}
-        # A forecast is base + scale (said + skip), of what the network says; of logarithms, the exponential of it.
-        scene.weights |= {"skip": skip, "base": view.bases(past, origin)[0], "scale": np.array([view.scale])}
-        scene.model |= {"outputs": len(skip), "log": bool(model.log_)}
+        scene.weights |= reading.weights
+        scene.model |= reading.model
     return scene
 
 

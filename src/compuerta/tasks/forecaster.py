@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import checks
-from ..data import Series
+from ..data import Series, looks_like_series, read_series
 from ..errors import DataError, FileFormatError, Phrase, SettingError
 from ..layers import LSTM, Blank, Dense, Dropout, Last, Layer, Parameters, Sequential, Trace
 from ..layers.base import LayerClamps, Lengths
-from ..training import AdamW, Callback, EarlyStopping, Shuffled, Trainer, absolute_error
+from ..texts import say
+from ..training import AdamW, Callback, EarlyStopping, Progress, Shuffled, Trainer, absolute_error
+from .answers import Column, Context, Drawing, Figures, GraphBuilder, Option, Reading, Report
 from .base import Array, Task, fill
+from .forecast_graph import forecast_graph
 from .windows import CHANNELS, View, estimate_period, seasonal_naive, seasonal_scale
 
 
@@ -153,6 +158,20 @@ class Forecaster(Task):
     (6,)
     """
 
+    word = "series"
+    kind = "kind.forecast"
+    data_options: ClassVar[Sequence[Option]] = (Option("column", "text"),)
+    training_options: ClassVar[Sequence[Option]] = (
+        Option("hidden_size", "integer", 1, 65536, default=40),
+        Option("dropout", "number", 0, 0.99, default=0.1),
+        Option("learning_rate", "number", 0, 100, open_low=True, default=5e-3),
+        Option("horizon", "integer", 1, 100_000),
+        Option("period", "integer", 1, 1_000_000),
+        Option("window", "integer", 2, 100_000),
+        Option("origins", "integer", 0, 10_000, default=4),
+    )
+    evaluation_options: ClassVar[Sequence[Option]] = (Option("origins", "integer", 1, 10_000, default=4),)
+
     def __init__(
         self,
         horizon: int | None = None,
@@ -237,13 +256,13 @@ class Forecaster(Task):
         positive = bool((z > 0).all())
         if self.log and not positive:
             raise SettingError("error.log_needs_positive", got=float(z.min()))
-        self.log_ = (positive and period > 1) if self.log is None else bool(self.log)
-        z = np.log(z) if self.log_ else z
+        log = (positive and period > 1) if self.log is None else bool(self.log)
+        z = np.log(z) if log else z
         window = self.window if self.window is not None else max(min(2 * period, 48), 12)
         window = min(checks.count(window, "window"), max(2, len(z) - 2 * horizon - period - 2))
         bases = ("season", "last") if period > 1 else ("last",)
         rng = checks.generator(self.seed, "Forecaster")
-        self.members_: list[tuple[View, ForecastNetwork]] = []
+        members: list[tuple[View, ForecastNetwork]] = []
         errors = []
         count = len(bases) * checks.count(self.members, "members")
         # Windows held out, the same for every member: a sixth of those of the view that reaches back furthest.
@@ -253,11 +272,17 @@ class Forecaster(Task):
             view = View(bases[k % len(bases)], window, horizon, period)
             label = f"{k + 1}/{count}"
             view, network, error = self._member(z, view, validation, rng, callbacks(label) if callbacks else ())
-            self.members_.append((view, network))
+            members.append((view, network))
             errors.append(error)
+        # All at once, so that a run that is interrupted leaves what was learnt before.
+        self.members_, self.log_, self.series_ = members, log, series
         self.errors_ = np.mean(errors, axis=0)  # of the mean of all members, on the windows they all held out
-        self.series_ = series
         self.period_, self.horizon_ = period, horizon
+
+    @property
+    def fitted(self) -> bool:
+        """Whether it has learnt, if only for a backtest."""
+        return hasattr(self, "members_")
 
     def _member(
         self, z: Array, view: View, validation: int, rng: np.random.Generator, callbacks: Sequence[Callback]
@@ -322,7 +347,7 @@ class Forecaster(Task):
         Raises:
             NotFittedError, SettingError, DataError.
         """
-        self._check_fitted("members_")
+        self.check_fitted()
         h = checks.count(h if h is not None else self.horizon_, "h")
         level = [level] if isinstance(level, (int, float)) else level
         levels = [checks.number(v, "level", low=0.0, high=math.nextafter(100.0, 0.0), open_low=True) for v in level]
@@ -330,7 +355,7 @@ class Forecaster(Task):
         reach = max(view.reach for view, _ in self.members_)
         if len(past.values) < reach:
             raise DataError("error.series_too_short_to_forecast", got=len(past.values), expected=reach)
-        z = self._forward(past.values)
+        z = self.transform(past.values)
         phase = _phase(self.series_, past)
         spread: dict[float, list[Array]] = {v: [] for v in levels}
         means: list[Array] = []
@@ -346,10 +371,10 @@ class Forecaster(Task):
         for v in levels:
             width = np.maximum.accumulate(np.concatenate(spread[v])[:h])
             key = int(v) if v == int(v) else v
-            lower[key], upper[key] = self._back(mean - width), self._back(mean + width)
+            lower[key], upper[key] = self.inverse_transform(mean - width), self.inverse_transform(mean + width)
         season = self._season(past) if len(past.values) >= self._season(past) else 1
         repeated = seasonal_naive(past.values, h, season)
-        return Forecast(self._back(mean), lower, upper, repeated, past.future_dates(h), season)
+        return Forecast(self.inverse_transform(mean), lower, upper, repeated, past.future_dates(h), season)
 
     def _ahead(self, z: Array, phase: int = 0) -> Array:
         """Return the mean of the members' forecasts (horizon,) from the end of ``z``."""
@@ -378,7 +403,7 @@ class Forecaster(Task):
         Raises:
             NotFittedError, SettingError, DataError: as in :meth:`predict`, or there is no such member or unit.
         """
-        self._check_fitted("members_")
+        self.check_fitted()
         if not 0 <= checks.count(member, "member", low=0) < len(self.members_):
             raise SettingError("error.no_member", got=member, count=len(self.members_))
         past = self.series_ if series is None else _series(series)
@@ -386,7 +411,7 @@ class Forecaster(Task):
         if len(past.values) < view.reach:
             raise DataError("error.series_too_short_to_forecast", got=len(past.values), expected=view.reach)
         origin = np.array([len(past.values) - 1])
-        inputs = view.inputs(self._forward(past.values), origin, _phase(self.series_, past))
+        inputs = view.inputs(self.transform(past.values), origin, _phase(self.series_, past))
         _, trace = network.core.trace(_single(inputs), clamp=clamp)
         trace.values_in = past.values[-view.window :]
         first = len(past.values) - view.window
@@ -445,22 +470,151 @@ class Forecaster(Task):
             float(np.mean(other)), float(np.mean([b for _, b in ratios])),
         )  # fmt: skip
 
-    def _forward(self, values: Array) -> Array:
+    def transform(self, values: Array) -> Array:
+        """Return values of a series (n,) as the networks' windows take them: their logarithms, where it learnt so.
+
+        Raises:
+            DataError: one is not positive, and has no logarithm.
+        """
+        self.check_fitted()
         if not self.log_:
             return values
         if not (values > 0).all():
             raise DataError("error.series_not_positive", got=float(values.min()))
         return np.log(values)
 
-    def _back(self, z: Array) -> Array:
+    def inverse_transform(self, z: Array) -> Array:
+        """Return what :meth:`transform` made of values, (n,), in the units of the series again."""
+        self.check_fitted()
         with np.errstate(over="ignore"):
             return np.exp(z) if self.log_ else z
+
+    # ---- answers; see Task ------------------------------------------------------------------------------------------
+
+    @classmethod
+    def likeness(cls, path: str | os.PathLike[str]) -> float:
+        """Return 0.9 for a table with a column of numbers, and for what is called one."""
+        table = looks_like_series(path) or Path(path).suffix.lower() in (".csv", ".tsv")
+        return 0.9 if table else 0.0
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str], *, column: str | None = None) -> Series:  # type: ignore[override]
+        """Return the series of a file, see :func:`compuerta.data.read_series`."""
+        return read_series(path, column)
+
+    def learn(self, data: Series, context: Context) -> None:
+        """Learn from a series, with a bar for each network."""
+        if data.dates is not None:
+            first, last = data.label(data.dates[0]), data.label(data.dates[-1])
+            order = Phrase(f"cli.train.order.{data.date_order}")
+            context.note(Phrase("cli.train.dates", first=first, last=last, order=order))
+        if data.gaps:
+            context.note(Phrase("cli.train.gaps", gaps=data.gaps))
+        context.note(Phrase("cli.train.series", file=context.source, name=data.name, n=len(data.values)))
+        self.fit(data, callbacks=_bars(context))
+
+    def report(self) -> Report:
+        """Return the errors of the backtest beside those of the seasonal naive forecast."""
+        self.check_fitted()
+        return Report(_backtest_lines(self.report_), self.report_)
+
+    def evaluate(self, data: Series, context: Context, *, origins: int = 4) -> Report:  # type: ignore[override]
+        """Return the errors of a backtest on the end of a series, with models that learn anew."""
+        context.note(Phrase("cli.evaluate.series", file=context.source, n=len(data.values), origins=origins))
+        test = asdict(self.backtest(data, origins=origins, callbacks=_bars(context)))
+        return Report(_backtest_lines({"backtest": test}), test)
+
+    def facts(self) -> dict[str, Any]:
+        """Return the series that it learnt from."""
+        self.check_fitted()
+        return {"series": f"{self.series_.name}: {len(self.series_.values)}"}
+
+    def next_command(self) -> str:
+        """Return "forecast", unless the seasonal naive forecast did as well."""
+        self.check_fitted()
+        test = self.report_["backtest"]
+        return "forecast" if test is None or Backtest(**test).wins else ""
+
+    def forecast(
+        self, data: Series | None = None, h: int | None = None, level: Sequence[float] = (80, 95)
+    ) -> tuple[Series, Forecast]:
+        """Return the series that is gone on with, ``data`` or that which it learnt from, and its forecast."""
+        made = self.predict(h, level, series=data)
+        return self.series_ if data is None else data, made
+
+    def drawing(self) -> Drawing:
+        """Return the series and its forecast."""
+        return draw_forecast(*self.forecast())
+
+    def traced(self, data: Series | None = None) -> Trace:
+        """Return the trace of the first network over the end of a series."""
+        return self.trace(series=data)
+
+    def shown(self, data: Series | None = None) -> Reading:
+        """Return how the first network reads the last window of a series, and what it forecasts.
+
+        The series and the forecast are in the units of the series; the inputs are what the network sees of it.
+        """
+        looked_at = self.trace(series=data)
+        past = self.series_ if data is None else _series(data)
+        view, network = self.members_[0]
+        z, origin = self.transform(past.values), np.array([len(past.values) - 1])
+        inputs = _single(view.inputs(z, origin, _phase(self.series_, past)))
+        lstm, dense = network.core.layers[0], network.core.layers[-1]
+        assert isinstance(lstm, LSTM)
+        _, trace = lstm.trace(inputs)
+        trace.values_in, trace.labels = looked_at.values_in, looked_at.labels
+        dy = np.zeros_like(trace["h", lstm.num_layers - 1])
+        dy[0, -1] = dense.parameters["w"].sum(axis=0)
+        mean = self.inverse_transform(view.forecasts(z, origin, network(inputs)[:, 0])[0])
+        skip = network.skip(inputs[:, :, :2].reshape(1, 1, -1))[0, 0]
+        # A forecast is base + scale (core + skip), of what the network gives; of logarithms, the exponential of it.
+        weights = {"w": dense.parameters["w"], "wb": dense.parameters["b"], "skip": skip,
+                   "base": view.bases(z, origin)[0], "scale": np.array([view.scale])}  # fmt: skip
+        return Reading(
+            trace, title=past.name, dy=dy, gradient_of="forecast", arrays={"forecast": mean.astype(np.float64)},
+            weights=weights, model={"outputs": len(skip), "log": bool(self.log_)},
+        )  # fmt: skip
+
+    def networks(self) -> list[Layer]:
+        """Return the network of every member."""
+        self.check_fitted()
+        return [network for _, network in self.members_]
+
+    def graph(self, graph: GraphBuilder) -> None:
+        """Add the whole forecaster, from the latest values of a series to its forecast, in its own units.
+
+        Inputs: ``series`` (N, T) float64, T at least the reach of the longest window, the newest value last; and, where
+        there is a season, ``step`` (N,) int64: how many steps after the first value that the model learnt from the
+        newest one lies, by default that of the end of the series it learnt. Output: ``forecast`` (N, h) float64, the
+        mean of the members. Logarithm, differences, scale, season, networks and the way back are all in the graph;
+        intervals are not.
+        """
+        self.check_fitted()
+        forecast_graph(self.members_, self.log_, len(self.series_.values), graph)
+
+    def graph_runs(self) -> Iterator[tuple[Mapping[str, Array], Array]]:
+        """Yield the series that it learnt from, cut at its last ends, and the forecast from each."""
+        self.check_fitted()
+        values = self.series_.values
+        for end in range(len(values), max(len(values) - 4, max(view.reach for view, _ in self.members_) - 1), -1):
+            step = {"step": np.array([end - 1])} if self.period_ > 1 else {}
+            yield {"series": values[None, :end], **step}, self.predict(level=(), series=values[:end]).mean[None]
+
+    @classmethod
+    def blank_parts(cls, content: dict[str, Any], path: str) -> dict[str, Layer]:
+        """Return the two parts of every member, without their weights."""
+        parts: dict[str, Layer] = {}
+        for k, (_, config) in enumerate(content["members"]):
+            network = ForecastNetwork(**config, rng=Blank())
+            parts |= {f"{k}.core.": network.core, f"{k}.skip.": network.skip}
+        return parts
 
     # ---- one file ---------------------------------------------------------------------------------------------------
 
     def to_file(self) -> tuple[dict[str, Array], dict[str, Any]]:
         """Return tensors and JSON values; see :func:`compuerta.save`."""
-        self._check_fitted("members_")
+        self.check_fitted()
         tensors: dict[str, Array] = {"series": self.series_.values, "errors": self.errors_}
         for k, (_, network) in enumerate(self.members_):
             tensors.update({f"{k}.{name}": array for name, array in network.parameters.items()})
@@ -494,6 +648,51 @@ class Forecaster(Task):
             fill(network, tensors, path, prefix=f"{k}.")
             task.members_.append((View(**view), network))
         return task
+
+
+def draw_forecast(series: Series, made: Forecast) -> Drawing:
+    """Return the picture of a series and its forecast."""
+    labels = None
+    if series.dates is not None and made.dates is not None:
+        labels = [series.label(date) for date in (*series.dates, *made.dates)]
+    return Drawing("forecast", {"past": series.values, "mean": made.mean, "lower": made.lower, "upper": made.upper,
+                                "naive": made.seasonal_naive, "labels": labels, "name": series.name})  # fmt: skip
+
+
+def _backtest_lines(report: Mapping[str, Any]) -> list[Phrase | Figures]:
+    """Return the errors of the backtest beside those of the seasonal naive forecast; if that wins, a sentence on it."""
+    test = report["backtest"]
+    if test is None:
+        asked = report["origins"]
+        return [Phrase("cli.report.no_backtest", n=report["n"]) if asked else Phrase("cli.report.not_asked")]
+    seasonal = test["period"] > 1
+    rows = [
+        (Phrase("cli.report.lstm"), (test["mae"], test["mase"])),
+        (Phrase("cli.report.seasonal_naive" if seasonal else "cli.report.naive"),
+         (test["naive_mae"], test["naive_mase"])),
+    ]  # fmt: skip
+    lines: list[Phrase | Figures] = [
+        Phrase("cli.report.backtest", origins=test["origins"], horizon=test["horizon"]),
+        Phrase("cli.report.season", period=test["period"]) if seasonal else Phrase("cli.report.no_season"),
+        Figures([Column("MAE", 12), Column("MASE", 8, 2)], rows),
+        Phrase("cli.report.mase"),
+    ]
+    return lines if Backtest(**test).wins else [*lines, Phrase("cli.report.naive_wins")]
+
+
+def _bars(context: Context) -> Callable[[str], Sequence[Callback]]:
+    """Return what gives each network its callbacks, the last a progress bar, which goes when the network is done."""
+
+    def callbacks(label: str) -> list[Callback]:
+        fold, _, network = label.rpartition(" · ")
+        key = "progress.fold" if fold else "progress.network"
+        label = say(key, context.lang, **({"fold": fold} if fold else {}), network=network)
+        return [
+            *context.callbacks,
+            Progress(context.lang, name=say("progress.error", context.lang), label=label, leave=False),
+        ]
+
+    return callbacks
 
 
 def _series(series: Series | ArrayLike) -> Series:

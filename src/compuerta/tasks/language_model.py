@@ -6,15 +6,15 @@ import hashlib
 import math
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .. import checks, files
 from ..activations import softmax
-from ..data import Vocabulary
-from ..errors import DataError, NonFiniteError, SettingError
+from ..data import Vocabulary, read_text
+from ..errors import Count, DataError, NonFiniteError, Phrase, SettingError, Share
 from ..layers import GRU, LSTM, Dense, Dropout, Embedding, Recurrent, Sequential, Trace
 from ..training import (
     Adam,
@@ -22,12 +22,14 @@ from ..training import (
     Checkpoint,
     Constant,
     Cosine,
+    Progress,
     TextStreams,
     Trainer,
     cross_entropy,
     load_checkpoint,
 )
-from .base import Array, Task, build, fill
+from .answers import Context, Drawing, Option, Reading, Report
+from .base import Array, Task, fill
 
 LN2 = math.log(2.0)
 #: Characters of context that a stretch of text is warmed up with before it counts.
@@ -75,6 +77,27 @@ class LanguageModel(Task):
     >>> len(model.generate("la ", 10, seed=0))
     10
     """
+
+    word = "text"
+    kind = "kind.language"
+    reads_text = True
+    resumes = True
+    training_options: ClassVar[Sequence[Option]] = (
+        Option("hidden_size", "integer", 1, 65536, default=256),
+        Option("layers", "integer", 1, 64, default=1, setting="num_layers"),
+        Option("embedding_size", "integer", 1, 65536, default=64),
+        Option("cell", "choice", choices=("lstm", "gru"), default="lstm"),
+        Option("dropout", "number", 0, 0.99, default=0.0),
+        Option("batch_size", "integer", 1, 1_000_000, default=32),
+        Option("steps", "integer", 1, 1_000_000, default=64),
+        Option("updates", "integer", 1, 1_000_000_000, default=2000),
+        Option("minutes", "number", 0, 1_000_000, open_low=True),
+        Option("learning_rate", "number", 0, 100, open_low=True, default=2e-3),
+        Option("schedule", "choice", choices=("constant", "cosine"), default="constant"),
+        Option("clip", "number", 0, 1e9, open_low=True, default=1.0),
+        Option("validation", "number", 0, 0.9, default=0.1),
+    )
+    evaluation_options: ClassVar[Sequence[Option]] = (Option("all", "flag"),)
 
     def __init__(
         self,
@@ -250,7 +273,7 @@ class LanguageModel(Task):
             DataError: a character is not in the vocabulary, or there are fewer than two.
             SettingError: ``clamp`` names what is not there.
         """
-        self._check_fitted("model_")
+        self.check_fitted()
         ids = self.vocabulary_.encode(text)
         if len(ids) < 2:
             raise DataError("error.text.too_short_to_score", got=len(ids))
@@ -263,7 +286,7 @@ class LanguageModel(Task):
 
     def held_out(self, text: str) -> str | None:
         """Return the part of ``text`` that was held out in training, or None if it is not the text trained on."""
-        self._check_fitted("model_")
+        self.check_fitted()
         same = _sha256(text) == self.report_["text_sha256"]
         return text[self.report_["train_characters"] :] if same else None
 
@@ -273,6 +296,106 @@ class LanguageModel(Task):
             return None
         counts = np.bincount(train, minlength=size) + 1.0
         return float(-np.log2(counts / counts.sum())[test].mean())
+
+    # ---- answers; see Task ------------------------------------------------------------------------------------------
+
+    @classmethod
+    def likeness(cls, path: str | os.PathLike[str]) -> float:
+        """Return 0.1: anything could be a text, if it is nothing else."""
+        return 0.1
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str], **options: Any) -> str:
+        """Return the text of a file, see :func:`compuerta.data.read_text`."""
+        return read_text(path)
+
+    @classmethod
+    def from_options(cls, **options: Any) -> Task:
+        """Return the model of these settings; with ``minutes`` alone the number of updates is open."""
+        if "minutes" in options:
+            options.setdefault("updates", None)
+        return super().from_options(**options)
+
+    def learn(self, data: str, context: Context) -> None:
+        """Train on a text, with a bar in bits per character."""
+        context.note(Phrase("cli.train.text", file=context.source, characters=Count(len(data)),
+                            distinct=len(set(data)), held=Share(self.validation)))  # fmt: skip
+        bar = Progress(context.lang, scale=1 / LN2, name="bits")
+        self.fit(data, callbacks=[*context.callbacks, bar], checkpoint=context.checkpoint, resume=context.resume)
+
+    def report(self) -> Report:
+        """Return bits per character on the validation split, beside the unigram figure."""
+        self.check_fitted()
+        report = self.report_
+        values = {**report, "losses": report["losses"][-1:]}
+        speed = Phrase("cli.report.updates", updates=report["updates"], seconds=f"{report['seconds']:.0f}")
+        if report["bits_per_char"] is None:
+            interrupted = report["train_characters"] < report["characters"]
+            lines = [Phrase("cli.report.not_measured" if interrupted else "cli.report.no_held_out")]
+        else:
+            lines = _bits_lines(report["bits_per_char"], report["unigram"])
+        return Report([*lines, speed], values)
+
+    def evaluate(self, data: str, context: Context, *, all: bool = False) -> Report:  # type: ignore[override]
+        """Return bits per character of a text; of the text it was trained on its validation split, if not ``all``."""
+        held_out = self.held_out(data)
+        split = held_out is not None and not all
+        if held_out is not None and split:
+            context.note(Phrase("cli.evaluate.held_out", share=Share(len(held_out) / len(data))))
+            data = held_out
+        elif held_out is not None:
+            context.note(Phrase("cli.evaluate.trained_on"))
+        bits = self.score(data)
+        unigram = self.report_["unigram"] if split else self.score_unigram(data)
+        values = {"bits_per_char": bits, "unigram": unigram, "characters": len(data)}
+        return Report(_bits_lines(bits, unigram, "" if split else "_here"), values)
+
+    def facts(self) -> dict[str, Any]:
+        """Return the vocabulary."""
+        self.check_fitted()
+        return {"vocabulary": f"{self.vocabulary_.size}: {self.vocabulary_.characters!r}"}
+
+    def summary(self, lang: str | None = None) -> str:
+        """Return the table of the network's layers."""
+        self.check_fitted()
+        return self.model_.summary(lang)
+
+    def next_command(self) -> str:
+        """Return "generate"."""
+        return "generate"
+
+    @property
+    def opening(self) -> str:
+        """A line break, where it knows one: a text is read as from the beginning of a line."""
+        self.check_fitted()
+        return "\n" if "\n" in self.vocabulary_ else ""
+
+    def traced(self, data: str | None = None) -> Trace:
+        """Return the trace along a text, read after the opening; its steps are numbered as the text's characters."""
+        self.check_fitted()
+        text = data or ""
+        self.vocabulary_.encode(text)  # alone, so that an error names the place in the text as it was given
+        before = self.opening
+        trace = self.trace(before + text).select(steps=slice(len(before), None))
+        trace.steps = np.arange(len(text))
+        return trace
+
+    def shown(self, data: str | None = None) -> Reading:
+        """Return the trace along a text."""
+        return Reading(self.trace(data or ""))
+
+    def drawing(self) -> Drawing:
+        """Return the training curve in bits per character."""
+        self.check_fitted()
+        report = self.report_
+        return Drawing("training", {"losses": report["losses"], "updates": report["updates"],
+                                    "validations": report["validations"], "scale": 1 / LN2,
+                                    "unit": Phrase("plot.bits")})  # fmt: skip
+
+    def network(self) -> Sequential:
+        """Return the network, without the vocabulary."""
+        self.check_fitted()
+        return self.model_
 
     # ---- writing ----------------------------------------------------------------------------------------------------
 
@@ -305,7 +428,7 @@ class LanguageModel(Task):
             SettingError: an argument is out of its range.
             NonFiniteError: the model's scores of the next character are NaN or infinite, so none can be drawn.
         """
-        self._check_fitted("model_")
+        self.check_fitted()
         checks.count(n, "n", low=0)
         checks.number(temperature, "temperature", low=0.0)
         if top_k is not None:
@@ -341,7 +464,7 @@ class LanguageModel(Task):
             DataError: a character is not in the vocabulary.
             SettingError: ``clamp`` names what is not there.
         """
-        self._check_fitted("model_")
+        self.check_fitted()
         _, trace = self.model_.trace(self.vocabulary_.encode(text)[None], clamp=clamp)
         trace.text, trace.labels, trace.vocabulary = text, list(text), self.vocabulary_.characters
         return trace
@@ -358,7 +481,7 @@ class LanguageModel(Task):
 
     def to_file(self) -> tuple[dict[str, Array], dict[str, Any]]:
         """Return tensors and JSON values; see :func:`compuerta.save`."""
-        self._check_fitted("model_")
+        self.check_fitted()
         content = {
             "settings": self.get_params(),
             "vocabulary": self.vocabulary_.characters,
@@ -371,8 +494,7 @@ class LanguageModel(Task):
     def from_file(cls, tensors: dict[str, Array], content: dict[str, Any], path: str) -> LanguageModel:
         """Return the model of a file; see :func:`compuerta.load`."""
         task = cls(**content["settings"])
-        kind, config = content["model"]
-        model = build(kind, config, path)
+        model = cls.blank_parts(content, path)[""]
         assert isinstance(model, Sequential)
         fill(model, tensors, path)
         task.model_, task.vocabulary_, task.report_ = model, Vocabulary(content["vocabulary"]), content["report"]
@@ -402,6 +524,18 @@ def _bits(model: Sequential, ids: NDArray[np.integer[Any]], clamp: Mapping[Any, 
         logits, _, _ = model.forward(tail[None, :-1], last, clamp=clamp)
         nats += cross_entropy(logits[0], tail[1:])[0] * (len(tail) - 1)
     return nats / total / LN2
+
+
+def _bits_lines(bits: float, unigram: float, where: str = "") -> list[Phrase]:
+    """Return one figure of bits per character beside the unigram figure, and where that is better the sentence on it.
+
+    ``where`` ends the keys of the sentences: "" for the validation split, "_here" for a text as a whole.
+    """
+    lines = [
+        Phrase(f"cli.report.bits{where}", bits=f"{bits:.3f}"),
+        Phrase(f"cli.report.unigram{where}", bits=f"{unigram:.3f}"),
+    ]
+    return [*lines, Phrase("cli.report.unigram_wins")] if bits >= unigram else lines
 
 
 def _thinned(losses: list[float], most: int = 1000) -> list[float]:

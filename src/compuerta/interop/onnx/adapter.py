@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from importlib.util import find_spec
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ... import files
 from ...errors import FileFormatError, Phrase, SettingError
-from ...layers import Blank, Layer
-from ...tasks import Forecaster, LanguageModel, Task
-from ...tasks.base import build
-from ...tasks.forecaster import ForecastNetwork
+from ...layers import Layer
+from ...tasks import TASKS, Task
+from ...tasks.base import build, network_of
 from ...texts import say
 from ..formats import Description, Note, Runner, tensor_table, unnoted
 from ..model_file import contents, model_of
@@ -64,7 +63,7 @@ def write(
     """Write a model as one graph; see :mod:`compuerta.interop.onnx.writer` for its inputs and outputs.
 
     Args:
-        model: a layer, a Sequential, a LanguageModel or a Forecaster.
+        model: a layer, a Sequential, or a task that is one network or can say what its graph is.
         path: where to write it.
         note: called with what should be known.
         lengths: add an input for the rows' lengths.
@@ -80,9 +79,11 @@ def write(
     tensors, content = contents(model)
     graph = graph_of(model, lengths=lengths, probabilities=probabilities)
     proto = graph.model(type(model).__name__)
-    if isinstance(model, Forecaster):
-        content["arrays"] = {k: [tensors[k].dtype.name, tensors[k].tolist()] for k in ("series", "errors")}
-    elif any(array.dtype == np.float64 for array in tensors.values()):
+    weights = {prefix + name for prefix, layer in _blank_parts(content, path) for name in layer.parameters}
+    others = {name: [array.dtype.name, array.tolist()] for name, array in tensors.items() if name not in weights}
+    if others:
+        content["arrays"] = others
+    if any(tensors[name].dtype == np.float64 for name in weights):
         note(Phrase("note.onnx.double"))
     sign(proto, content)
     try:
@@ -110,31 +111,23 @@ def runner(path: str, *, ours: bool) -> Runner | None:
         return None
     document = open_document(path)
     if document.content is not None:
-        model = _own(document)
-        return None if isinstance(model, Forecaster) else runtime.own(document, _network(model))
+        network = network_of(_own(document))
+        return None if network is None else runtime.own(document, network)
     reading = read_graph(document)
     return runtime.foreign(document, reading, assemble(reading.layers, merge=True))
 
 
-def prove(path: str, model: Forecaster) -> Check | None:
-    """Run the graph of a forecaster in ONNX Runtime from several ends of its series, and compare the forecasts.
+def prove(path: str, model: Task) -> Check | None:
+    """Run the graph of a task that is more than one network in ONNX Runtime, and compare what comes out.
 
     Returns:
-        what was found, or None where ONNX Runtime is not installed.
+        what was found, or None where ONNX Runtime is not installed or cannot run it.
     """
-    if find_spec("onnxruntime") is None:
+    run = runtime.whole(open_document(path)) if find_spec("onnxruntime") is not None else None
+    if run is None:
         return None
-    run = runtime.forecaster(open_document(path))
-    values, largest = model.series_.values, 0.0
-    ends = range(len(values), max(len(values) - 4, max(view.reach for view, _ in model.members_) - 1), -1)
-    for end in ends:
-        ours = model.predict(level=(), series=values[:end]).mean
-        largest = max(largest, difference(ours, run(values[:end])))
-    return Check(runtime.name(), len(ends), largest)
-
-
-def _network(model: Layer | Task) -> Layer:
-    return model if isinstance(model, Layer) else cast(LanguageModel, model).model_
+    each = [difference(ours, run(inputs)) for inputs, ours in model.graph_runs()]
+    return Check(runtime.name(), len(each), max(each)) if each else None
 
 
 # ---- files that we wrote --------------------------------------------------------------------------------------------
@@ -147,20 +140,25 @@ def _own(document: Document) -> Layer | Task:
     try:
         for key, (dtype, values) in content.pop("arrays", {}).items():
             tensors[key] = np.asarray(values, {"float32": np.float32, "float64": np.float64}[dtype])
-        if content.get("kind") == "Forecaster":
-            for k, (_, config) in enumerate(content["members"]):
-                network = ForecastNetwork(**config, rng=Blank())
-                rows = [*parts(network.core, f"{k}.core."), (f"{k}.skip.", network.skip)]
-                tensors |= _named(rows, arrays)
-        else:
-            name, config = content["model"]
-            tensors |= _named(parts(build(name, config, document.path)), arrays)
+        tensors |= _named(_blank_parts(content, document.path), arrays)
     except FileFormatError:
         raise
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError, MemoryError) as error:
         raise document.refuse("error.file.config", name=content.get("kind"), why=files.one_line(error)) from None
     model: Layer | Task = model_of(tensors, content, document.path)
     return model
+
+
+def _blank_parts(content: dict[str, Any], path: str) -> Iterator[tuple[str, Layer]]:
+    """Yield the layers of a model that :func:`~compuerta.interop.model_file.contents` described, without weights."""
+    task = TASKS.get(str(content.get("kind")))
+    if task is None:
+        name, config = content["model"]
+        whole = {"": build(name, config, path)}
+    else:
+        whole = task.blank_parts(content, path)
+    for prefix, layer in whole.items():
+        yield from parts(layer, prefix)
 
 
 def _named(rows: Iterable[tuple[str, Layer]], arrays: dict[str, Array]) -> dict[str, Array]:

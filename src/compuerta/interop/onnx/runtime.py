@@ -5,7 +5,7 @@ What is handed over is the graph in memory, which the reader followed node by no
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import chain
 from typing import Any
 
@@ -101,15 +101,15 @@ def foreign(document: Document, reading: Reading, model: Layer) -> Runner | None
     return _tried(run, model, takes_state=all(part in reading.states for cell in cells for part in cell.parts))
 
 
-def forecaster(document: Document) -> Callable[[Array], Array]:
-    """Return the graph that we wrote of a forecaster, from the values of a series that begins as its own to h more."""
+def whole(document: Document) -> Callable[[Mapping[str, Array]], Array] | None:
+    """Return the graph that we wrote of a task, from inputs by name to its first output; None where it cannot run."""
     made = _session(document)
-    seasonal = any(value.name == "step" for value in made.get_overridable_initializers())
+    if made is None:
+        return None
 
-    def run(values: Array) -> Array:
-        step = {"step": np.array([len(values) - 1])} if seasonal else {}
-        found: Array = made.run(["forecast"], {"series": values[None], **step})[0][0]
-        return found
+    def run(inputs: Mapping[str, Array]) -> Array:
+        first: Array = made.run(None, dict(inputs))[0]
+        return first
 
     return run
 

@@ -12,14 +12,13 @@ name           shape                 what
 ``hn_l{k}``    (D, N, H) float       the final states, to be handed in again for the next piece of a stream
 =============  ====================  ===============================================================================
 
-A Forecaster's graph holds all it does, in float64 around its networks: see :func:`forecaster`. Weights are initializers
-under our names (``1.W_l0`` for the ``W`` of layer 0 of the part at place 1); configuration, vocabulary and what else
-makes the task again stand as JSON in the metadata, with a checksum over the whole.
+A task that is more than one network adds all it does itself: see :meth:`compuerta.Forecaster.graph`. Weights are
+initializers under our names (``1.W_l0`` for the ``W`` of layer 0 of the part at place 1); configuration, vocabulary and
+what else makes the task again stand as JSON in the metadata, with a checksum over the whole.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -28,9 +27,8 @@ from numpy.typing import NDArray
 
 from ...errors import SettingError
 from ...layers import Activation, Dense, Dropout, Embedding, Last, Layer, Recurrent, Sequential
-from ...tasks import Forecaster, LanguageModel, Task
-from ...tasks.forecaster import ForecastNetwork
-from ...tasks.windows import View
+from ...tasks import Task
+from ...tasks.base import network_of, task_of
 from .cells import attributes, to_onnx
 
 Array = NDArray[Any]
@@ -76,6 +74,19 @@ class Graph:
         """Give a value out under a name."""
         self.add("Identity", source, name=name)
         self.outputs.append(self._info(name, dtype, shape))
+
+    def network(self, prefix: str, layer: Layer, x: str) -> str:
+        """Append layers that read a window (N, W, F) or values (N, F); return what they give at its end, (N, K).
+
+        Raises:
+            SettingError: a layer, or an argument of one, has no place in ONNX.
+        """
+        for name, part in parts(layer, prefix):
+            if isinstance(part, Recurrent):
+                x = _window(self, name, part, x)
+            elif not isinstance(part, Last):  # the window's last step is all that _window gives
+                x = _plain(self, name, part, x)
+        return x
 
     @staticmethod
     def _info(name: str, dtype: Any, shape: Sequence[int | str]) -> Any:
@@ -216,82 +227,6 @@ def _last(graph: Graph, layer: Last, x: str, valid: str) -> str:
     return str(graph.add("Where", some, picked, graph.weight(f"zero:{kind}", np.zeros(1, kind))))
 
 
-# ---- a forecaster ---------------------------------------------------------------------------------------------------
-
-
-def forecaster(task: Forecaster) -> Graph:
-    """Return the graph of a whole forecaster: from the latest values of a series to its forecast, in its own units.
-
-    Inputs: ``series`` (N, T) float64, T at least the reach of the longest window, the newest value last; and, where
-    there is a season, ``step`` (N,) int64: how many steps after the first value that the model learnt from the newest
-    one lies, by default that of the end of the series it learnt. Output: ``forecast`` (N, h) float64, the mean of the
-    members. Logarithm, differences, scale, season, networks and the way back are all in the graph; intervals are not.
-    """
-    graph = Graph()
-    z = graph.input("series", np.float64, ("N", "T"))
-    if task.log_:
-        z = graph.add("Log", z)
-    step = ""
-    if task.period_ > 1:
-        step = graph.input("step", np.int64, ("N",), np.array([len(task.series_.values) - 1]))
-        step = graph.add("Unsqueeze", graph.add("Cast", step, to=11), graph.ints(1))
-    total = ""
-    for k, (view, network) in enumerate(task.members_):
-        forecast = _member(graph, f"{k}.", view, network, z, step)
-        total = graph.add("Add", total, forecast) if total else forecast
-    count = graph.weight("members", np.array(len(task.members_), np.float64))
-    mean = graph.add("Div", total, count)
-    if task.log_:
-        mean = graph.add("Exp", mean)
-    graph.output(mean, "forecast", np.float64, ("N", task.horizon_))
-    return graph
-
-
-def _member(graph: Graph, prefix: str, view: View, network: ForecastNetwork, z: str, step: str) -> str:
-    """One network's forecast, (N, h); the equations of :class:`compuerta.tasks.windows.View`."""
-
-    def back(first: int, last: int) -> str:
-        """The values from ``first`` to ``last`` steps before the newest."""
-        end = graph.ints(2**31 - 1) if last == 0 else graph.ints(-last)
-        return str(graph.add("Slice", z, graph.ints(-first - 1), end, graph.ints(1)))
-
-    w, period = view.window, view.period
-    newest, recent = back(0, 0), back(w - 1, 0)
-    relative = graph.add("Sub", recent, newest)
-    if view.base == "season":
-        pair = [graph.add("Sub", recent, back(w - 1 + period, period)), relative]
-    else:
-        pair = [relative, graph.add("Sub", recent, back(w, 1))]
-    scale = graph.weight(prefix + "scale", np.array(view.scale, np.float64))
-    channels = [graph.add("Div", channel, scale) for channel in pair]
-    if period > 1:
-        at = graph.add("Add", step, graph.weight(f"steps:{w}", np.arange(1.0 - w, 1.0)))
-        turn = graph.add("Mul", at, graph.weight("turn", np.array(2 * math.pi)))
-        angle = graph.add("Div", turn, graph.weight(f"period:{period}", np.array(float(period))))
-        season = [graph.add("Sin", angle), graph.add("Cos", angle)]
-    else:
-        season = [graph.weight(f"still:{w}", np.zeros((1, w)))] * 2
-    shape = graph.add("Shape", recent)
-    channels += [graph.add("Expand", channel, shape) for channel in season]
-    stacked = graph.add("Concat", *(graph.add("Unsqueeze", c, graph.ints(2)) for c in channels), axis=2)
-    x = str(graph.add("Cast", stacked, to=1))
-    said = x
-    for name, layer in parts(network.core, prefix + "core."):
-        if isinstance(layer, Recurrent):
-            said = _window(graph, name, layer, said)
-        elif not isinstance(layer, Last):  # the window's last step is all that _window gives
-            said = _plain(graph, name, layer, said)
-    values = graph.add("Slice", x, graph.ints(0), graph.ints(2), graph.ints(2))
-    straight = _plain(graph, prefix + "skip.", network.skip, graph.add("Reshape", values, graph.ints(0, 2 * w)))
-    said = graph.add("Cast", graph.add("Add", said, straight), to=11)
-    if view.base == "season":
-        each = graph.weight(f"season:{period}:{view.horizon}", np.arange(view.horizon, dtype=np.int64) % period)
-        base = graph.add("Gather", back(period - 1, 0), each, axis=1)
-    else:
-        base = newest
-    return str(graph.add("Add", base, graph.add("Mul", said, scale)))
-
-
 def _window(graph: Graph, prefix: str, layer: Recurrent, x: str) -> str:
     """The last output of a single recurrent layer over a window, (N, H)."""
     for name, array in to_onnx(layer, prefix).items():
@@ -309,12 +244,15 @@ def graph_of(model: Layer | Task, *, lengths: bool = False, probabilities: bool 
     Raises:
         SettingError: ONNX cannot hold it, or an option has no meaning for it.
     """
-    if isinstance(model, Forecaster):
-        for name, value in (("lengths", lengths), ("probabilities", probabilities)):
-            if value:
-                raise SettingError("error.interop.option", format="ONNX: Forecaster", name=name)
-        return forecaster(model)
-    network = model.model_ if isinstance(model, LanguageModel) else model
-    if not isinstance(network, Layer):
+    network = network_of(model)
+    if network is not None:
+        return layers(network, lengths=lengths, probabilities=probabilities)
+    task = task_of(model)
+    if task is None or not task.answers("graph"):
         raise SettingError("error.interop.cannot_hold", format="ONNX", what=type(model).__name__)
-    return layers(network, lengths=lengths, probabilities=probabilities)
+    for name, value in (("lengths", lengths), ("probabilities", probabilities)):
+        if value:
+            raise SettingError("error.interop.option", format=f"ONNX: {type(model).__name__}", name=name)
+    graph = Graph()
+    task.graph(graph)
+    return graph
