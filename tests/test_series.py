@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from compuerta.data import Series, looks_like_series, read_series
-from compuerta.data.dates import Step, find_step, parse_dates
+from compuerta.data.dates import parse_dates
+from compuerta.data.steps import Step, find_step
 from compuerta.errors import DataError
 
 
@@ -176,20 +177,30 @@ def test_spacing_period_and_future(write, dates, period, after):
         assert series.period == period
         future = series.future_dates(len(after or "1"))
         assert (future and [series.label(date) for date in future]) == after
-        assert series.gaps == 0
+        assert series.missing is None
 
 
 def test_gaps_are_counted(write):
     dates = [date for date in days(40) if date.day not in (3, 4, 20)]
     series = read_series(write("d,x\n" + "".join(f"{date},{date.day}\n" for date in dates)))
-    assert series.gaps == len(days(40)) - len(dates) == 5
+    assert series.missing.sum() == len(days(40)) - len(dates) == 5
+    assert series.dates == days(40)
     assert series.period == 7
     monthly = [f"2020-{m:02}" for m in (1, 2, 3, 5, 6, 7, 8)]
-    assert read_series(write("d,x\n" + "".join(f"{d},{k * k}\n" for k, d in enumerate(monthly)))).gaps == 1
+    assert read_series(write("d,x\n" + "".join(f"{d},{k * k}\n" for k, d in enumerate(monthly)))).missing.tolist() == [
+        False,
+        False,
+        False,
+        True,
+        False,
+        False,
+        False,
+        False,
+    ]
 
 
 def test_weekdays_go_over_the_weekend():
-    step = Step(weekdays=True)
+    step = Step(weekdays=(0, 1, 2, 3, 4))
     friday = dt.date(2024, 3, 1)
     week = [friday + dt.timedelta(days=k) for k in (3, 4, 5, 6, 7, 10)]
     assert [step.after(friday, k) for k in range(1, 7)] == week
@@ -229,7 +240,7 @@ def test_too_few_dates_have_no_step():
 )
 def test_mistakes_are_told_with_their_line(write, text, key, line):
     with pytest.raises(DataError) as caught:
-        read_series(write(text))
+        read_series(write(text), missing="refuse")
     assert caught.value.key == f"error.csv.{key}"
     assert caught.value.values.get("line") == line
     for lang, word in (("en", "line"), ("es", "línea")):
@@ -244,8 +255,9 @@ def test_mistakes_are_told_with_their_line(write, text, key, line):
         (b"", "error.text.empty"),
         (b"\n \n\n", "error.text.empty"),
         (b"x\n1\n2\0\n", "error.text.nul"),
-        (b"a\xf1o,x\n2021-01-01,1\n", "error.text.utf8"),
-        (b"\x89PNG\r\n\x1a\n\0\0", "error.text.utf8"),
+        ("añá,x\n2021-01-01,1\n".encode() + b"\xff", "error.text.utf8"),
+        (b"\x89PNG\r\n\x1a\n\0\0", "error.text.nul"),
+        (b"\x1f\x8b\x08\x03\xff", "error.text.utf8"),
         (b"x" * 200_000 + b"\n1\n2\n", "error.csv.malformed"),
     ],
 )
@@ -307,5 +319,5 @@ def test_series_and_texts_are_told_apart(write, text, name, expected):
 def test_a_series_made_by_hand():
     series = Series(np.arange(3.0), "x")
     assert len(series) == 3
-    assert series.gaps == 0
+    assert series.missing is None
     assert series.future_dates(2) is None

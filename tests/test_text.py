@@ -22,6 +22,11 @@ def written(tmp_path, raw):
         (b"\xef\xbb\xbfuno", "uno"),
         (b"uno\r\ndos\rtres\n\r\n", "uno\ndos\ntres\n\n"),
         ("\U0001f600 \ufeff".encode(), "\U0001f600 \ufeff"),
+        ("año\r\n".encode("utf-16"), "año\n"),
+        (b"\xfe\xff" + "año\r\n".encode("utf-16-be"), "año\n"),
+        ("\ufeffaño".encode("utf-32"), "\ufeffaño"),
+        ("año".encode("latin-1"), "año"),
+        ("Ventas (\u20ac)\n".encode("cp1252"), "Ventas (\u20ac)\n"),
     ],
 )
 def test_reads(tmp_path, raw, text):
@@ -34,10 +39,11 @@ def test_reads(tmp_path, raw, text):
     [
         (b"", "error.text.empty", None),
         (b"\xef\xbb\xbf", "error.text.empty", None),
-        ("año".encode("latin-1"), "error.text.utf8", 1),
+        (b"a\x81o", "error.text.utf8", 1),  # no character of Windows-1252
+        (b"a\xf1o\x01", "error.text.utf8", 3),
         ("\u00e1" * 1000 + "x", "error.text.utf8", 2001),
         (b"\xef\xbb\xbfab\xff", "error.text.utf8", 5),
-        ("año".encode("utf-16"), "error.text.utf8", 0),
+        (b"\xff\xfea\0\0", "error.text.encoding", 4),
         ("ano".encode("utf-16-le"), "error.text.nul", 1),
         (b"\xef\xbb\xbfab\0", "error.text.nul", 5),
     ],
@@ -111,7 +117,7 @@ def test_refusals():
     with pytest.raises(DataError):
         Vocabulary("")
     with pytest.raises(SettingError):
-        vocabulary.encode("a", unknown="replace")
+        vocabulary.encode("a", unknown="error")
     with pytest.raises(DTypeError):
         vocabulary.decode([0.5])
     for ids in ([3], [-1], [[0, 1]]):

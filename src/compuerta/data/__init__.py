@@ -2,12 +2,16 @@
 
 from .numbers import corpus, from_words, in_words
 from .padding import pad
-from .series import Series, looks_like_series, read_series
+from .reading import looks_like_series, read_series
+from .series import Series
+from .source import Source
 from .synthetic import adding_problem, seasonal_series
-from .text import Vocabulary, read_text
+from .text import Text, Vocabulary, read_text
 
 __all__ = [
     "Series",
+    "Source",
+    "Text",
     "Vocabulary",
     "adding_problem",
     "corpus",

@@ -1,16 +1,20 @@
-"""Dates as people write them: read a whole column at once, find its spacing, carry it on into the future."""
+"""Dates as people write them, a whole column at once; see :mod:`compuerta.data.steps` for their spacing."""
 
 from __future__ import annotations
 
-import calendar
 import datetime as dt
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 
-_QUARTER = re.compile(r"(\d{4})[-/ ]?[qt]([1-4])", re.IGNORECASE)
+from .steps import find_step, month_of
+
+_QUARTER = re.compile(  # 2020Q3, 2020-T3; Q3 2020, 3T2020
+    r"(?P<y>\d{4})[-/ ]?[qt](?P<q>[1-4])|(?:[qt](?P<q2>[1-4])|(?P<q3>[1-4])[qt])[-/ ]?(?P<y2>\d{4})", re.IGNORECASE
+)
+_WEEK = re.compile(r"(\d{4})-?[ws](\d\d)(?:-?([1-7]))?", re.IGNORECASE)  # 2020-W02, 2020-S02, 2020-W02-3
 _MONTHS = {
     "jan": 1, "ene": 1, "feb": 2, "mar": 3, "apr": 4, "abr": 4, "may": 5, "jun": 6, "jul": 7, "aug": 8, "ago": 8,
     "sep": 9, "set": 9, "oct": 10, "nov": 11, "dec": 12, "dic": 12,
@@ -22,71 +26,18 @@ _NAME_THEN_YEAR = re.compile(  # 1 de enero de 2021; Jan 1, 2021; 1-ene-21; Jan-
 )
 _DATE = re.compile(
     r"(\d{1,4})(?P<mark>[-/.])(\d{1,4})(?:(?P=mark)(\d{1,4}))?"
-    r"(?:[Tt ]\s*(\d{1,2}):(\d\d)(?::(\d\d)(?:[.,](\d{1,6})\d*)?)?\s*(Z|[+-]\d\d:?\d\d)?)?"
+    r"(?:(?:[Tt]| *[, ]) *(\d{1,2}):(\d\d)(?::(\d\d)(?:[.,](\d{1,6})\d*)?)? *([ap]\.? ?m\b\.?)?"
+    r" *(Z|UTC|[+-]\d\d:?(?:\d\d)?)?)?",
+    re.IGNORECASE,
 )
+_TIME = re.compile(r"\d{1,2}:\d\d(:\d\d)?( *[ap]\.? ?m\.?)?", re.IGNORECASE)
+#: What a column of dates is called; in small letters, without accents.
+_NAMES = {
+    "date", "fecha", "day", "dia", "month", "mes", "year", "ano", "anio", "week", "semana", "quarter", "trimestre",
+    "time", "hora", "hour", "timestamp", "datetime", "fechahora", "periodo", "period", "ds", "when", "cuando", "epoch",
+}  # fmt: skip
 
 _ORDERS = ("ymd", "mdy", "dmy")
-_DAY = 86_400.0
-_WEEK = 7 * _DAY
-_TWO_YEARS = 730
-
-
-@dataclass(frozen=True)
-class Step:
-    """The spacing of dates: a number of months, or of seconds, or one day from Monday to Friday.
-
-    >>> Step(months=1).after(dt.date(2023, 12, 31), 2, day=31)
-    datetime.date(2024, 2, 29)
-    >>> Step(weekdays=True).after(dt.date(2024, 3, 1), 1).isoformat()
-    '2024-03-04'
-    """
-
-    months: int = 0
-    seconds: float = 0.0
-    weekdays: bool = False
-
-    def after(self, date: dt.date, k: int, day: int | None = None) -> dt.date:
-        """Return the date ``k`` steps after ``date``; in months, on ``day`` or the last day that the month has."""
-        if self.months:
-            year, month = divmod(date.year * 12 + date.month - 1 + k * self.months, 12)
-            last = calendar.monthrange(year, month + 1)[1]
-            return date.replace(year=year, month=month + 1, day=min(day or date.day, last))
-        if self.weekdays:
-            weeks, weekday = divmod(date.weekday() + k, 5)
-            return date + dt.timedelta(days=7 * weeks + weekday - date.weekday())
-        return date + dt.timedelta(seconds=k * self.seconds)
-
-    def between(self, a: dt.date, b: dt.date) -> float:
-        """Return how many steps lie from ``a`` to ``b``.
-
-        >>> Step(months=3).between(dt.date(2020, 1, 1), dt.date(2021, 1, 1))
-        4.0
-        """
-        if self.months:
-            return ((b.year - a.year) * 12 + b.month - a.month) / self.months
-        if self.weekdays:
-            days = (b - a).days
-            return (days + a.weekday() - b.weekday()) / 7 * 5 + b.weekday() - a.weekday()
-        return (b - a).total_seconds() / self.seconds
-
-    def period(self, n: int) -> int | None:
-        """Return the seasonal period of ``n`` values so spaced, or None if no cycle is the natural one.
-
-        Months, quarters and weeks have the year (12, 4, 52), hours and minutes the day (24, 48 half-hours ...), years
-        nothing (1). Days have the year (365) once there are two of them, else the week (7; 5 from Monday to Friday).
-
-        >>> Step(months=3).period(40), Step(seconds=86_400).period(3650), Step(seconds=1800).period(100)
-        (4, 365, 48)
-        """
-        if self.months:
-            return 12 // self.months if 12 % self.months == 0 else 1 if self.months % 12 == 0 else None
-        if self.weekdays:
-            return 5
-        if self.seconds == _DAY:
-            return 365 if n >= _TWO_YEARS else 7
-        if self.seconds % _WEEK == 0 and self.seconds <= 4 * _WEEK:
-            return round(365.25 * _DAY / self.seconds)
-        return int(_DAY / self.seconds) if 60 <= self.seconds < _DAY and _DAY % self.seconds == 0 else None
 
 
 def is_date(cell: str) -> bool:
@@ -108,14 +59,15 @@ def parse_dates(cells: Sequence[str], day_first: bool = False) -> tuple[list[dt.
 
     Returns:
         The dates (all ``datetime.date``, or all ``datetime.datetime`` if the column has times) and the order of
-        year, month and day (``"ymd"``, ``"mdy"``, ``"dmy"``, ``"ym"``, ``"my"``); or the index of the first cell that
-        is no date in the order that suits the most cells.
+        year, month and day (``"ymd"``, ``"mdy"``, ``"dmy"``, ``"ym"``, ``"my"``; ``"yw"`` for ISO weeks, each given
+        as its Monday); or the index of the first cell that is no date in the order that suits the most cells.
 
     >>> parse_dates(["12/30/1990", "12/31/1990"])
     ([datetime.date(1990, 12, 30), datetime.date(1990, 12, 31)], 'mdy')
     >>> parse_dates(["1/2/2021", "31/2/2021"])
     1
     """
+    weeks = all(found and not found[3] for found in map(_WEEK.fullmatch, cells))
     cells = [_in_figures(cell) for cell in cells]
     orders = sorted(_ORDERS, key=("mdy" if day_first or _dotted(cells) else "dmy").__eq__)  # the less likely goes last
     readings = [(order, _read(cells, order)) for order in orders]
@@ -124,40 +76,97 @@ def parse_dates(cells: Sequence[str], day_first: bool = False) -> tuple[list[dt.
         nearest = min((dates for _, dates in readings), key=lambda dates: dates.count(None))
         return nearest.index(None)
     order, dates = max(complete, key=lambda reading: _evenness(reading[1]))
+    if weeks:
+        return [date.date() for date in dates], "yw"
     with_day = any(found[4] for found in map(_DATE.fullmatch, cells) if found)
     timed = any(date.time() != dt.time() or date.tzinfo for date in dates)
     return [date if timed else date.date() for date in dates], order if with_day else order.replace("d", "")
 
 
-def find_step(dates: Sequence[dt.date]) -> Step | None:
-    """Return the spacing of sorted dates, or None if fewer than half of them keep to one.
+def parse_numbers(cells: Sequence[str], name: str = "") -> tuple[list[dt.date], str] | None:
+    """Return the dates that whole numbers write, and how: 20210131 (``"ymd"``), 202101 (``"ym"``), 2021 (``"y"``),
+    seconds or thousandths of them since 1970 (``"epoch"``, in UTC), or days as Excel counts them (``"excel"``), if
+    the column has a ``name`` for dates. None unless all do, at a steady step.
 
-    >>> find_step([dt.date(2021, 1, 31), dt.date(2021, 2, 28), dt.date(2021, 3, 31)])
-    Step(months=1, seconds=0.0, weekdays=False)
+    >>> parse_numbers(["20210131", "20210201", "20210202"])[0][2]
+    datetime.date(2021, 2, 2)
+    >>> parse_numbers(["1577836800", "1577840400", "1577844000"])[0][1].isoformat()
+    '2020-01-01T01:00:00+00:00'
+    >>> parse_numbers(["8864", "8877", "8500"]) is None
+    True
     """
-    if len(dates) < 2:
+    figures = [cell.removesuffix(".0") for cell in cells]
+    if len(figures) < 2 or not all(cell.isascii() and cell.isdecimal() for cell in figures):
         return None
-    gaps = [(b - a).total_seconds() for a, b in pairwise(dates)]
-    usual, count = Counter(gaps).most_common(1)[0]
-    days = sorted(gaps)[len(gaps) // 2] / _DAY
-    if days >= 28:
-        months, same = Counter(_month(b) - _month(a) for a, b in pairwise(dates)).most_common(1)[0]
-        on_same_day = len({min(date.day, 28) for date in dates}) == 1
-        if (
-            months
-            and same * 2 >= len(gaps)
-            and (on_same_day or (count < len(gaps) and abs(days - months * 30.44) < 2.5))
-        ):
-            return Step(months=months)
-    if usual == 0 or count * 2 < len(gaps):
+    numbers = [int(cell) for cell in figures]
+    low, high = min(numbers), max(numbers)
+    dates: list[dt.date]
+    try:
+        if low >= 1000 and high <= 2200:
+            dates, order = [dt.date(n, 1, 1) for n in numbers], "y"
+        elif low >= 190_001 and high <= 220_012:
+            dates, order = [dt.date(n // 100, n % 100, 1) for n in numbers], "ym"
+        elif low >= 19_000_101 and high <= 22_001_231:
+            dates, order = [dt.date(n // 10_000, n // 100 % 100, n % 100) for n in numbers], "ymd"
+        elif (low >= 10**8 and high < 10**10) or (low >= 10**11 and high < 10**13):
+            unit = 1000 if low >= 10**11 else 1
+            times = [dt.datetime.fromtimestamp(n / unit, dt.UTC) for n in numbers]
+            midnight = all(time.time() == dt.time() for time in times)
+            dates, order = [time.date() for time in times] if midnight else list(times), "epoch"
+        elif low >= 20_000 and high < 80_000 and named_so(name):
+            dates, order = [dt.date(1899, 12, 30) + dt.timedelta(days=n) for n in numbers], "excel"
+        else:
+            return None
+    except (ValueError, OverflowError):
         return None
-    if usual == _DAY and len(dates) > 5 and all(date.weekday() < 5 for date in dates):
-        return Step(weekdays=True)
-    return Step(seconds=usual)
+    distinct = sorted(set(dates))
+    steady = find_step(distinct) if len(distinct) > 2 or order == "y" else None
+    return None if steady is None or (order == "y" and steady.months != 12) else (dates, order)
 
 
-def _month(date: dt.date) -> int:
-    return date.year * 12 + date.month
+def hours_of(cells: Sequence[str], name: str) -> list[str] | None:
+    """Return the times of the day in a column: 14:30, or whole hours from 0 or from 1 where it is called so; or None.
+
+    >>> hours_of(["1", "2", "24"], "Hora"), hours_of(["0", "23"], "hour"), hours_of(["0", "23"], "x")
+    (['0:00', '1:00', '23:00'], ['0:00', '23:00'], None)
+    """
+    if cells and all(map(is_time, cells)):
+        return list(cells)
+    if not re.match(r"(hora|hour)", name, re.IGNORECASE) or not all(c.isascii() and c.isdecimal() for c in cells):
+        return None
+    hours = [int(cell) for cell in cells]
+    first = 0 if 0 in hours else 1
+    return [f"{hour - first}:00" for hour in hours] if max(hours) - first < 24 else None
+
+
+def is_time(cell: str) -> bool:
+    """Whether a cell is a time of the day alone.
+
+    >>> is_time("14:30"), is_time("2 p.m."), is_time("2021-01-01 14:30")
+    (True, False, False)
+    """
+    return _TIME.fullmatch(cell) is not None
+
+
+def named_so(name: str) -> bool:
+    """Whether a column is called as columns of dates are.
+
+    >>> named_so("Fecha"), named_so("D\u00eda de la semana"), named_so("Ventas")
+    (True, True, False)
+    """
+    plain = "".join(mark for mark in unicodedata.normalize("NFKD", name.lower()) if not unicodedata.combining(mark))
+    return not _NAMES.isdisjoint(re.findall("[a-z]+", plain))
+
+
+def looks_like_date(cell: str) -> bool:
+    """Whether a cell seems to be meant for a date, be it one that can be read or not: figures with marks, or a month.
+
+    >>> [looks_like_date(cell) for cell in ("3\u00aa semana de mayo", "2021/01/31/5", "Enero", "A-12", "Madrid")]
+    [True, True, True, False, False]
+    """
+    words = [word.lower()[:3] for word in re.findall(r"[^\W\d_]{3,}", cell)]
+    month = any(word in _MONTHS for word in words)
+    return (month and len(words) <= 4) or (len(re.findall(r"\d+", cell)) > 1 and not words)
 
 
 def _evenness(dates: Sequence[dt.date]) -> float:
@@ -166,19 +175,25 @@ def _evenness(dates: Sequence[dt.date]) -> float:
     if not pairs:
         return 0.0
     in_days = Counter(b - a for a, b in pairs).most_common(1)[0][1]
-    in_months = Counter((_month(b) - _month(a), b.day - a.day) for a, b in pairs).most_common(1)[0][1]
+    in_months = Counter((month_of(b) - month_of(a), b.day - a.day) for a, b in pairs).most_common(1)[0][1]
     return max(in_days, in_months) / len(pairs)
 
 
 def _in_figures(cell: str) -> str:
-    """Return a quarter or a date with the name of its month (in English or Spanish) in ISO form; others as they are.
+    """Return a week, a quarter or a date with a month's name (English or Spanish) in ISO form; others as they are.
 
     >>> [_in_figures(cell) for cell in ("2020-T2", "Jan 31, 2021", "sept. 1999", "3-dic-98", "1949 Jan", "may be 12")]
     ['2020-04', '2021-01-31', '1999-09', '1998-12-3', '1949-01', 'may be 12']
     """
     quarter = _QUARTER.fullmatch(cell)
     if quarter:
-        return f"{quarter[1]}-{3 * int(quarter[2]) - 2:02}"
+        return f"{quarter['y'] or quarter['y2']}-{3 * int(quarter['q'] or quarter['q2'] or quarter['q3']) - 2:02}"
+    week = _WEEK.fullmatch(cell)
+    if week:
+        try:
+            return dt.date.fromisocalendar(int(week[1]), int(week[2]), int(week[3] or 1)).isoformat()
+        except ValueError:
+            return cell
     found = _YEAR_THEN_NAME.fullmatch(cell) or _NAME_THEN_YEAR.fullmatch(cell)
     month = found and _MONTHS.get(found["m"][:3].lower())
     if found is None or month is None:
@@ -218,14 +233,20 @@ def _parse(cell: str, order: str) -> dt.datetime | None:
     year = _full_year(at["y"])
     day = int(at.get("d", 1))
     hour, minute, second, micro = (int(part or 0) for part in (*found.group(5, 6, 7), (found[8] or "").ljust(6, "0")))
+    if found[9]:
+        if not 1 <= hour <= 12:
+            return None
+        hour = hour % 12 + (12 if found[9][0] in "pP" else 0)
+    midnight = hour == 24 and minute == second == micro == 0  # the end of the day, which is the start of the next
     try:
-        return dt.datetime(year, int(at["m"]), day, hour, minute, second, micro, _zone(found[9]))
-    except ValueError:
+        date = dt.datetime(year, int(at["m"]), day, 0 if midnight else hour, minute, second, micro, _zone(found[10]))
+        return date + dt.timedelta(days=1) if midnight else date
+    except (ValueError, OverflowError):
         return None
 
 
 def _zone(text: str | None) -> dt.timezone | None:
-    if text is None or text == "Z":
+    if text is None or text.upper() in ("Z", "UTC"):
         return dt.UTC if text else None
-    offset = dt.timedelta(hours=int(text[1:3]), minutes=int(text[-2:]))
+    offset = dt.timedelta(hours=int(text[1:3]), minutes=int(text[3:].lstrip(":") or 0))
     return dt.timezone(-offset if text[0] == "-" else offset)

@@ -1,35 +1,54 @@
-"""One numeric series from a person's CSV file: its values oldest first, its dates, and how it goes on."""
+"""One numeric series: its values, oldest first on a regular grid, its dates, what is missing, and how it goes on."""
 
 from __future__ import annotations
 
 import datetime as dt
-import math
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DataError
-from .dates import Step, find_step, parse_dates
-from .table import Column, Table, is_missing, parse_table, short, to_number
-from .text import decode, read_text
+from .. import checks
+from ..errors import DataError, Phrase, SettingError
+from .dates import parse_dates, parse_numbers
+from .seasons import estimate_period, fill
+from .steps import Step, find_step
+
+#: What to do with values that are missing.
+POLICIES = ("mask", "fill", "refuse")
 
 
 @dataclass(frozen=True, eq=False)
 class Series:
     """A series of T values, oldest first.
 
+    With ``dates`` and neither ``step`` nor ``date_order``, the spacing and the season are found, and the dates that are
+    missing between others are put in. Values that are not known (at such a date, or masked in a masked array) hold what
+    the season would have there, and are marked in ``missing``.
+
     Attributes:
         values: (T,) float64, all finite.
         name: the header of its column, or the file's name without suffix.
         dates: one date (or datetime, where the file gives times) per value, ascending; None without a column of dates.
-        date_order: how the file writes its dates: ``"ymd"``, ``"mdy"``, ``"dmy"``, ``"ym"``, ``"my"`` or ``"y"``.
+        date_order: how the file writes its dates: ``"ymd"``, ``"mdy"``, ``"dmy"``, ``"ym"``, ``"my"``, ``"y"``,
+            ``"yw"`` (ISO weeks) or ``"epoch"`` (seconds since 1970).
         step: the usual spacing of the dates; None without dates or where they keep to no spacing.
-        period: steps in one season, as far as the spacing tells (see :meth:`compuerta.data.dates.Step.period`).
+        period: steps in one season, as far as the spacing tells (see :meth:`compuerta.data.steps.Step.period`).
+        missing: (T,) bool, the values that are not known, never to be learnt from nor scored; None where all are.
+        decimal: the decimal mark of the file.
+        notes: what a person should be told of how it was read.
+
+    Raises:
+        DataError: the dates are not as many as the values, one of them cannot be read, or comes twice.
+
+    >>> series = Series([5.0, 7.0, 9.0], dates=["2024-01-31", "2024-02-29", "2024-04-30"])
+    >>> series.values.tolist(), series.missing.tolist(), series.period
+    ([5.0, 7.0, 8.0, 9.0], [False, False, True, False], 12)
+    >>> [date.isoformat() for date in series.future_dates(1)]
+    ['2024-05-31']
     """
 
     values: NDArray[np.float64]
@@ -38,19 +57,43 @@ class Series:
     date_order: str | None = None
     step: Step | None = None
     period: int | None = None
+    missing: NDArray[np.bool_] | None = None
+    decimal: str = "."
+    notes: tuple[Phrase, ...] = ()
+
+    def __post_init__(self) -> None:
+        plain = isinstance(self.values, np.ndarray) and not np.ma.isMaskedArray(self.values)
+        raw = self.dates is not None and self.step is None and self.date_order is None
+        if plain and not raw:
+            return
+        values = checks.as_array(np.ma.getdata(self.values), "Series", "values", np.dtype(np.float64))
+        if values.ndim != 1:
+            raise DataError("error.series_shape", got=values.shape)
+        unknown = np.ma.getmaskarray(self.values) if np.ma.isMaskedArray(self.values) else np.zeros(len(values), bool)
+        if self.missing is not None:
+            unknown = unknown | self.missing
+        checks.finite(np.where(unknown, 0.0, values), "Series", "values")
+        dates, order = None, self.date_order
+        if self.dates is not None:
+            dates, order = dates_of(self.dates)
+        made = arranged(np.where(unknown, np.nan, values), dates, name=self.name, date_order=order)
+        for name in ("values", "dates", "date_order", "step", "period", "missing"):
+            given = getattr(self, name) if name == "period" else None
+            object.__setattr__(self, name, given if given is not None else getattr(made, name))
+        object.__setattr__(self, "notes", self.notes + made.notes)
 
     def __len__(self) -> int:
         return len(self.values)
 
     @property
-    def gaps(self) -> int:
-        """How many dates are missing between the first and the last; the values are taken as if none were."""
-        if self.dates is None or self.step is None:
-            return 0
-        return max(0, round(self.step.between(self.dates[0], self.dates[-1])) + 1 - len(self.dates))
+    def known(self) -> NDArray[np.float64]:
+        """The values (T,), NaN where they are missing."""
+        return self.values if self.missing is None else np.where(self.missing, np.nan, self.values)
 
     def future_dates(self, h: int) -> list[dt.date] | None:
         """Return the ``h`` dates after the last one, or None where there is no spacing to go on with.
+
+        They end with the year 9999, the last that there are dates of.
 
         >>> dates = [dt.date(2023, 11, 30), dt.date(2023, 12, 31)]
         >>> series = Series(np.zeros(2), "x", dates, step=Step(months=1))
@@ -60,11 +103,22 @@ class Series:
         if self.dates is None or self.step is None:
             return None
         day = max(date.day for date in self.dates)
-        return [self.step.after(self.dates[-1], k, day) for k in range(1, h + 1)]
+        dates: list[dt.date] = []
+        for k in range(1, h + 1):
+            try:
+                dates.append(self.step.after(self.dates[-1], k, day))
+            except (ValueError, OverflowError):
+                break
+        return dates
 
     def until(self, n: int) -> Series:
         """Return the first ``n`` values, with all that is known of them."""
-        return replace(self, values=self.values[:n], dates=None if self.dates is None else self.dates[:n])
+        return replace(
+            self,
+            values=self.values[:n],
+            dates=None if self.dates is None else self.dates[:n],
+            missing=None if self.missing is None else self.missing[:n],
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Return all but the values as plain JSON values, for a model file."""
@@ -75,6 +129,8 @@ class Series:
             "date_order": self.date_order,
             "step": None if self.step is None else asdict(self.step),
             "period": self.period,
+            "missing": None if self.missing is None else np.flatnonzero(self.missing).tolist(),
+            "decimal": self.decimal,
         }
 
     @classmethod
@@ -82,169 +138,147 @@ class Series:
         """Return the series of :meth:`to_json` with its values."""
         kind = dt.datetime if content["times"] else dt.date
         dates = None if content["dates"] is None else [kind.fromisoformat(text) for text in content["dates"]]
-        step = None if content["step"] is None else Step(**content["step"])
-        return cls(values, content["name"], dates, content["date_order"], step, content["period"])
+        step = None
+        if content["step"] is not None:
+            days = content["step"]["weekdays"]
+            days = (0, 1, 2, 3, 4) if days is True else tuple(days or ())  # a flag in the files of 0.1
+            step = Step(**{**content["step"], "weekdays": days})
+        missing = None
+        if content.get("missing"):
+            missing = np.zeros(len(values), bool)
+            missing[content["missing"]] = True
+        return cls(values, content["name"], dates, content["date_order"], step, content["period"], missing,
+                   content.get("decimal", "."))  # fmt: skip
 
     def label(self, date: dt.date) -> str:
-        """Return a date in ISO form, as exact as the file has it: a day, a month, a year or a moment.
+        """Return a date in ISO form, as exact as the file has it: a day, a week, a month, a year or a moment.
 
         >>> Series(np.zeros(1), "x", date_order="ym").label(dt.date(1949, 1, 1))
         '1949-01'
         """
         text = date.isoformat()
+        if self.date_order == "yw":
+            week = date.isocalendar()
+            return f"{week.year}-W{week.week:02}"
         return text[:4] if self.date_order == "y" else text[:7] if self.date_order in ("ym", "my") else text
 
 
-def read_series(path: str | os.PathLike[str], column: str | int | None = None) -> Series:
-    r"""Read one numeric column of a CSV file, and the dates beside it if there are any.
+def dates_of(dates: Sequence[Any]) -> tuple[list[dt.date], str]:
+    """Return dates of Python, NumPy, pandas or in words as dates, or date-times, of Python, and their order.
 
-    Comma, semicolon and tab separate; decimal commas are read where the comma does not separate; a header, quotes
-    and trailing blank lines may be there or not. Newest-first files are turned round. Whether the day or the month
-    comes first is decided from all rows (:func:`compuerta.data.dates.parse_dates`) and told by ``date_order``. A
-    column that only counts the rows is no candidate (in a file with a header); one that counts years serves as dates.
+    Raises:
+        DataError: one of them cannot be read.
+
+    >>> dates_of(np.array(["2024-01", "2024-02"], "datetime64[M]"))
+    ([datetime.date(2024, 1, 1), datetime.date(2024, 2, 1)], 'ym')
+    """
+    if all(type(date) is dt.date or type(date) is dt.datetime for date in dates):
+        times = any(isinstance(date, dt.datetime) for date in dates)
+        zones = {date.tzinfo is None for date in dates if isinstance(date, dt.datetime)}
+        if not times or (len(zones) == 1 and all(isinstance(date, dt.datetime) for date in dates)):
+            return list(dates), "ymd"
+    cells = [str(date).split("/")[0] if "/" in str(date) and str(date)[4:5] == "-" else str(date) for date in dates]
+    parsed = parse_numbers(cells) if all(cell.isdecimal() for cell in cells) else parse_dates(cells)
+    if parsed is None:
+        raise DataError("error.series.date", got=repr(cells[0]), place=0)
+    if isinstance(parsed, int):
+        raise DataError("error.series.date", got=repr(cells[parsed]), place=parsed)
+    return parsed
+
+
+def arranged(
+    values: NDArray[np.float64],
+    dates: list[dt.date] | None,
+    *,
+    name: str = "",
+    date_order: str | None = None,
+    places: Sequence[int] | None = None,
+    missing: str = "mask",
+) -> Series:
+    """Return a series from values with NaN where they are not known: sorted, on a regular grid, filled.
 
     Args:
-        path: the file, UTF-8.
-        column: the header of the column, or its place from 0 (also as text, ``"1"``); needed only where several
-            columns hold numbers.
+        values: (T,).
+        dates: one for each, in any order.
+        name, date_order: of the series.
+        places: of the values on the grid, where there are no dates but a counter with gaps.
+        missing: ``"mask"`` marks what is not known, ``"fill"`` takes what was filled for known, ``"refuse"`` raises.
 
     Raises:
-        OSError: the file cannot be read.
-        DataError: it is not UTF-8 text, not a table, holds no or several columns of numbers, or one of its values or
-            dates is missing, not a number, infinite or there twice; the sentence names the line.
-
-    >>> import tempfile; file = Path(tempfile.mkdtemp(), "a.csv")
-    >>> _ = file.write_text("Week,Gasoline\n04/30/2021,8864\n04/23/2021,8877\n")
-    >>> series = read_series(file)
-    >>> series.name, series.values, series.date_order, series.period
-    ('Gasoline', array([8877., 8864.]), 'mdy', 52)
-    >>> [series.label(date) for date in series.future_dates(1)]
-    ['2021-05-07']
+        DataError: a date comes twice, more is missing than there is, or something is and was to be refused.
     """
-    table = parse_table(read_text(path), path)
-    chosen = _choose(table, column, path)
-    values = _values(table, chosen, path)
-    name = chosen.name or Path(path).stem
-    dated = _dates(table, chosen, path)
-    if dated is None:
-        return Series(values, name)
-    dates, date_order = dated
-    order = sorted(range(len(dates)), key=dates.__getitem__)
-    dates = [dates[k] for k in order]
-    for k in range(1, len(dates)):
-        if dates[k] == dates[k - 1]:
-            line, first = table.lines[order[k]], table.lines[order[k - 1]]
-            raise DataError("error.csv.twice", path=path, line=line, date=dates[k].isoformat(), first=first)
-    step = find_step(dates)
-    return Series(values[order], name, dates, date_order, step, step.period(len(dates)) if step else None)
+    if missing not in POLICIES:
+        raise SettingError("error.choice", name="missing", known=", ".join(POLICIES), got=repr(missing))
+    notes: list[Phrase] = []
+    if dates is not None:
+        if len(dates) != len(values):
+            raise DataError("error.series.lengths", values=len(values), dates=len(dates))
+        order = sorted(range(len(dates)), key=dates.__getitem__)
+        if order != list(range(len(dates))) and order != list(range(len(dates)))[::-1]:
+            notes.append(Phrase("input.sorted"))
+        dates, values = [dates[k] for k in order], values[order]
+        twice = next((a for a, b in pairwise(dates) if a == b), None)
+        if twice is not None:
+            raise DataError("error.series.twice", date=twice.isoformat())
+    known = np.flatnonzero(~np.isnan(values))
+    if len(known) < 2:
+        raise DataError("error.series.too_few", got=len(known))
+    first, last = int(known[0]), int(known[-1]) + 1
+    if last - first < len(values):  # before the first value and after the last there is no series yet, or no longer
+        notes.append(Phrase("input.trimmed", before=first, after=len(values) - last))
+        values = values[first:last]
+        dates = dates[first:last] if dates is not None else None
+        places = places[first:last] if places is not None else None
+    step = find_step(dates) if dates is not None else None
+    if dates is not None and step is not None:
+        places = [round(step.between(dates[0], date)) for date in dates]
+    if dates is not None and (step is None or len(set(places or ())) < len(values)):
+        if len(values) > 2:
+            notes.append(Phrase("input.irregular"))
+        step, places = None, None
+    label = Series(values, name, None, date_order).label
+    if places is not None:
+        values, dates = _on_grid(values, dates, places, step)
+    period = step.period(len(values)) if step else None
+    unknown = np.isnan(values)
+    if not unknown.any():
+        return Series(values, name, dates, date_order, step, period, None, notes=tuple(notes))
+    where = _runs(unknown, [label(date) for date in dates] if dates is not None else None)
+    if missing == "refuse":
+        raise DataError("error.series.missing", count=int(unknown.sum()), n=len(values), where=where)
+    short = step.period(0) if step else None  # of days the week: what is missing is seldom a year
+    filled = fill(values, unknown, short)
+    if step is None:
+        filled = fill(values, unknown, estimate_period(filled))
+    key = "input.masked" if missing == "mask" else "input.filled"
+    notes.append(Phrase(key, count=int(unknown.sum()), n=len(values), where=where))
+    mask = unknown if missing == "mask" else None
+    return Series(filled, name, dates, date_order, step, period, mask, notes=tuple(notes))
 
 
-def looks_like_series(path: str | os.PathLike[str]) -> bool:
-    r"""Whether a file is a table with a column of numbers rather than a text, judged by its beginning.
-
-    A name that ends in .csv or .tsv is believed unless there are lines without a single digit.
-
-    Raises:
-        OSError: the file cannot be read.
-
-    >>> import tempfile; file = Path(tempfile.mkdtemp(), "a.txt")
-    >>> _ = file.write_text("date,value\n2021-01,3\n2021-02,4\n2021-03,4\n"); looks_like_series(file)
-    True
-    >>> _ = file.write_text("Yes, 3 of them, and no more.\nOne, two,\nthree.\n"); looks_like_series(file)
-    False
-    """
-    named_so = Path(path).suffix.lower() in (".csv", ".tsv")
-    with open(path, "rb") as file:
-        raw = file.read(65_536)
-        whole = not file.read(1)
-    if not whole:  # what comes after the last newline may be half a row or half a character
-        raw = raw[: raw.rfind(b"\n") + 1] or raw
-    try:
-        text = decode(raw, path)
-        if named_so:
-            return any(mark.isdigit() for mark in text) or "\n" not in text.strip()  # one line: a header alone
-        columns = parse_table(text, path).columns
-    except DataError:
-        return named_so  # reading it will tell what is wrong
-    readable = max((_readable(column) for column in columns if column.kind == "number"), default=0.0)
-    return readable >= 0.9 and len(columns[0].cells) >= 3
+def _on_grid(
+    values: NDArray[np.float64], dates: list[dt.date] | None, places: Sequence[int], step: Step | None
+) -> tuple[NDArray[np.float64], list[dt.date] | None]:
+    """Return the values at their places, NaN in between, and the dates that were missing."""
+    n, first = max(places) - min(places) + 1, min(places)
+    if n == len(values):
+        return values, dates
+    if n > 2 * len(values) + 8:
+        raise DataError("error.series.mostly_missing", got=len(values), n=n)
+    grid = np.full(n, np.nan)
+    at = [place - first for place in places]
+    grid[at] = values
+    if dates is None or step is None:
+        return grid, None
+    day = max(date.day for date in dates)
+    there = dict(zip(at, dates, strict=True))
+    return grid, [there[k] if k in there else step.after(dates[0], k, day) for k in range(n)]
 
 
-def _readable(column: Column) -> float:
-    """Return the part of the cells that are numbers."""
-    return sum(to_number(cell, column.style) is not None for cell in column.cells) / len(column.cells)
-
-
-def _choose(table: Table, column: str | int | None, path: str | os.PathLike[str]) -> Column:
-    """Return the column asked for, or the only one with numbers that do more than count the rows."""
-    columns = table.columns
-    if column is None:
-        numeric = [c for c in columns if c.kind == "number"]
-        if len(numeric) > 1 and table.header:  # without one, 1,5 2,5 3,5 might be decimal commas
-            numeric = [c for c in numeric if _counter(c) is None] or numeric
-        if not numeric:
-            raise DataError("error.csv.no_numbers", path=path, columns=_told(columns, columns))
-        if len(numeric) > 1:
-            raise DataError("error.csv.several", path=path, columns=_told(columns, numeric))
-        return numeric[0]
-    named = [c for c in columns if c.name == column]
-    if len(named) == 1:
-        return named[0]
-    try:
-        place = int(column)
-    except ValueError:
-        place = -1
-    if isinstance(column, bool) or not 0 <= place < len(columns):
-        raise DataError("error.csv.column", path=path, got=repr(column), columns=_told(columns, columns))
-    return columns[place]
-
-
-def _told(columns: Sequence[Column], among: Sequence[Column]) -> str:
-    """Return the places and names of the columns that are ``among`` some."""
-    chosen = [(k, c.name) for k, c in enumerate(columns) if any(c is one for one in among)]
-    return ", ".join(f"{k}: {short(name)}" if name else str(k) for k, name in chosen)
-
-
-def _values(table: Table, column: Column, path: str | os.PathLike[str]) -> NDArray[np.float64]:
-    """Return the numbers of a column; the first cell that is none is refused with its line."""
-    values = np.empty(len(column.cells))
-    for k, (cell, line) in enumerate(zip(column.cells, table.lines, strict=True)):
-        if is_missing(cell):
-            raise DataError("error.csv.missing", path=path, line=line, got=short(cell))
-        value = to_number(cell, column.style)
-        if value is None:
-            raise DataError("error.csv.number", path=path, line=line, got=short(cell))
-        if not math.isfinite(value):
-            raise DataError("error.csv.infinite", path=path, line=line, got=short(cell))
-        values[k] = value
-    if len(values) < 2:
-        raise DataError("error.csv.too_few", path=path, got=len(values))
-    return values
-
-
-def _dates(table: Table, values: Column, path: str | os.PathLike[str]) -> tuple[list[dt.date], str] | None:
-    """Return the dates of the first column that has some, else of one that counts years, else None."""
-    for column in table.columns:
-        if column.kind == "date" and column is not values:
-            parsed = parse_dates(column.cells, day_first=table.delimiter == ";")
-            if isinstance(parsed, int):
-                got = short(column.cells[parsed])
-                raise DataError("error.csv.date", path=path, line=table.lines[parsed], got=got)
-            return parsed
-    for column in table.columns:
-        years = _counter(column) if column is not values else None
-        if years and min(years) >= 1000 and max(years) <= dt.MAXYEAR:
-            return [dt.date(year, 1, 1) for year in years], "y"
-    return None
-
-
-def _counter(column: Column) -> list[int] | None:
-    """Return the cells of a column of integers that goes up, or down, by one from row to row; else None."""
-    if column.kind != "number" or not all(cell.isdecimal() and len(cell) < 10 for cell in column.cells):
-        return None
-    count = [int(cell) for cell in column.cells]
-    step = count[-1] - count[0]
-    if abs(step) != len(count) - 1 or step == 0:
-        return None
-    direction = 1 if step > 0 else -1
-    return count if count == list(range(count[0], count[-1] + direction, direction)) else None
+def _runs(unknown: NDArray[np.bool_], labels: Sequence[str] | None, most: int = 3) -> Any:
+    """Return where values are missing, as it stands in a sentence: the first three runs of them."""
+    edges = np.flatnonzero(np.diff(np.concatenate(([False], unknown, [False]))))
+    runs = [(int(a), int(b) - 1) for a, b in edges.reshape(-1, 2)]
+    names = labels if labels is not None else [str(k) for k in range(len(unknown))]
+    told = ", ".join(names[a] if a == b else f"{names[a]} – {names[b]}" for a, b in runs[:most])
+    return told if len(runs) <= most else Phrase("word.and_more", first=told, count=len(runs) - most)

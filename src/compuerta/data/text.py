@@ -1,50 +1,42 @@
-"""Text: a file read with care, and the characters of a text as numbers."""
+"""Text: what was read as the numbers of its characters, at one byte each, and the vocabulary that tells which."""
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
+import hashlib
+import unicodedata
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import checks
-from ..errors import DataError, SettingError, ShapeError
+from ..errors import DataError, Phrase, SettingError, ShapeError
+from .source import Named, Source
 
-_BOM = b"\xef\xbb\xbf"
+#: Characters that are worked on at a time.
+_PIECE = 1 << 22
 
 
-def read_text(path: str | os.PathLike[str]) -> str:
-    r"""Return the text of a UTF-8 file; a byte order mark is dropped and every line ends in ``\n``.
+def read_text(path: Named | Source, encoding: str | None = None) -> str:
+    r"""Return the text of a file; a byte order mark is dropped and every line ends in ``\n``.
+
+    A long text is better read with :meth:`Text.read`, which takes one byte a character.
+
+    Args:
+        path: the file, ``"-"`` for standard input, or a :class:`~compuerta.data.source.Source`.
+        encoding: of the file; by default as its byte order mark says, else UTF-8, else Windows-1252.
 
     Raises:
         OSError: the file cannot be read.
-        DataError: the file is empty, holds a NUL byte, or is not UTF-8; the sentence gives the byte offset.
+        DataError: the file is empty, holds a NUL byte, or is no text; the sentence gives the byte offset.
 
-    >>> import tempfile; file = Path(tempfile.mkdtemp(), "a.txt")
+    >>> import tempfile; from pathlib import Path; file = Path(tempfile.mkdtemp(), "a.txt")
     >>> _ = file.write_bytes(b"\xef\xbb\xbfuno\r\ndos\r\n")
     >>> read_text(file)
     'uno\ndos\n'
     """
-    return decode(Path(path).read_bytes(), path)
-
-
-def decode(raw: bytes, path: str | os.PathLike[str]) -> str:
-    """Return the bytes of a file as text, as :func:`read_text` does; ``path`` is named in errors.
-
-    >>> decode(b"uno", "a.txt")
-    'uno'
-    """
-    try:
-        text = raw.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise DataError("error.text.utf8", path=path, offset=error.start, byte=f"0x{raw[error.start]:02x}") from None
-    nul = raw.find(b"\0")
-    if nul >= 0:
-        raise DataError("error.text.nul", path=path, offset=nul)
-    if not raw.removeprefix(_BOM):
-        raise DataError("error.text.empty", path=path)
-    return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+    return "".join((path if isinstance(path, Source) else Source(path, encoding=encoding)).pieces())
 
 
 class Vocabulary:
@@ -82,33 +74,78 @@ class Vocabulary:
         """How many characters there are."""
         return len(self._codes)
 
-    def encode(self, text: str, unknown: str = "error") -> NDArray[np.int32]:
-        """Return the ids of the characters of ``text``, (T,) int32.
+    def encode(self, text: str | Text, unknown: str = "refuse") -> NDArray[Any]:
+        """Return the ids of the characters of ``text``, (T,): int32 for a ``str``, the smallest integers for a Text.
 
         Args:
             text: what to encode.
-            unknown: ``"error"`` refuses a character that is not in the vocabulary; ``"skip"`` leaves it out.
+            unknown: a character that is not in the vocabulary is refused (``"refuse"``), left out (``"skip"``), or
+                replaced (``"replace"``): by its letter without accent, in the other case, else by U+FFFD, ``?`` or a
+                blank, the first of them that is there; else it is left out.
 
         Raises:
             DataError: an unknown character; the sentence gives it, its place and its code point.
-            SettingError: ``unknown`` is neither of the two.
+            SettingError: ``unknown`` is none of the three.
 
-        >>> Vocabulary("abc").encode("a cab!", unknown="skip")
-        array([0, 2, 0, 1], dtype=int32)
+        >>> vocabulary = Vocabulary("abc")
+        >>> vocabulary.encode("a cab!", unknown="skip"), vocabulary.encode("\u00c1b!", unknown="replace")
+        (array([0, 2, 0, 1], dtype=int32), array([0, 1], dtype=int32))
         """
-        if unknown not in ("error", "skip"):
-            raise SettingError("error.text.unknown_option", got=repr(unknown))
-        codes = _code_points(text)
-        ids: NDArray[np.int32] = self._ids[np.minimum(codes, len(self._ids) - 1)]
-        missing = ids < 0
-        if not missing.any():
-            return ids
-        if unknown == "skip":
-            return ids[~missing]
-        where = int(missing.argmax())
-        raise DataError(
-            "error.text.unknown", character=repr(text[where]), code=f"U+{ord(text[where]):04X}", position=where
-        )
+        if unknown not in ("refuse", "skip", "replace"):
+            raise SettingError("error.choice", name="unknown", known="refuse, skip, replace", got=repr(unknown))
+        if isinstance(text, Text):
+            if text.vocabulary == self:
+                return text.ids
+            codes, table, dtype = text.ids, self._of(text.vocabulary._codes), _smallest(self.size)
+        else:
+            codes, table, dtype = _code_points(text), self._ids, np.dtype(np.int32)
+        if unknown == "replace":
+            table = self._replaced(text, table)
+        ids = np.empty(len(codes), dtype)
+        end = 0
+        for k in range(0, len(codes), _PIECE):
+            found = table[np.minimum(codes[k : k + _PIECE], len(table) - 1)]
+            missing = found < 0
+            if missing.any():
+                if unknown == "refuse":
+                    where = k + int(missing.argmax())
+                    character = str(text[where : where + 1])
+                    raise DataError("error.text.unknown", character=repr(character), code=f"U+{ord(character):04X}",
+                                    position=where)  # fmt: skip
+                found = found[~missing]
+            ids[end : end + len(found)] = found
+            end += len(found)
+        return ids[:end]
+
+    def unknown(self, text: str | Text) -> dict[str, int]:
+        """Return the characters of ``text`` that are not in the vocabulary, each with how often it comes.
+
+        >>> Vocabulary("abc").unknown("a cab!!")
+        {'!': 2, ' ': 1}
+        """
+        if not text:
+            return {}
+        whole = text if isinstance(text, Text) else Text.of(text)
+        counts = zip(whole.vocabulary.characters, whole.counts().tolist(), strict=True)
+        missing = {character: count for character, count in counts if count and character not in self}
+        return dict(sorted(missing.items(), key=lambda item: -item[1]))
+
+    def _of(self, codes: NDArray[np.uint32]) -> NDArray[np.int32]:
+        """Return the ids of code points, -1 for those that are not there."""
+        return self._ids[np.minimum(codes, len(self._ids) - 1)]
+
+    def _replaced(self, text: str | Text, table: NDArray[np.int32]) -> NDArray[np.int32]:
+        """Return the table with the ids of those that stand in for the characters of ``text`` that are not there."""
+        places = {c: k for k, c in enumerate(text.vocabulary.characters)} if isinstance(text, Text) else None
+        missing = [c for c in (places or set(text)) if c not in self]  # type: ignore[arg-type]
+        at = [places[c] if places else ord(c) for c in missing]
+        table = np.concatenate((table[:-1] if places is None else table, np.full(max(at, default=0) + 2, -1, np.int32)))
+        for character, k in zip(missing, at, strict=True):
+            plain = unicodedata.normalize("NFKD", character)[0]
+            other = next((c for c in (plain, plain.swapcase(), "\ufffd", "?", " ") if c in self), None)
+            if other is not None:
+                table[k] = self._ids[ord(other)]
+        return table
 
     def decode(self, ids: ArrayLike) -> str:
         """Return the text that the ids (T,) stand for.
@@ -139,6 +176,137 @@ class Vocabulary:
 
     def __repr__(self) -> str:
         return f"Vocabulary({self.characters!r})"
+
+
+class Text:
+    """A text of T characters as the ids of its vocabulary: one byte each, two where it has more than 256 of them.
+
+    ``str(text)`` is the text; ``text[a:b]`` a part of it, with the same vocabulary.
+
+    Attributes:
+        ids: (T,) the place of each character in ``vocabulary``, the smallest unsigned integers that serve.
+        vocabulary: the characters there are, as a :class:`Vocabulary`.
+        notes: what a person should be told of how it was read.
+
+    >>> text = Text.of("hola, hola")
+    >>> len(text), text.ids.dtype.name, text.vocabulary.characters, str(text[6:])
+    (10, 'uint8', ' ,ahlo', 'hola')
+    """
+
+    __slots__ = ("_sha256", "ids", "notes", "vocabulary")
+
+    def __init__(self, ids: NDArray[Any], vocabulary: Vocabulary, notes: Iterable[Phrase] = ()) -> None:
+        self.ids, self.vocabulary, self.notes = ids, vocabulary, list(notes)
+        self._sha256: str | None = None
+
+    @classmethod
+    def read(cls, *paths: Named | Source, encoding: str | None = None) -> Text:
+        """Read a text in pieces, with at most two bytes of memory a character.
+
+        Args:
+            paths: files, a folder, ``"-"`` for standard input, or one :class:`~compuerta.data.source.Source`.
+            encoding: as in :func:`read_text`.
+
+        Raises:
+            OSError, DataError: as in :func:`read_text`.
+        """
+        first = paths[0]
+        named = [path for path in paths if not isinstance(path, Source)]
+        source = first if isinstance(first, Source) else Source(*named, encoding=encoding)
+        text = cls._gathered(source.pieces())
+        text.notes = source.notes
+        return text
+
+    @classmethod
+    def of(cls, text: str | Text) -> Text:
+        """Return a ``str`` as a Text; a Text as it is.
+
+        Raises:
+            DataError: it is neither, is empty, or holds half a character (a lone surrogate).
+        """
+        if isinstance(text, Text):
+            return text
+        if not isinstance(text, str):
+            raise DataError("error.text.not_str", got=type(text).__name__)
+        if not text:
+            raise DataError("error.text.no_characters")
+        return cls._gathered(text[k : k + _PIECE] for k in range(0, len(text), _PIECE))
+
+    @classmethod
+    def _gathered(cls, pieces: Iterator[str]) -> Text:
+        """Number the characters as they come, and at the end in the order of their code points."""
+        table = np.full(0x110000, -1, np.int32)
+        codes: list[int] = []
+        gathered: list[NDArray[Any]] = []
+        digest = hashlib.sha256()
+        length = 0
+        for piece in pieces:
+            try:
+                digest.update(piece.encode())
+            except UnicodeEncodeError as error:
+                code = f"U+{ord(piece[error.start]):04X}"
+                raise DataError("error.text.surrogate", code=code, position=length + error.start) from None
+            points = _code_points(piece)
+            ids = table[points]
+            if (ids < 0).any():
+                new = np.unique(points[ids < 0])
+                table[new] = np.arange(len(codes), len(codes) + len(new))
+                codes += new.tolist()
+                ids = table[points]
+            gathered.append(ids.astype(_smallest(len(codes))))
+            length += len(piece)
+        vocabulary = Vocabulary("".join(map(chr, sorted(codes))))
+        order = vocabulary._of(np.array(codes, np.uint32)).astype(_smallest(len(codes)))
+        whole = np.empty(length, order.dtype)
+        for piece_ids in _taken(gathered):  # from the end, each given back as soon as it is copied
+            whole[length - len(piece_ids) : length] = order[piece_ids]
+            length -= len(piece_ids)
+        text = cls(whole, vocabulary)
+        text._sha256 = digest.hexdigest()
+        return text
+
+    @property
+    def sha256(self) -> str:
+        """The SHA-256 of the text in UTF-8, in hexadecimal digits."""
+        if self._sha256 is None:
+            digest = hashlib.sha256()
+            for k in range(0, len(self), _PIECE):
+                digest.update(str(self[k : k + _PIECE]).encode())
+            self._sha256 = digest.hexdigest()
+        return self._sha256
+
+    def counts(self) -> NDArray[np.int64]:
+        """Return how often each character of the vocabulary comes, (V,).
+
+        >>> Text.of("hola, hola").counts().tolist()
+        [1, 1, 2, 2, 2, 2]
+        """
+        counts = np.zeros(self.vocabulary.size, np.int64)
+        for k in range(0, len(self), _PIECE):
+            counts += np.bincount(self.ids[k : k + _PIECE], minlength=len(counts))
+        return counts
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, part: slice) -> Text:
+        return Text(self.ids[part], self.vocabulary)
+
+    def __str__(self) -> str:
+        return self.vocabulary.decode(self.ids)
+
+    def __repr__(self) -> str:
+        return f"<Text of {len(self)} characters, {self.vocabulary.size} of them distinct>"
+
+
+def _taken(pieces: list[NDArray[Any]]) -> Iterator[NDArray[Any]]:
+    while pieces:
+        yield pieces.pop()
+
+
+def _smallest(count: int) -> np.dtype[Any]:
+    """Return the smallest unsigned integers for the numbers below ``count``."""
+    return np.min_scalar_type(max(count - 1, 0))
 
 
 # A text as the array of its code points and back. Lone surrogates pass: they come with file names and broken JSON.

@@ -504,12 +504,8 @@ class Forecaster(Task):
 
     def learn(self, data: Series, context: Context) -> None:
         """Learn from a series, with a bar for each network."""
-        if data.dates is not None:
-            first, last = data.label(data.dates[0]), data.label(data.dates[-1])
-            order = Phrase(f"cli.train.order.{data.date_order}")
-            context.note(Phrase("cli.train.dates", first=first, last=last, order=order))
-        if data.gaps:
-            context.note(Phrase("cli.train.gaps", gaps=data.gaps))
+        for note in data.notes:
+            context.note(note)
         context.note(Phrase("cli.train.series", file=context.source, name=data.name, n=len(data.values)))
         self.fit(data, callbacks=_bars(context))
 

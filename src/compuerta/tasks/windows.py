@@ -19,6 +19,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..data.seasons import estimate_period as estimate_period
+
 Array = NDArray[Any]
 #: Channels of a window: two of values, two of the season.
 CHANNELS = 4
@@ -52,42 +54,6 @@ def seasonal_scale(z: Array, period: int) -> float:
     lag = period if len(z) > period else 1
     scale = float(np.abs(z[lag:] - z[:-lag]).mean()) if len(z) > lag else 0.0
     return scale if scale > 0 else 1.0
-
-
-def estimate_period(z: Array) -> int:
-    """Return the season's length by the highest peak of the autocorrelation, or 1 where none stands out.
-
-    >>> estimate_period(np.sin(np.arange(200) * 2 * np.pi / 24))
-    24
-    """
-    n = len(z)
-    if n < 12 or not np.ptp(z) > 0:
-        return 1
-    t = np.arange(n)
-    level = z - np.poly1d(np.polyfit(t, z, 1))(t)
-    if not np.std(level) > 1e-9 * np.std(z):
-        return 1
-    acf, of_steps = _autocorrelation(level), _autocorrelation(np.diff(z))
-    # A wandering series correlates with itself at long lags too, but its steps do not.
-    least = max(0.15, 3 / math.sqrt(n))
-    peaks = [
-        k
-        for k in range(2, min(len(acf), len(of_steps)) - 1)
-        if acf[k] > max(0.5, acf[k - 1]) and acf[k] >= acf[k + 1] and of_steps[k] > least
-    ]
-    if not peaks:
-        return 1
-    best = max(acf[k] for k in peaks)
-    return next(k for k in peaks if acf[k] > best - 0.05)  # the first of about the same height: not its multiples
-
-
-def _autocorrelation(z: Array) -> Array:
-    """Return the correlation of ``z`` with itself at lags 0 to n/3, each over the steps that overlap."""
-    n = len(z)
-    spectrum = np.fft.rfft(z - z.mean(), 2 * n)
-    sums = np.fft.irfft(spectrum * spectrum.conj())[: n // 3]
-    acf: Array = sums / (np.arange(n, n - len(sums), -1) / n) / max(float(sums[0]), 1e-300)
-    return acf
 
 
 @dataclass(frozen=True)
