@@ -127,14 +127,14 @@ UTF16 = "una línea\n".encode("utf-16")
 FILES = {
     "nothing.txt": (None, "there is no file", "no existe"),
     "binary.txt": (b"abc\0def", "NUL byte at offset 3", "byte NUL en la posición 3"),
-    "latin.txt": ("año".encode("latin-1"), "byte 0xf1 at offset 1", "byte 0xf1 en la posición 1"),
-    "utf16.txt": (UTF16, "byte 0xff at offset 0", "byte 0xff en la posición 0"),
+    "damaged.txt": ("añ".encode() + b"\xf1o", "byte 0xf1 at offset 3", "byte 0xf1 en la posición 3"),
+    "utf16.txt": (UTF16 + b"a", "byte 0x61 at offset", "byte 0x61 en la posición"),
     "empty.txt": (b"", "is empty", "está vacío"),
     "bom.txt": (b"\xef\xbb\xbf", "is empty", "está vacío"),
     "one.txt": (b"a", "1 characters", "1 car"),
     "words.csv": (b"a,b\nx1,y\nz,w\nu,v\n", "no column holds numbers", "ninguna columna"),
     "two.csv": (b"a,b\n1,2\n3,5\n9,4\n", "several columns hold numbers", "varias columnas"),
-    "gap.csv": (b"d,v\n2020-01,1\n2020-02,\n2020-03,4\n", "line 3", "línea 3"),
+    "open.csv": (b"v\n1.880\n1.917\n", "line 2", "línea 2"),
     "short.csv": (b"v\n1\n2\n3\n4\n", "4 values", "4 valores"),
 }
 

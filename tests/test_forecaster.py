@@ -8,7 +8,7 @@ import pytest
 
 import compuerta
 from compuerta.data import Series, seasonal_series
-from compuerta.data.dates import Step
+from compuerta.data.steps import Step
 from compuerta.errors import CompuertaError, DataError, NotFittedError, SettingError
 from compuerta.layers import Layer
 from compuerta.tasks import Forecaster, forecaster

@@ -22,7 +22,7 @@ _BLANKS = " \u00a0\u2009\u202f\u2019'"  # also those that do not break, and apos
 #: A cell without its unit: sign, figures that may stand in groups of three, decimals, exponent.
 _STYLES = {
     decimal: re.compile(
-        rf"[+-]?(\d+(?:{mark}\d*)?|{mark}\d+|\d{{1,3}}(?:[{group}{_BLANKS}]\d{{3}})+(?:{mark}\d*)?)(?:e[+-]?\d+)?",
+        rf"[+-]?(\d+(?:{mark}\d*)?|{mark}\d+|[1-9]\d{{0,2}}(?:[{group}{_BLANKS}]\d{{3}})+(?:{mark}\d*)?)(?:e[+-]?\d+)?",
         re.IGNORECASE | re.ASCII,
     )
     for decimal, mark, group in ((".", r"\.", ","), (",", ",", r"\."))

@@ -301,7 +301,7 @@ def _time(table: Table, column: str | int | None, path: object) -> Time | None:
                     cells = tuple(f"{date} {hour}" for date, hour in zip(cells, hours, strict=True))
                     columns.append(beside)
                     break
-            parsed = parse_dates(cells, day_first=table.delimiter == ";")
+            parsed = parse_dates(cells, table.day_first)
             if isinstance(parsed, int):
                 raise DataError("error.csv.date", path=path, line=table.lines[parsed], got=short(cells[parsed]))
             return Time(tuple(columns), cells, *parsed)

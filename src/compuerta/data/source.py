@@ -16,7 +16,7 @@ from typing import IO
 from ..errors import DataError, Phrase, SettingError
 
 #: What tells the kind of a file, and how much is decoded at a time.
-_HEAD, _PIECE = 1 << 16, 1 << 22
+_HEAD, _PIECE = 1 << 16, 1 << 18
 #: Bytes that are taken from what has no size of its own, a pipe or a device, which might never end.
 _ENDLESS = 1 << 29
 

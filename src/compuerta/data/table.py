@@ -55,6 +55,11 @@ class Table:
     header: bool
     title: str = ""
 
+    @property
+    def day_first(self) -> bool:
+        """Whether the table comes from where the day is written before the month: where commas are decimal."""
+        return self.delimiter == ";" or any(c.kind == "number" and c.style.decimal == "," for c in self.columns)
+
     def only(self, rows: Sequence[int]) -> Table:
         """Return the table of some rows; what the columns are stays as it was found over all."""
         columns = tuple(replace(column, cells=tuple(column.cells[k] for k in rows)) for column in self.columns)

@@ -15,7 +15,7 @@ from ..errors import DataError, Phrase, SettingError, ShapeError
 from .source import Named, Source
 
 #: Characters that are worked on at a time.
-_PIECE = 1 << 22
+_PIECE = 1 << 18
 
 
 def read_text(path: Named | Source, encoding: str | None = None) -> str:
@@ -234,10 +234,10 @@ class Text:
 
     @classmethod
     def _gathered(cls, pieces: Iterator[str]) -> Text:
-        """Number the characters as they come, and at the end in the order of their code points."""
+        """Number the characters as they come, in one buffer that grows, and at the end in the order of code points."""
         table = np.full(0x110000, -1, np.int32)
         codes: list[int] = []
-        gathered: list[NDArray[Any]] = []
+        buffer, dtype = bytearray(), _smallest(0)
         digest = hashlib.sha256()
         length = 0
         for piece in pieces:
@@ -248,19 +248,21 @@ class Text:
                 raise DataError("error.text.surrogate", code=code, position=length + error.start) from None
             points = _code_points(piece)
             ids = table[points]
-            if (ids < 0).any():
+            if ids.min() < 0:
                 new = np.unique(points[ids < 0])
                 table[new] = np.arange(len(codes), len(codes) + len(new))
                 codes += new.tolist()
                 ids = table[points]
-            gathered.append(ids.astype(_smallest(len(codes))))
+                if _smallest(len(codes)) != dtype:
+                    wider = _smallest(len(codes))
+                    buffer, dtype = bytearray(np.frombuffer(buffer, dtype).astype(wider).tobytes()), wider
+            buffer += ids.astype(dtype).tobytes()
             length += len(piece)
         vocabulary = Vocabulary("".join(map(chr, sorted(codes))))
-        order = vocabulary._of(np.array(codes, np.uint32)).astype(_smallest(len(codes)))
-        whole = np.empty(length, order.dtype)
-        for piece_ids in _taken(gathered):  # from the end, each given back as soon as it is copied
-            whole[length - len(piece_ids) : length] = order[piece_ids]
-            length -= len(piece_ids)
+        order = vocabulary._of(np.array(codes, np.uint32)).astype(dtype)
+        whole = np.frombuffer(buffer, dtype)
+        for k in range(0, length, _PIECE):
+            whole[k : k + _PIECE] = order[whole[k : k + _PIECE]]
         text = cls(whole, vocabulary)
         text._sha256 = digest.hexdigest()
         return text
@@ -297,11 +299,6 @@ class Text:
 
     def __repr__(self) -> str:
         return f"<Text of {len(self)} characters, {self.vocabulary.size} of them distinct>"
-
-
-def _taken(pieces: list[NDArray[Any]]) -> Iterator[NDArray[Any]]:
-    while pieces:
-        yield pieces.pop()
 
 
 def _smallest(count: int) -> np.dtype[Any]:
