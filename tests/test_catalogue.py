@@ -64,7 +64,9 @@ def strings():
             if isinstance(node, ast.JoinedStr):
                 pattern = "".join(re.escape(v.value) if isinstance(v, ast.Constant) else r"[\w.]*" for v in node.values)
                 fixed = "".join(v.value for v in node.values if isinstance(v, ast.Constant))
-                if re.match(r"(cli|diverged|error|explain|gate|input|plot|progress|reading|summary|task|warning)\.", fixed):
+                if re.match(
+                    r"(cli|diverged|error|explain|gate|input|plot|progress|reading|summary|task|warning)\.", fixed
+                ):
                     beginnings.add(pattern)
             elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in documented | parts:
                 whole.add(node.value)
