@@ -8,6 +8,9 @@ import pytest
 
 from compuerta import GRU, LSTM, cli, recurrence
 from compuerta.cli import bench
+from compuerta.errors import Phrase
+from compuerta.recurrence import choice
+from compuerta.recurrence.numpy_engine import NumpyEngine
 from compuerta.texts import LANGUAGES, catalogue
 
 SMALL = {"forward": ((4, 3, 5, 7),), "stream": ((1, 1, 5, 7),), "train": ((4, 3, 5, 7),)}
@@ -76,7 +79,7 @@ def test_json(run, engine):
 
 
 def test_the_environment_chooses_the_engine(run, monkeypatch):
-    monkeypatch.setattr(recurrence, "_active", None)
+    monkeypatch.setattr(choice, "_active", None)
     monkeypatch.setenv("COMPUERTA_ENGINE", "numpy")
     code, out, _ = run("--seconds", 0.01, "--json")
     assert code == 0
@@ -100,9 +103,10 @@ def test_an_engine_that_is_near_is_named(run):
 
 
 def test_the_native_engine_where_there_is_none(run, monkeypatch):
-    monkeypatch.setattr(recurrence, "engines", lambda: {"numpy": recurrence._NumpyEngine()})
-    monkeypatch.setattr(recurrence, "why_not_native", lambda: recurrence.Phrase("native.missing"))
-    monkeypatch.setattr(recurrence, "_active", None)
+    for module in (recurrence, choice):
+        monkeypatch.setattr(module, "engines", lambda: {"numpy": NumpyEngine()})
+        monkeypatch.setattr(module, "why_not_native", lambda: Phrase("native.missing"))
+    monkeypatch.setattr(choice, "_active", None)
     monkeypatch.delenv("COMPUERTA_ENGINE", raising=False)
     code, out, err = run("--engine", "native")
     assert (code, out) == (1, "")
@@ -149,7 +153,7 @@ def test_medians_take_turns():
 
 @pytest.mark.skipif(not NATIVE, reason="no native engine here")
 def test_limits_keep_the_highest(monkeypatch):
-    monkeypatch.setattr(recurrence, "_active", recurrence.engines()["native"])
+    monkeypatch.setattr(choice, "_active", recurrence.engines()["native"])
     limits = bench.Limits(32, 2, [4096])
     limits.measure(0.001)
     assert set(limits.peaks) == {1, 2}

@@ -18,7 +18,8 @@ SOURCE = Path(compuerta.__file__).parent
 LSTM, GRU = "recurrence/numpy_lstm.py", "recurrence/numpy_gru.py"
 BRIDGE = "recurrence/native.py"
 READER, WRITER, DOCUMENT = (f"interop/onnx/{name}.py" for name in ("reader", "writer", "document"))
-VARIANT, MINIMAL = "recurrence/numpy_variant.py", "recurrence/numpy_minlstm.py"
+VARIANT, MINIMAL = "recurrence/equations/lstm.py", "recurrence/numpy_minlstm.py"
+EQUATIONS, GENERAL_GRU = "recurrence/equations/__init__.py", "recurrence/equations/gru.py"
 
 GOLDEN = "test_golden.py"
 STEP = "test_recurrence.py::test_gradients_by_complex_step"
@@ -36,7 +37,7 @@ RUNTIME = "test_onnx_operators.py::test_onnx_runtime_on_drawn_configurations"
 WRITTEN = "test_onnx_files.py::test_a_written_model_runs_in_onnx_runtime_at_any_size"
 FOREIGN = "test_onnx_files.py::test_files_of_pytorch_and_keras"
 LIVE = "test_page_live.py::test_every_cell_runs_live_in_both_directions_and_can_be_held"
-TRACE, INSIDE, OPENED = "test_trace.py", "layers/recorded_run.py", "recurrence/stepwise.py"
+TRACE, INSIDE, STEPWISE = "test_trace.py", "layers/recorded_run.py", "recurrence/stepwise.py"
 READINGS, SEARCH = "see/readings.py", "see/search.py"
 LEDGER = "test_readings.py::test_the_ledger_is_the_sum_written_out_and_sums_to_the_memory"
 FOLLOWS = "test_readings.py::test_the_unit_that_follows_is_found_and_judged_on_what_it_was_not_chosen_on"
@@ -107,10 +108,10 @@ FAULTS = {
         "interop/onnx/operators.py", "b, b_hn = b_w + b_r, None", "b, b_hn = b_w.copy(), None", RUNTIME
     ),
     "clip forgotten where activations are any": fault(
-        "recurrence/numpy_general.py", "activation(np.clip(a, -clip, clip))", "activation(a)", RUNTIME
+        EQUATIONS, "return np.minimum(np.maximum(value, -bound), bound),", "return value,", RUNTIME
     ),
     "update gate the other way where activations are any": fault(
-        "recurrence/numpy_general.py", "(1 - z) * n + z * h", "z * n + (1 - z) * h", RUNTIME
+        GENERAL_GRU, "(1 - z) * n + z * h_prev", "z * n + (1 - z) * h_prev", RUNTIME
     ),
     "a written stack that starts every layer from zeros": fault(
         WRITER, 'initial.append(graph.add("Expand", given, shape))',
@@ -189,37 +190,38 @@ FAULTS = {
         "test_textbook.py::test_gradients_by_complex_step",
     ),
     "o's peephole looks at the step before": fault(
-        VARIANT, 'a["o"] = gate("o", new)', 'a["o"] = gate("o", c_prev)', VARIANT_EQUATIONS
+        VARIANT, 's.a["o"] = gate("o", new)', 's.a["o"] = gate("o", c_prev)', VARIANT_EQUATIONS
     ),
     # Consistent forward and backward: only an outsider can tell.
     "peepholes in ONNX's order, everywhere": Fault(
         VARIANT,
         (
-            ("peep = dict(zip(gates, by_name", "peep = dict(zip(sorted(gates, key='iof'.index), by_name"),
+            ("in zip(gates, peepholes", "in zip(sorted(gates, key='iof'.index), peepholes"),
             ('in zip(v.gates, d["p"]', 'in zip(sorted(v.gates, key="iof".index), d["p"]'),
         ),
         VARIANT_EQUATIONS,
     ),
     "the weights of gates on gates transposed": fault(
-        VARIANT, '_split(r_prev @ w["w_r"].T', '_split(r_prev @ w["w_r"]', VARIANT_EQUATIONS
+        VARIANT, 'columns(s.seen_r @ w["w_r"].T', 'columns(s.seen_r @ w["w_r"]', VARIANT_EQUATIONS
     ),
     "zoneout mixes the other way round": fault(
         VARIANT, "d_h * h_prev + (1 - d_h) * h", "(1 - d_h) * h_prev + d_h * h", VARIANT_EQUATIONS
     ),
     "c clipped where it is shown and not where it is kept": fault(
-        VARIANT, "c = new if v.zoneout[0] == 0", "c = f * c_prev + i * g if v.zoneout[0] == 0", VARIANT_EQUATIONS
+        VARIANT, '["c"] = new if v.zoneout[0] == 0', '["c"] = f * c_prev + i * g if v.zoneout[0] == 0',
+        VARIANT_EQUATIONS,
     ),
     "what f takes from a coupled i": fault(
-        VARIANT, 'total["i"] - clamps.mask_gradient("f", total["f"])', 'total["i"]', VARIANT_STEP
+        VARIANT, 'da["i"] - clamps.mask_gradient("f", da["f"])', 'da["i"]', VARIANT_STEP
     ),
-    "a peephole's way back to c": fault(VARIANT, "dc_before += w.peep[k] * dz[k]", "dc_before += 0", VARIANT_STEP),
-    "a clip that the gradient passes": fault(VARIANT, "return d if inside is None else d * inside", "return d",
+    "a peephole's way back to c": fault(VARIANT, 'dc_before += w["p_" + k] * dz[k]', "dc_before += 0", VARIANT_STEP),
+    "a clip that the gradient passes": fault(EQUATIONS, "return d if inside is None else d * inside", "return d",
                                              VARIANT_STEP),
     "what zoneout kept counted as computed": fault(
         VARIANT, "dh = dh if dh_prev is None else dh - dh_prev", "dh = dh", VARIANT_STEP
     ),
     "gradient of a dropped weight": fault(
-        VARIANT, 'd["w_h"] *= tape.masks.w_h', 'd["w_h"] *= 1', VARIANT_STEP
+        STEPWISE, 'd["w_h"] *= tape.masks.w_h', 'd["w_h"] *= 1', VARIANT_STEP
     ),
     "recurrent dropout left out on the way back": fault(
         VARIANT, "dh_before if m is None else dh_before * m", "dh_before", VARIANT_STEP
@@ -298,10 +300,10 @@ FAULTS = {
         f"{TRACE}::test_gradients_stand_at_the_layer_that_they_are_of",
     ),
     "gradient of c without what its h is worth": fault(
-        VARIANT, 'total["c"] = dnew', 'total["c"] = dc', f"{TRACE}::test_gradients_of_every_number_by_complex_step"
+        VARIANT, 'da["c"] = dnew', 'da["c"] = dc', f"{TRACE}::test_gradients_of_every_number_by_complex_step"
     ),
-    "gradient of an opened GRU's reset gate": fault(
-        OPENED, "dr, dq = dz_n * q, dz_n * r", "dr, dq = dz_n * r, dz_n * q",
+    "gradient of a stepwise GRU's reset gate": fault(
+        GENERAL_GRU, 'da["r"], dq = dz_n * s.q, dz_n * r', 'da["r"], dq = dz_n * r, dz_n * s.q',
         f"{TRACE}::test_gradients_of_every_number_by_complex_step",
     ),
     "a forget gate that is 1 − i cannot be held": fault(

@@ -13,7 +13,7 @@ from compuerta import LSTM, recurrence
 from compuerta.activations import ACTIVATIONS, Activation
 from compuerta.errors import SettingError
 from compuerta.layers import Parameters
-from compuerta.recurrence import Variant, VariantCell
+from compuerta.recurrence import LSTMEquations, Stepwise, Variant
 from variant_cases import CASES, NOISY, cases, close, make, random_state
 
 # ---- against the oracle ---------------------------------------------------------------------------------------------
@@ -67,14 +67,14 @@ def test_the_plain_cell_takes_the_fast_path_and_every_other_the_numpy_engine():
     assert LSTM(2, 3, rng=0, learn_state=True).cell() is recurrence.active().lstm
     for case in set(CASES) - {"plain", "learnt state"}:
         layer = LSTM(2, 3, rng=0, **CASES[case])
-        assert isinstance(layer.cell(), VariantCell)
+        assert isinstance(layer.cell(), Stepwise)
         assert layer.cell() is layer.cell()
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_the_generic_cell_with_no_switch_is_the_plain_one(rng, numpy_engine, dtype):
     """Forward, backward and gradients of both: two programs for the same equations."""
-    cells = VariantCell(Variant()), numpy_engine.lstm
+    cells = Stepwise(LSTMEquations(Variant())), numpy_engine.lstm
     weights = [rng.standard_normal(s).astype(dtype) for s in Variant().shapes(3, 4).values()]
     x, state, lengths = rng.standard_normal((3, 5, 3)), rng.standard_normal((2, 3, 4)), np.array([5, 0, 3])
     dy, dfinal = rng.standard_normal((3, 5, 4)), rng.standard_normal((2, 3, 4))

@@ -63,8 +63,8 @@ class GRU(Recurrent):
     def cell(self) -> recurrence.Cell:
         return recurrence.active().gru
 
-    def stepwise_cell(self) -> recurrence.OpenCell:
-        return recurrence.OPEN_GRU
+    def stepwise_cell(self) -> recurrence.Stepwise:
+        return recurrence.stepwise_cell(recurrence.GRUEquations(self.reset_after))
 
     def parameter_shapes(self, inputs: int) -> dict[str, tuple[int, ...]]:
         hidden = self.hidden_size

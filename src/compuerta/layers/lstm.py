@@ -155,11 +155,11 @@ class LSTM(Recurrent):
     def cell(self) -> recurrence.Cell:
         return recurrence.lstm(self.variant)
 
-    def stepwise_cell(self) -> recurrence.VariantCell:
-        return recurrence.open_lstm(self.variant)
+    def stepwise_cell(self) -> recurrence.Stepwise:
+        return recurrence.stepwise_cell(recurrence.LSTMEquations(self.variant))
 
     def noisy_cell(self, cell: recurrence.Cell, rng: np.random.Generator) -> recurrence.Cell:
-        return cell.noisy(rng) if isinstance(cell, recurrence.VariantCell) else cell
+        return cell if self.variant.plain else self.stepwise_cell().noisy(rng)
 
     def parameter_shapes(self, inputs: int) -> dict[str, tuple[int, ...]]:
         return self.variant.shapes(inputs, self.hidden_size, self.output_size)

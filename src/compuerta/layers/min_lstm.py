@@ -61,8 +61,8 @@ class MinLSTM(Recurrent):
     def cell(self) -> recurrence.Cell:
         return recurrence.min_lstm()
 
-    def stepwise_cell(self) -> recurrence.OpenCell:
-        return recurrence.OPEN_MIN_LSTM
+    def stepwise_cell(self) -> recurrence.Stepwise:
+        return recurrence.stepwise_cell(recurrence.MinLSTMEquations())
 
     def parameter_shapes(self, inputs: int) -> dict[str, tuple[int, ...]]:
         return {"w_x": (3 * self.hidden_size, inputs), "b": (3 * self.hidden_size,)}

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import checks, recurrence
 from ..errors import SettingError
-from ..recurrence import Clamps, VariantCell
-from ..recurrence.clamps import NO_CLAMPS
-from ..recurrence.numpy_variant import VariantTape
+from ..recurrence import Clamps, Stepwise, StepwiseTape
 from ..recurrence.packing import Packing
-from ..recurrence.saturation import bounded
-from ..recurrence.stepwise import OpenTape, reopen, reopen_lstm
+from ..recurrence.saturation import clip_extremes
 from ..recurrence.tiles import of_inputs
 from .base import Array, Layer, Lengths
 from .stack import Stack, StackTape
@@ -107,7 +104,7 @@ class StackNode(Node):
     def read(self, key: str, k: int, d: int) -> Array:
         """Return one quantity of one stacked layer and direction, or what its activation saw, as (N, T, H)."""
         tape = self.tape.tapes[k][d]
-        if key in tape.names or isinstance(tape, OpenTape | VariantTape):
+        if key in tape.names or tape.stepwise:
             return tape.read(key)
         block = key.removeprefix("z_")
         if block == key or block not in self.layer.blocks:
@@ -163,7 +160,7 @@ class StackNode(Node):
             h_prev[begins, starts[begins] - begin] = first[begins]
             block_of, h_prev = h_prev.shape, h_prev.reshape(-1, hidden)
             with np.errstate(all="ignore"):
-                x_now = bounded(x[:, now].reshape(len(h_prev), *x.shape[2:]))
+                x_now = clip_extremes(x[:, now].reshape(len(h_prev), *x.shape[2:]))
                 z = dense(x_now, w_x, b) if x_now.ndim == 2 else of_inputs(x_now, w_x) + b
                 if r is None:
                     z += dense(h_prev, w_h, None)
@@ -175,16 +172,15 @@ class StackNode(Node):
             out[np.arange(t) >= self.lengths[:, None]] = 0
         return out
 
-    def _open(self, k: int, d: int) -> tuple[Any, Any, Any]:
-        """Return the opened cell of one place, its weights, and the tape as that cell writes it."""
-        cell = self.layer.stepwise_cell()
+    def _stepwise_tape(self, cell: Stepwise, k: int, d: int) -> StepwiseTape:
+        """Return the tape of one place as ``cell`` writes it."""
+        tape: Any = self.tape.tapes[k][d]
+        if tape.stepwise:
+            return cast(StepwiseTape, tape)
         weights = self.layer.packed_weights(cell)[k * self.layer.directions + d]
-        tape = self.tape.tapes[k][d]
-        if isinstance(tape, OpenTape | VariantTape):
-            return cell, weights, tape
-        more = (weights, self.packing(d), self.inputs(k), lambda key: self.read(key, k, d), self.initial(k, d))
-        opened = reopen_lstm(*more) if isinstance(cell, VariantCell) else reopen(cell, *more)
-        return cell, weights, opened
+        return cell.reopen(
+            weights, self.packing(d), self.inputs(k), lambda key: self.read(key, k, d), self.initial(k, d)
+        )
 
     def back(self, dy: Array, into: dict[Any, Array] | None, first: int, asked: Asked | None = None) -> Array | None:
         """Walk the stack back; the gradient of every quantity goes ``into[name, layer, direction]``.
@@ -211,7 +207,8 @@ class StackNode(Node):
         return dx
 
     def _flow(self, dy: Array, k: int, d: int, inputs: bool, asked: Asked) -> dict[str, Array]:
-        cell, weights, tape = self._open(k, d)
+        cell = self.layer.stepwise_cell()
+        tape = self._stepwise_tape(cell, k, d)
         packing, many = tape.packing, len(dy) != len(self.x)
         shape: tuple[int, ...]
         places: Sequence[Any]
@@ -233,10 +230,10 @@ class StackNode(Node):
         running = [np.zeros((len(dy), part.shape[1]), dy.dtype) for part in self.initial(k, d)]
         found: dict[str, Array] = {}
         with np.errstate(all="ignore"):
-            walk = cell.flow(weights, tape, (source[at] for at in reversed(places)), running, inputs)
+            walk = cell.flow(tape, (source[at] for at in reversed(places)), running, inputs)
             for at, step in zip(reversed(places), walk, strict=True):
                 for name, values in step.items():
-                    if name in ("q", "h_prev") or not (asked.keys is None or name in asked.keys or name == "x"):
+                    if not (asked.keys is None or name in asked.keys or name == "x"):
                         continue
                     if asked.norms and name != "x":
                         values = np.sqrt(np.einsum("nh,nh->n", values, values, dtype=np.float64))
@@ -290,7 +287,7 @@ class Run:
         """Return the layer that ran, a whole stack, and what was clamped at one place of it."""
         stack, k = self.places[layer]
         tape = stack.tape.tapes[k][direction]
-        return stack.layer, tape.clamps if isinstance(tape, OpenTape | VariantTape) else NO_CLAMPS
+        return stack.layer, tape.clamps
 
     def gradients(self, dy: Array) -> dict[Any, Array]:
         """Return dL/d(every quantity of every layer) from dL/dy."""

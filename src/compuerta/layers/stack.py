@@ -92,7 +92,7 @@ class Stack(Layer):
             generator = checks.generator(rng, self.name)
             for k, d in self._places():
                 self.initialize(self.names(k, reverse=d == 1), generator)
-        self._packed: dict[tuple[bool, bool], tuple[int, recurrence.Cell, list[Any]]] = {}
+        self._packed: dict[tuple[recurrence.Cell, bool], tuple[int, list[Any]]] = {}
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -111,7 +111,7 @@ class Stack(Layer):
         """Return the active engine's functions for this cell."""
 
     @abstractmethod
-    def stepwise_cell(self) -> recurrence.VariantCell | recurrence.OpenCell:
+    def stepwise_cell(self) -> recurrence.Stepwise:
         """Return the same cell one step at a time, which keeps every number and can be clamped."""
 
     @abstractmethod
@@ -184,22 +184,22 @@ class Stack(Layer):
         return whole
 
     def packed_weights(self, cell: recurrence.Cell, table: Array | None = None) -> list[Any]:
-        """Return each place's packed weights, packing again only if parameters or engine changed.
+        """Return each place's packed weights, packing again only if the parameters changed.
 
         With ``table`` (V, F) those of the first layer take token ids in place of its rows: W_x tableᵀ.
         """
-        opened = isinstance(cell, recurrence.VariantCell | recurrence.OpenCell)
-        version, way = self.parameters.version, (table is not None, opened)
-        kept = self._packed.get(way)
-        if kept is None or kept[0] != version or kept[1] is not cell:
+        version, key = self.parameters.version, (cell, table is not None)
+        kept = self._packed.get(key)
+        if kept is None or kept[0] != version:
             packed = []
             for k, d in self._places():
                 w_x, *others = (self.parameters[name] for name in self.names(k, reverse=d == 1))
                 if table is not None and k == 0:
                     w_x = recurrence.active().dense(w_x, table, None)
                 packed.append(cell.pack(w_x, *others))
-            kept = self._packed[way] = (version, cell, packed)
-        return kept[2]
+            kept = version, packed
+            self._packed = {k: v for k, v in self._packed.items() if v[0] == version} | {key: kept}
+        return kept[1]
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_packed": {}}

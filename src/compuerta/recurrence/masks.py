@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,13 @@ def dropout_mask(rng: np.random.Generator, shape: tuple[int, ...], p: float, dty
     return mask
 
 
+class StepMasks(NamedTuple):
+    """The masks of one step."""
+
+    h: Array | None  # (n, P)
+    zone: tuple[Array | float, Array | float]  # of c and of h: 1 where it keeps its value; 0 if it never does
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Masks:
     """The masks of one pass. Each is None where nothing is left to chance.
@@ -37,19 +44,14 @@ class Masks:
     h: Array | None  # (N, P), rows in packed order: the same at every step
     zone_c: Array | None  # (R, H): 1 where c keeps its value
     zone_h: Array | None  # (R, P)
-    expected: tuple[float, float]  # what zoneout is where it is not drawn
 
     @classmethod
-    def draw(
-        cls, v: Variant, rng: np.random.Generator | None, w_h: Array, widths: tuple[int, int], packing: Packing
-    ) -> Masks:
-        """Draw what ``v`` asks for from ``rng``, always in the same order; nothing without one.
+    def draw(cls, v: Variant, rng: np.random.Generator, w_h: Array, widths: tuple[int, int], packing: Packing) -> Masks:
+        """Draw what ``v`` asks for from ``rng``, always in the same order.
 
         Args:
             w_h: the recurrent weights, for their shape and dtype. widths: P and H.
         """
-        if rng is None:
-            return cls(None, None, None, None, v.zoneout)
         n, t, dtype = packing.n, packing.t, w_h.real.dtype
         dropped = dropout_mask(rng, w_h.shape, v.weight_drop, dtype) if v.weight_drop else None
         hidden = dropout_mask(rng, (n, widths[0]), v.recurrent_dropout, dtype) if v.recurrent_dropout else None
@@ -57,9 +59,9 @@ class Masks:
             packing.pack(hits(rng, (n, t, width), p)).astype(dtype) if p else None
             for width, p in zip(widths, reversed(v.zoneout), strict=True)
         )
-        return cls(dropped, None if hidden is None else packing.sort(hidden), zone_c, zone_h, v.zoneout)
+        return cls(dropped, None if hidden is None else packing.sort(hidden), zone_c, zone_h)
 
-    def zone(self, rows: slice) -> tuple[Array | float, Array | float]:
-        """Return zoneout of c and of h at the packed rows of one step: drawn, or as expected."""
-        c, h = self.expected
-        return (c if self.zone_c is None else self.zone_c[rows]), (h if self.zone_h is None else self.zone_h[rows])
+    def at(self, rows: slice) -> StepMasks:
+        """Return the masks of one step, from its packed rows."""
+        zone = tuple(0.0 if drawn is None else drawn[rows] for drawn in (self.zone_c, self.zone_h))
+        return StepMasks(None if self.h is None else self.h[: rows.stop - rows.start], (zone[0], zone[1]))

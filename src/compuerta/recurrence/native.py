@@ -12,18 +12,19 @@ from ctypes import addressof
 from dataclasses import dataclass
 from functools import partial
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any, NamedTuple, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .binding import AdamStep, Backward, Dense, Forward, Layer, Library, PackedWeights, Parameters, Step, TapeBuffers
+from .clamps import NO_CLAMPS, Clamps
 from .memory import LINE, Memory, address, contiguous, empty, readable
 from .numpy_training import AdamNumbers
 from .threads import num_threads
 
 if TYPE_CHECKING:
-    from . import Cell, Engine, Tape
+    from .contract import Cell, Engine, Tape
 
 Array = NDArray[Any]
 Lengths = NDArray[np.intp] | None
@@ -95,6 +96,9 @@ class NativeTape:
     buffers: TapeBuffers
     names: tuple[str, ...]
     alive: list[Any]  # what ``run`` and ``buffers`` point into
+
+    clamps: ClassVar[Clamps] = NO_CLAMPS
+    stepwise: ClassVar[bool] = False
 
     def read(self, key: str) -> Array:
         """Return one quantity as (N, T, H), zeros past each row's length.

@@ -17,12 +17,13 @@ Shapes: N rows, T steps, F inputs, H units, P packed rows (see :mod:`.packing`);
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..activations import Activation, sigmoid
+from .clamps import NO_CLAMPS, Clamps
 from .packing import Packing
 from .scan import scan
 from .tiles import of_inputs
@@ -50,6 +51,9 @@ class MinLSTMTape:
     z: Array  # (3, P, H): before their activations, i, f, g
     keep: Array  # (steps, N, H): f̂, 1 where a row no longer runs
     h: Array  # (1 + steps, N, H): the initial state, then that after each step
+
+    clamps: ClassVar[Clamps] = NO_CLAMPS
+    stepwise: ClassVar[bool] = False
 
     @property
     def names(self) -> tuple[str, ...]:

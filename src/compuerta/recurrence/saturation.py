@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 MOST = {4: 1e30, 8: 1e300}
 
 
-def bounded(x: NDArray[Any]) -> NDArray[Any]:
+def clip_extremes(x: NDArray[Any]) -> NDArray[Any]:
     """Return ``x``, clipped where one is too large; NaN stays.
 
-    >>> float(bounded(np.array([np.inf]))[0])
+    >>> float(clip_extremes(np.array([np.inf]))[0])
     1e+300
     """
     if x.dtype.kind != "f" or np.vdot(x, x) < np.inf:  # the quickest look

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .clamps import NO_CLAMPS, Clamps
 from .packing import Packing
 
 Array = NDArray[Any]
@@ -35,6 +36,9 @@ class NumpyTape:
     h: Array
     c: Array | None
     extra: Array
+
+    clamps: ClassVar[Clamps] = NO_CLAMPS
+    stepwise: ClassVar[bool] = False
 
     @property
     def names(self) -> tuple[str, ...]:

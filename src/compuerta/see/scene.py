@@ -18,8 +18,6 @@ from ..errors import SettingError
 from ..layers import GRU, LSTM, Dense, Dropout, Embedding, Last, Recurrent, Trace
 from ..recurrence import Variant
 from ..recurrence.normalize import EPSILON
-from ..recurrence.numpy_variant import VariantTape
-from ..recurrence.stepwise import OpenTape
 from ..tasks import Task
 from ..tasks.answers import Reading
 from .readings import connectivity, gradient_flow
@@ -309,7 +307,7 @@ def _add_model(scene: Scene, trace: Trace, row: int, stop: int) -> None:
             scene.reading["series"] = inputs[:, 0].astype(np.float64)
     whole = len(after) < 2 and all(isinstance(each, Dense) for each in after)
     tapes = [tape for tapes in stack.tape.tapes for tape in tapes]
-    clamped = any(isinstance(tape, OpenTape | VariantTape) and tape.clamps for tape in tapes)
+    clamped = any(tape.clamps for tape in tapes)
     text = "ids" in scene.reading
     known = (first is None) == layer.tokens if text else "inputs" in scene.reading
     if not whole or clamped or not known:

@@ -30,7 +30,6 @@ from numpy.typing import ArrayLike, NDArray
 from ... import checks, recurrence
 from ...activations import ACTIVATIONS, Activation
 from ...errors import SettingError, ShapeError
-from ...recurrence import numpy_general
 from .. import gate_orders
 from .cells import pick
 
@@ -294,13 +293,11 @@ def gru(
         b, b_hn = b_w + b_r, None
         if after:
             b[-op.hidden :], b_hn = b_w[-op.hidden :], b_r[-op.hidden :]
-        if op.clip is None and functions[d] == _STANDARD:
-            weights = (w_x, w_h, b) if b_hn is None else (w_x, w_h, b, b_hn)
-            op.run(recurrence.active().gru, weights, d, reverse, h[None])
-        else:
-            op.y[:, :, d], h[d] = numpy_general.gru(
-                (w_x, w_h, b), b_hn, op.x, h[d], op.lengths, reverse, (functions[d][0], functions[d][1]), op.clip
-            )  # fmt: skip
+        weights = (w_x, w_h, b) if b_hn is None else (w_x, w_h, b, b_hn)
+        plain = op.clip is None and functions[d] == _STANDARD
+        equations = recurrence.GRUEquations(after, functions[d][0], functions[d][1], op.clip)
+        cell = recurrence.active().gru if plain else recurrence.stepwise_cell(equations)
+        op.run(cell, weights, d, reverse, h[None])
     return op.outputs(), op.final(h)
 
 
@@ -341,7 +338,6 @@ def rnn(
     functions = op.functions(("Tanh",), activations, activation_alpha, activation_beta)
     for d, reverse in op.directions:
         weights = op.w[d], op.r[d], op.b[d, : op.hidden] + op.b[d, op.hidden :]
-        op.y[:, :, d], h[d] = numpy_general.simple(
-            weights, op.x, h[d], op.lengths, reverse, functions[d][0], op.clip
-        )  # fmt: skip
+        cell = recurrence.stepwise_cell(recurrence.RNNEquations(functions[d][0], op.clip))
+        op.run(cell, weights, d, reverse, h[None])
     return op.outputs(), op.final(h)

@@ -1,0 +1,94 @@
+"""The choice of who computes: which engines there are here, and which of them layers use now."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+
+from ..errors import Phrase, SettingError
+from .binding import Library, load
+from .contract import Cell, Engine
+from .equations.lstm import LSTMEquations
+from .native import NativeEngine
+from .numpy_engine import MIN_LSTM, NumpyEngine
+from .stepwise import stepwise_cell
+from .variant import Variant
+
+
+@cache
+def engines() -> dict[str, Engine]:
+    """Return the engines that there are here, the best first; each variant of the native one has a name of its own."""
+    numpy = NumpyEngine()
+    library = load()
+    found: dict[str, Engine] = {}
+    if isinstance(library, Library):
+        variants = library.isas().decode().split()
+        found["native"] = NativeEngine("native", library, 0, numpy)
+        for k, variant in enumerate(variants):
+            name = f"native:{variant}"
+            found[name] = NativeEngine(name, library, k, numpy)
+    return {**found, "numpy": numpy}
+
+
+def variants() -> list[str]:
+    """Return the instruction sets for which the native engine has code that runs here, the one in use first."""
+    return [name.split(":")[1] for name in engines() if ":" in name]
+
+
+def why_not_native() -> Phrase | None:
+    """Return the reason why the native engine is not there, or None if it is."""
+    library = load()
+    return None if isinstance(library, Library) else library
+
+
+_active: Engine | None = None
+
+
+def active() -> Engine:
+    """Return the engine that layers use now: the one chosen, else ``COMPUERTA_ENGINE``, else the best there is."""
+    global _active
+    if _active is None:
+        _active = _find(os.environ.get("COMPUERTA_ENGINE") or next(iter(engines())))
+    return _active
+
+
+def min_lstm() -> Cell:
+    """Return the minimal LSTM, the NumPy engine's."""
+    return MIN_LSTM
+
+
+def lstm(variant: Variant) -> Cell:
+    """Return the active engine's LSTM if ``variant`` is the plain cell; every other is the NumPy engine's."""
+    return active().lstm if variant.plain else stepwise_cell(LSTMEquations(variant))
+
+
+def _find(name: str) -> Engine:
+    known = engines()
+    if not isinstance(name, str) or name not in known:
+        reason = why_not_native()
+        if reason is not None and isinstance(name, str) and name.split(":")[0] == "native":
+            raise SettingError("error.engine_native", reason=reason)
+        raise SettingError("error.engine", got=repr(name), known=", ".join(known))
+    return known[name]
+
+
+def engine() -> str:
+    """Return the name of the engine that runs: "native", or "numpy" where there is no library.
+
+    >>> from compuerta import engine
+    >>> engine() in ("native", "numpy")
+    True
+    """
+    return active().name
+
+
+def use_engine(name: str) -> None:
+    """Choose the engine by name, for the whole process: "native", "numpy".
+
+    "native:avx2" and the like name one variant of the native engine's code, for tests and measurements.
+
+    Raises:
+        SettingError: there is no such engine here.
+    """
+    global _active
+    _active = _find(name)
