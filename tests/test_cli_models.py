@@ -193,7 +193,7 @@ def test_info_as_json(ok, made):
 
 
 def test_names_in_a_model_file_cannot_move_the_cursor(here, ok, made):
-    (here / "t.csv").write_text("day,\x1b[2J\x1b]0;title\x07red\n" + "\n".join(f"a{k},{k % 5}" for k in range(40)))
+    (here / "t.csv").write_text("who,\x1b[2J\x1b]0;title\x07red\n" + "\n".join(f"a{k},{k % 5}" for k in range(40)))
     out, err = ok("train", "t.csv", "-o", "m", "--horizon", 2, "--origins", 0, "--hidden-size", 2)
     assert "\x1b" not in (out + err).replace("\x1b[A", "")
     out, err = ok("info", "m")
