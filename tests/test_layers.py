@@ -7,7 +7,7 @@ import pytest
 
 from compuerta import GRU, LSTM, Dense, Dropout, Embedding, Last, Sequential, recurrence, textbook
 from compuerta.layers import LAYERS, Parameters
-from compuerta.tasks.forecaster import ForecastNetwork
+from compuerta.tasks.forecast_network import ForecastNetwork
 from layer_cases import dtypes, kinds, leaves, like, make, random_state, rebuilt, same, shuffled
 
 # ---- against the textbook -------------------------------------------------------------------------------------------

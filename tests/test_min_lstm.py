@@ -116,7 +116,7 @@ def test_the_trace_gives_what_the_catalogue_says(rng):
     w, b = layer.parameters["w_x_l0"], layer.parameters["b_l0"]
     np.testing.assert_allclose(f, 1 / (1 + np.exp(-(x @ w[4:8].T + b[4:8]))), rtol=1e-12)
     with pytest.raises(KeyError, match="'c'"):
-        trace._source.stacks[0].tape.tapes[0][0].read("c")
+        trace.run.stacks[0].tape.tapes[0][0].read("c")
 
 
 def test_the_layer_around_it(rng, tmp_path):

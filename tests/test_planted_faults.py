@@ -314,8 +314,8 @@ FAULTS = {
         f"{TRACE}::test_gradients_of_the_parameters_of_a_held_run",
     ),
     "steps of a part numbered from its own beginning": fault(
-        "layers/trace.py", "part.steps, part.vocabulary = self.steps[which_steps], self.vocabulary",
-        "part.steps, part.vocabulary = which_steps, self.vocabulary", "test_trace_files.py::test_a_part_of_a_trace",
+        "layers/axes.py", "steps=(np.arange(t) if self.steps is None else self.steps)[steps]", "steps=steps",
+        "test_trace_files.py::test_a_part_of_a_trace",
     ),
     "pre-activations of what reads backward begin in the padding": fault(
         INSIDE, "h_prev[begins, starts[begins] - begin] = first[begins]", "pass",

@@ -316,4 +316,4 @@ def test_the_trace_of_a_variant_is_what_ran(rng):
     assert np.array_equal(trace["f", 0], 1 - trace["i", 0])
     assert (make(rng, "no input gate", 3, 4).trace(x)[1]["i", 0] == 1).all()
     with pytest.raises(KeyError, match="nothing"):
-        trace._source.stacks[0].tape.tapes[0][0].read("nothing")
+        trace.run.stacks[0].tape.tapes[0][0].read("nothing")

@@ -12,7 +12,16 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from . import hooks
+
 __version__ = "0.1.0"
+
+# What a trace and the textbook offer, though it stands above them.
+hooks.register("Trace.to_html", "compuerta.see.html:page")
+hooks.register("Trace._repr_html_", "compuerta.see.html:output")
+hooks.register("Trace.explain", "compuerta.see.explain:explain_trace")
+hooks.register("Trace.plot", "compuerta.see.plots:view")
+hooks.register("textbook.LSTM.to_layer", "compuerta.layers:LSTM")
 
 # Names are imported when they are first used, so that `import compuerta` costs next to nothing.
 _WHERE = {
@@ -36,8 +45,8 @@ _WHERE = {
     "set_num_threads": "recurrence",
 }
 _MODULES = (
-    "activations", "checks", "data", "errors", "files", "gates", "initializers", "interop", "layers", "recurrence",
-    "see", "tasks", "textbook", "texts", "training",
+    "activations", "checks", "data", "errors", "files", "gates", "hooks", "initializers", "interop", "layers",
+    "recurrence", "see", "tasks", "textbook", "texts", "training",
 )  # fmt: skip
 
 __all__ = [*_WHERE, *_MODULES, "__version__"]

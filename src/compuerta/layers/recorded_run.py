@@ -15,6 +15,7 @@ from ..recurrence import Clamps, Stepwise, StepwiseTape
 from ..recurrence.packing import Packing
 from ..recurrence.saturation import clip_extremes
 from ..recurrence.tiles import of_inputs
+from .axes import Axes
 from .base import Array, Layer, Lengths
 from .stack import Stack, StackTape
 from .trace import Trace
@@ -41,8 +42,8 @@ def trace_model(
         batch = y
     run = Run(nodes)
     y = nodes[-1].kept_output(y)
-    trace = Trace(run, (n, t), [s.layer.kind for s in run.stacks for _ in range(s.layer.num_layers)], y)
-    trace.lengths = valid
+    kinds = [s.layer.kind for s in run.stacks for _ in range(s.layer.num_layers)]
+    trace = Trace(run, (n, t), kinds, y, axes=Axes(lengths=valid))
     return (y[0] if single else y), trace
 
 
@@ -262,9 +263,18 @@ class Run:
         #: For each layer of the trace: its stack, and its place in it.
         self.places = [(s, k) for s in self.stacks for k in range(s.layer.num_layers)]
 
+    @property
+    def run(self) -> Run:
+        """Itself, see :class:`~compuerta.layers.trace_sources.Source`."""
+        return self
+
     def directions(self, layer: int) -> int:
         """Return how many directions a layer reads in."""
         return self.places[layer][0].layer.directions
+
+    def width(self, layer: int) -> int:
+        """Return how many units a layer has."""
+        return self.places[layer][0].layer.hidden_size
 
     def read(self, key: str, layer: int, direction: int) -> Array:
         """Return one quantity, (N, T, H). KeyError: there is none such."""

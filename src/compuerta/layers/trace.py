@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from html import escape
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .. import checks, files
+from .. import checks, files, hooks
 from ..errors import FileFormatError, SettingError, ShapeError
 from ..gates import KINDS, CellKind, UnknownKind
 from ..recurrence import Clamps
-from .trace_sources import Selected, Source, Stored, pick
+from .axes import Axes
+from .trace_sources import RecordedRun, Selected, Source, Stored, pick
 
 Array = NDArray[Any]
 
@@ -57,19 +60,22 @@ class Trace(Mapping[Any, Array]):
     """
 
     def __init__(
-        self, source: Source, shape: tuple[int, int], kinds: Sequence[CellKind], y: Array | None = None
+        self,
+        source: Source,
+        shape: tuple[int, int],
+        kinds: Sequence[CellKind],
+        y: Array | None = None,
+        *,
+        axes: Axes | None = None,
+        whole: Trace | None = None,
     ) -> None:
         self._source = source
         self.kinds = tuple(kinds)
         self.shape = shape
         self.y = y
-        self.lengths: NDArray[np.intp] | None = None
-        self.text: str | None = None
-        self.labels: list[str] | None = None
-        self.values_in: Array | None = None
-        self.vocabulary: str | None = None
-        self.steps: NDArray[np.intp] = np.arange(shape[1])
-        self._units: list[NDArray[np.intp]] | None = None
+        self.axes = axes or Axes()
+        self.axes.check(*shape)
+        self._whole = whole
 
     # ---- reading ----------------------------------------------------------------------------------------------------
 
@@ -86,9 +92,47 @@ class Trace(Mapping[Any, Array]):
     @property
     def units(self) -> list[NDArray[np.intp]]:
         """The numbers of the units that are here, for each layer."""
-        if self._units is None:
-            self._units = [np.arange(self[kind.names[0], k].shape[2]) for k, kind in enumerate(self.kinds)]
-        return self._units
+        return self.axes.units or [np.arange(self._source.width(k)) for k in range(self.layers)]
+
+    @property
+    def steps(self) -> NDArray[np.intp]:
+        """The numbers of the steps that are here, (T,)."""
+        return np.arange(self.shape[1]) if self.axes.steps is None else self.axes.steps
+
+    @property
+    def lengths(self) -> NDArray[np.intp] | None:
+        """How many steps of each row are valid, (N,); None where all are."""
+        return self.axes.lengths
+
+    @property
+    def text(self) -> str | None:
+        """The text that was read, a character for each step."""
+        return self.axes.text
+
+    @property
+    def labels(self) -> list[str] | None:
+        """What each step is called."""
+        return self.axes.labels
+
+    @property
+    def values_in(self) -> Array | None:
+        """The numbers of the series that was read, one for each step."""
+        return self.axes.values_in
+
+    @property
+    def vocabulary(self) -> str | None:
+        """The characters that a language model knows, in the order of ``y``."""
+        return self.axes.vocabulary
+
+    @property
+    def whole(self) -> Trace:
+        """The trace that this one was selected from; itself, if it is whole."""
+        return self._whole or self
+
+    @property
+    def run(self) -> RecordedRun | None:
+        """The run behind the numbers; None in a part, in a trace that was loaded and in one of gradients."""
+        return self._source.run
 
     def kind_of(self, layer: int) -> CellKind:
         """Return what the cell of one layer is."""
@@ -184,24 +228,31 @@ class Trace(Mapping[Any, Array]):
         n, t = self.shape
         which_rows, which_steps = pick(rows, n, "rows"), pick(steps, t, "steps")
         each = [pick(units, len(known), "units") for known in self.units]
-        source = Selected(self, which_rows, which_steps, each if units is not None else None)
+        source = Selected(self._source, self.lengths, which_rows, which_steps, each if units is not None else None)
         if isinstance(self._source, Selected):  # of the whole, which knows what stood before each step
             source = self._source.within(source)
-        part = Trace(
+        return Trace(
             source, (len(which_rows), len(which_steps)), self.kinds,
             None if self.y is None else self.y[which_rows][:, which_steps] if self.y.shape[1] == t else self.y,
+            axes=self.axes.select(
+                which_rows, which_steps, t, [known[here] for known, here in zip(self.units, each, strict=True)]
+            ),
+            whole=self.whole,
         )  # fmt: skip
-        part.steps, part.vocabulary = self.steps[which_steps], self.vocabulary
-        part._units = [known[here] for known, here in zip(self.units, each, strict=True)]
-        if self.lengths is not None:
-            part.lengths = (which_steps[None] < self.lengths[which_rows, None]).sum(axis=1)
-        if self.labels is not None:
-            part.labels = [self.labels[k] for k in which_steps]
-        if self.text is not None:
-            part.text = "".join(self.text[k] for k in which_steps)
-        if self.values_in is not None:
-            part.values_in = self.values_in[which_steps]
-        return part
+
+    def with_labels(self, **labels: Any) -> Trace:
+        """Return the same trace with other ``steps``, ``text``, ``labels``, ``values_in`` or ``vocabulary``.
+
+        Raises:
+            ShapeError: there is not one for each step.
+
+        >>> import numpy as np, compuerta
+        >>> _, trace = compuerta.LSTM(2, 3, rng=0).trace(np.ones((3, 2)))
+        >>> trace.with_labels(labels=["lunes", "martes", "jueves"]).select(steps=[2]).labels
+        ['jueves']
+        """
+        axes = replace(self.axes, **labels)
+        return Trace(self._source, self.shape, self.kinds, self.y, axes=axes, whole=self._whole)
 
     # ---- what each number was worth ---------------------------------------------------------------------------------
 
@@ -226,15 +277,14 @@ class Trace(Mapping[Any, Array]):
         >>> float(gradients["h", 0][0, 4, 0])
         1.0
         """
-        if isinstance(self._source, Selected):
-            source = self._source
-            return source.of.gradients(dy, step=step, output=output)._cut(source, self)
+        if self._whole is not None and isinstance(self._source, Selected):
+            whole = self._whole.gradients(dy, step=step, output=output)
+            return Trace(self._source.of_another(whole._source), self.shape, self.kinds, axes=self.axes)
         run = self._run()
         array = self._dy(dy, step, output)
         found = run.gradients(array)
-        made = Trace(Stored(found, [self.directions_of(k) for k in range(self.layers)]), self.shape, self.kinds)
-        made._like(self)
-        return made
+        source = Stored(found, [self.directions_of(k) for k in range(self.layers)])
+        return Trace(source, self.shape, self.kinds, axes=self.axes)
 
     def gradients_by_step(
         self,
@@ -260,13 +310,12 @@ class Trace(Mapping[Any, Array]):
             raise SettingError("error.trace_one_row", got=self.shape[0])
         array = self._dy(dy, None, None)
         at = pick(outputs, self.shape[1], "outputs")
-        found: dict[Any, Array] = run.gradients_by_step(run.down_to(layer, array), layer, at, keys, norms)
-        return found
+        return run.gradients_by_step(run.down_to(layer, array), layer, at, keys, norms)
 
-    def _run(self) -> Any:
-        if not hasattr(self._source, "gradients"):
+    def _run(self) -> RecordedRun:
+        if self.run is None:
             raise SettingError("error.trace_loaded")
-        return self._source
+        return self.run
 
     def _dy(self, dy: ArrayLike | None, step: int | None, output: int | None) -> Array:
         assert self.y is not None
@@ -287,15 +336,6 @@ class Trace(Mapping[Any, Array]):
             array[row, steps[row], outputs] = 1
         return array
 
-    def _cut(self, source: Selected, like: Trace) -> Trace:
-        made = Trace(Selected(self, source.rows, source.steps, source.units), like.shape, self.kinds)
-        made._like(like)
-        return made
-
-    def _like(self, other: Trace) -> None:
-        for name in ("lengths", "text", "labels", "values_in", "vocabulary", "steps", "_units"):
-            setattr(self, name, getattr(other, name))
-
     # ---- one page ---------------------------------------------------------------------------------------------------
 
     def to_html(self, path: str | os.PathLike[str], *, other: Trace | None = None, lang: str | None = None,
@@ -311,20 +351,15 @@ class Trace(Mapping[Any, Array]):
             SettingError: the trace is too large, or its layers are of different kinds or widths.
             OSError: the file cannot be written.
         """
-        from ..see import html
-
-        html.page(self, other=other, path=path, lang=lang, title=title)
+        hooks.call("Trace.to_html", self, other=other, path=path, lang=lang, title=title)
 
     def _repr_html_(self) -> str:
         """Return the same for a notebook; where it cannot be shown, why."""
-        from html import escape
-
-        from ..see import html
-
         try:
-            return html.output(self)
+            shown: str = hooks.call("Trace._repr_html_", self)
         except SettingError as error:
             return f"<p>{escape(str(error))}</p><pre>{escape(repr(self))}</pre>"
+        return shown
 
     # ---- in words and in pictures -----------------------------------------------------------------------------------
 
@@ -358,9 +393,8 @@ class Trace(Mapping[Any, Array]):
         One step of an LSTM with 2 inputs and 3 units: unit 2
         ...
         """
-        from ..see.explain import explain_trace
-
-        return explain_trace(self, t, unit, layer, row=row, direction=direction, lang=lang)
+        told: str = hooks.call("Trace.explain", self, t, unit, layer, row=row, direction=direction, lang=lang)
+        return told
 
     def plot(self, view: str = "gates", **options: Any) -> Any:
         """Draw one view with matplotlib and return its axes: a function of :mod:`compuerta.see.plots`.
@@ -373,15 +407,7 @@ class Trace(Mapping[Any, Array]):
             SettingError: there is no such view.
             MissingExtraError: matplotlib is not installed.
         """
-        from ..see import plots
-
-        views: dict[str, Callable[..., Any]] = {
-            "gates": plots.gates, "unit": plots.unit, "saturation": plots.saturation_scatter, "ledger": plots.ledger,
-            "flow": plots.flow, "connectivity": plots.connectivity, "overview": plots.overview,
-        }  # fmt: skip
-        if view not in views:
-            raise SettingError("error.choice", name="view", known=", ".join(views), got=repr(view))
-        return views[view](self, **options)
+        return hooks.call("Trace.plot", self, view, **options)
 
     # ---- one file ---------------------------------------------------------------------------------------------------
 
@@ -407,9 +433,8 @@ class Trace(Mapping[Any, Array]):
         files.write(path, tensors, {
             "kind": "Trace", "shape": list(self.shape), "kinds": [kind.to_json() for kind in self.kinds],
             "directions": [self.directions_of(k) for k in range(self.layers)],
-            "lengths": None if self.lengths is None else self.lengths.tolist(), "text": self.text,
-            "labels": self.labels, "vocabulary": self.vocabulary, "steps": self.steps.tolist(),
-            "units": [known.tolist() for known in self.units],
+            "lengths": self.lengths, "text": self.text, "labels": self.labels, "vocabulary": self.vocabulary,
+            "steps": self.steps, "units": self.units,
         })  # fmt: skip
 
     @classmethod
@@ -445,8 +470,10 @@ class Trace(Mapping[Any, Array]):
                     raise ShapeError("error.gradient", name=name, argument=key, expected=(n, t, "H"), got=array.shape)
                 found[what, int(layer), int(direction)] = array
             directions = content["directions"]
-            trace = cls(Stored(found, directions), (n, t), kinds, y)
-            trace._describe(content, values)
+            if len(directions) != len(kinds) or any(type(d) is not int or d not in (1, 2) for d in directions):
+                raise ValueError("directions")
+            axes = Axes.from_json(content, (n, t), len(kinds), values)
+            trace = cls(Stored(found, directions), (n, t), kinds, y, axes=axes)
             for k, kind in enumerate(kinds):
                 for d in range(directions[k]):
                     for each in kind:
@@ -460,31 +487,6 @@ class Trace(Mapping[Any, Array]):
                 raise
             raise FileFormatError("error.file.config", path=name, name="Trace", why=files.one_line(error)) from None
         return trace
-
-    def _describe(self, content: Mapping[str, Any], values: Array | None) -> None:
-        """Take over what a file says of the axes. ValueError: it cannot be so."""
-
-        def numbers(name: str, given: Any, count: int, low: int, high: float = np.inf) -> list[int]:
-            if len(given) != count or any(type(k) is not int or not low <= k <= high for k in given):
-                raise ValueError(name)
-            return list(given)
-
-        (n, t), (text, labels, vocabulary) = self.shape, (content[k] for k in ("text", "labels", "vocabulary"))
-        numbers("directions", content["directions"], self.layers, 1, 2)
-        if content["lengths"] is not None:
-            self.lengths = np.array(numbers("lengths", content["lengths"], n, 0, t), np.intp)
-        self.steps = np.array(numbers("steps", content["steps"], t, 0), np.intp)
-        if len(content["units"]) != self.layers:
-            raise ValueError("units")
-        self._units = [np.array(numbers("units", known, len(known), 0), np.intp) for known in content["units"]]
-        for name, given, kind in (("text", text, str), ("labels", labels, list)):
-            if given is not None and (type(given) is not kind or len(given) != t):
-                raise ValueError(name)
-        if not all(isinstance(each, str) for each in (vocabulary or "", *(labels or ()))):
-            raise ValueError("labels")
-        if values is not None and len(values) != t:
-            raise ValueError("values")
-        self.text, self.labels, self.vocabulary, self.values_in = text, labels, vocabulary, values
 
 
 def _kinds(content: Mapping[str, Any]) -> list[CellKind]:

@@ -1,9 +1,9 @@
-"""Where a trace reads its numbers: arrays that are there, or a part of another trace; the run itself is in inside."""
+"""Where a trace reads its numbers: a recorded run, arrays that are there, or a part of either."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,17 +11,21 @@ from numpy.typing import NDArray
 from ..errors import SettingError
 from ..recurrence import Clamps
 
-if TYPE_CHECKING:
-    from .trace import Trace
-
 Array = NDArray[Any]
 
 
 class Source(Protocol):
     """Where a trace reads its numbers."""
 
+    @property
+    def run(self) -> RecordedRun | None:
+        """The run itself, where this is one."""
+
     def directions(self, layer: int) -> int:
         """Return how many directions a layer reads in."""
+
+    def width(self, layer: int) -> int:
+        """Return how many units a layer has here."""
 
     def read(self, key: str, layer: int, direction: int) -> Array:
         """Return one quantity, (N, T, H). KeyError: there is none such."""
@@ -36,8 +40,29 @@ class Source(Protocol):
         """Return the layer that ran, and what was clamped in it. KeyError: that is not known."""
 
 
+class RecordedRun(Source, Protocol):
+    """A source that can walk back: see :class:`compuerta.layers.recorded_run.Run`."""
+
+    @property
+    def nodes(self) -> Sequence[Any]:
+        """The layers that ran, one after another, each with its inputs and its tape."""
+
+    def gradients(self, dy: Array) -> dict[Any, Array]:
+        """Return dL/d(every quantity of every layer) from dL/dy."""
+
+    def gradients_by_step(
+        self, dy: Array, layer: int, outputs: NDArray[np.intp], keys: Sequence[str] | None, norms: bool
+    ) -> dict[Any, Array]:
+        """Return the gradients of a layer and those above it in its stack, for each of some steps' outputs alone."""
+
+    def down_to(self, layer: int, dy: Array) -> Array:
+        """Return the gradient of the outputs of the stack of a layer from that of the model's outputs."""
+
+
 class Stored:
     """A source of arrays that are there."""
+
+    run = None
 
     def __init__(self, found: Mapping[tuple[str, int, int], Array], directions: Sequence[int]) -> None:
         self._found, self._directions = found, directions
@@ -45,6 +70,10 @@ class Stored:
     def directions(self, layer: int) -> int:
         """Return how many directions a layer reads in."""
         return self._directions[layer]
+
+    def width(self, layer: int) -> int:
+        """Return how many units a layer has: of a projection, those of its cell."""
+        return max(int(values.shape[2]) for (_, k, _), values in self._found.items() if k == layer)
 
     def read(self, key: str, layer: int, direction: int) -> Array:
         """Return one quantity, (N, T, H), in an array of its own."""
@@ -64,25 +93,42 @@ class Stored:
 
 
 class Selected:
-    """Some rows, steps and units of another trace."""
+    """Some rows, steps and units of another source, whose rows have ``lengths``."""
 
-    def __init__(self, of: Trace, rows: Any, steps: Any, units: list[NDArray[np.intp]] | None) -> None:
-        self.of, self.rows, self.steps, self.units = of, rows, steps, units
+    run = None
+
+    def __init__(
+        self,
+        of: Source,
+        lengths: NDArray[np.intp] | None,
+        rows: NDArray[np.intp],
+        steps: NDArray[np.intp],
+        units: list[NDArray[np.intp]] | None,
+    ) -> None:
+        self.of, self.lengths, self.rows, self.steps, self.units = of, lengths, rows, steps, units
 
     def within(self, part: Selected) -> Selected:
         """Return a part of this one as a part of what this one is of."""
         units = part.units if self.units is None else self.units
         if self.units is not None and part.units is not None:
             units = [known[here] for known, here in zip(self.units, part.units, strict=True)]
-        return Selected(self.of, self.rows[part.rows], self.steps[part.steps], units)
+        return Selected(self.of, self.lengths, self.rows[part.rows], self.steps[part.steps], units)
+
+    def of_another(self, source: Source) -> Selected:
+        """Return the same rows, steps and units of another source with the same axes."""
+        return Selected(source, self.lengths, self.rows, self.steps, self.units)
 
     def directions(self, layer: int) -> int:
         """Return how many directions a layer reads in."""
-        return self.of.directions_of(layer)
+        return self.of.directions(layer)
+
+    def width(self, layer: int) -> int:
+        """Return how many units of a layer are here."""
+        return self.of.width(layer) if self.units is None else len(self.units[layer])
 
     def read(self, key: str, layer: int, direction: int) -> Array:
         """Return one quantity, (N, T, H), in an array of its own."""
-        whole = self.of[key, layer, direction]
+        whole = self.of.read(key, layer, direction)
         return np.ascontiguousarray(whole[self.rows][:, self.steps][:, :, self._of(layer, whole)])
 
     def _of(self, layer: int, values: Array) -> Any:
@@ -92,14 +138,13 @@ class Selected:
 
     def initial(self, part: str, layer: int, direction: int) -> Array:
         """Return what stood before the first of the steps that are here, in the direction of reading."""
-        values = self.of[part, layer, direction]
+        values = self.of.read(part, layer, direction)
         first, last = (int(self.steps[0]), int(self.steps[-1])) if len(self.steps) else (0, values.shape[1] - 1)
         before = self.of.initial(part, layer, direction)
         if direction == 0 and first > 0:
             before = values[:, first - 1]
         elif direction == 1 and last + 1 < values.shape[1]:
-            lengths = self.of.lengths
-            inside = np.full(len(values), True) if lengths is None else lengths > last + 1
+            inside = np.full(len(values), True) if self.lengths is None else self.lengths > last + 1
             before = np.where(inside[:, None], values[:, last + 1], before)
         return np.ascontiguousarray(before[self.rows][:, self._of(layer, before)])
 

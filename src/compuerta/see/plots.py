@@ -399,6 +399,24 @@ def draw(drawing: Drawing, *, lang: str | None = None) -> Axes:
     return DRAWINGS[drawing.kind](**told, lang=lang)
 
 
+#: The views of :meth:`compuerta.layers.Trace.plot`.
+VIEWS: dict[str, Callable[..., Axes]] = {
+    "gates": gates, "unit": unit, "saturation": saturation_scatter, "ledger": ledger, "flow": flow,
+    "connectivity": connectivity, "overview": overview,
+}  # fmt: skip
+
+
+def view(trace: Trace, name: str, **options: Any) -> Axes:
+    """Draw one view of a trace by its name.
+
+    Raises:
+        SettingError: there is no such view.
+    """
+    if name not in VIEWS:
+        raise SettingError("error.choice", name="view", known=", ".join(VIEWS), got=repr(name))
+    return VIEWS[name](trace, **options)
+
+
 # ---- what they share ------------------------------------------------------------------------------------------------
 
 

@@ -231,7 +231,7 @@ def of_trace(
         raise SettingError("error.page.nothing", shape=(*trace.shape, wide), row=row)
     units = [int(u) for u in trace.units[0]] if len(widths) == 1 else list(range(wide))
     values = {q: np.stack([_widened(part, wide) for part in each]) for q, each in found.items()}
-    parts = _parts(trace, keys)
+    parts = trace.kind_of(0).parts
     initial = np.stack([[_widened(_began(trace, q, place, row), wide) for q in parts] for place in places])
     cell = "lstm" if "o" in keys else "gru" if "r" in keys else "minlstm" if "c" not in keys else "lstm"
     text = trace.text is not None and row == 0
@@ -261,13 +261,8 @@ def _widened(values: Array, width: int) -> Array:
     return np.pad(values, [(0, 0)] * (values.ndim - 1) + [(0, short)], constant_values=np.nan) if short else values
 
 
-def _parts(trace: Trace, keys: list[str]) -> tuple[str, ...]:
-    stacks = getattr(trace._source, "stacks", None)
-    return tuple(stacks[0].layer.parts) if stacks else ("h", "c") if "c" in keys else ("h",)
-
-
 def _clamps(trace: Trace, places: list[tuple[int, int]], keys: list[str], units: list[int]) -> list[dict[str, Any]]:
-    found, whole = [], getattr(trace._source, "of", trace)  # a selection knows what it is of
+    found, whole = [], trace.whole
     for p, place in enumerate(places):
         try:
             _, clamps = whole.ran(*place)
@@ -292,7 +287,7 @@ def _first_line(text: str | None) -> str:
 
 def _add_model(scene: Scene, trace: Trace, row: int, stop: int) -> None:
     """Add the weights and the inputs, where what was traced is an embedding or none, a stack and a linear layer."""
-    nodes = [node for node in getattr(trace._source, "nodes", []) if not isinstance(node.layer, Dropout | Last)]
+    nodes = [node for node in (trace.run.nodes if trace.run else []) if not isinstance(node.layer, Dropout | Last)]
     first = nodes.pop(0) if nodes and isinstance(nodes[0].layer, Embedding) else None
     if not nodes or not isinstance(nodes[0].layer, Recurrent):
         scene.plain = scene.plain and not nodes
@@ -341,7 +336,7 @@ def _switches(variant: Variant) -> dict[str, Any]:
 
 def _add_flow(scene: Scene, trace: Trace, row: int, stop: int, dy: Array | None) -> None:
     """Add the norms of the gradient, where the trace still knows what was run."""
-    if not hasattr(trace._source, "gradients") or trace.y is None:
+    if trace.run is None or trace.y is None:
         return
     y = trace.y
     scene.flow_of = "output"

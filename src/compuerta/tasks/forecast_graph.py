@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .answers import GraphBuilder
+from .forecast_network import ForecastNetwork
 from .windows import View
-
-if TYPE_CHECKING:
-    from .forecaster import ForecastNetwork
 
 Array = NDArray[Any]
 

@@ -15,14 +15,14 @@ from numpy.typing import ArrayLike
 from .. import checks
 from ..data import Series, looks_like_series, read_series
 from ..errors import DataError, FileFormatError, Phrase, SettingError
-from ..layers import LSTM, Blank, Dense, Dropout, Last, Layer, Parameters, Sequential, Trace
-from ..layers.base import LayerClamps, Lengths
+from ..layers import LSTM, Blank, Layer, Trace
 from ..texts import say
 from ..training import AdamW, Callback, EarlyStopping, Progress, Shuffled, Trainer, absolute_error
 from .answers import Column, Context, Drawing, Figures, GraphBuilder, Option, Reading, Report
 from .base import Array, Task, fill
 from .forecast_graph import forecast_graph
-from .windows import CHANNELS, View, estimate_period, seasonal_naive, seasonal_scale
+from .forecast_network import ForecastNetwork
+from .windows import View, estimate_period, seasonal_naive, seasonal_scale
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,63 +67,6 @@ class Backtest:
     def wins(self) -> bool:
         """Whether the LSTM was better than the seasonal naive forecast."""
         return self.mase < self.naive_mase
-
-
-class ForecastNetwork(Layer):
-    """An LSTM over the window plus a linear skip from the window's values to the output, both zero at the start.
-
-    Its first word is therefore the naive forecast; it learns where to depart from it. (N, W, C) to (N, 1, h).
-    """
-
-    def __init__(
-        self,
-        window: int,
-        horizon: int,
-        hidden_size: int,
-        dropout: float = 0.0,
-        rng: np.random.Generator | int | Blank | None = None,
-    ) -> None:
-        self.window, self.horizon, self.hidden_size, self.dropout = window, horizon, hidden_size, dropout
-        rng = rng if isinstance(rng, Blank) else checks.generator(rng, self.name)
-        self.core = Sequential(
-            LSTM(CHANNELS, hidden_size, rng=rng), Last(), Dropout(dropout), Dense(hidden_size, horizon, zero=True)
-        )
-        self.skip = Dense(2 * window, horizon, zero=True)
-        self.parameters = Parameters.join({"core": self.core.parameters, "skip": self.skip.parameters})
-
-    def config(self) -> dict[str, Any]:
-        """Return the arguments that make a network of the same shape."""
-        return {"window": self.window, "horizon": self.horizon, "hidden_size": self.hidden_size,
-                "dropout": self.dropout}  # fmt: skip
-
-    def check_inputs(self, x: ArrayLike) -> tuple[Array, bool]:
-        return checks.sequences(x, self.name, CHANNELS, self.parameters.dtype)
-
-    def check_clamp(self, clamp: Mapping[Any, float]) -> LayerClamps:
-        return self.core.check_clamp(clamp)
-
-    def run(
-        self,
-        x: Array,
-        state: Any,
-        lengths: Lengths,
-        record: bool,
-        rng: np.random.Generator | None,
-        clamps: LayerClamps | None = None,
-    ) -> tuple[Array, Any, Any]:
-        said, _, tape = self.core.run(x, self.core.check_state(None, len(x)), lengths, record, rng, clamps)
-        straight, _, skip_tape = self.skip.run(x[:, :, :2].reshape(len(x), 1, -1), None, None, record, None)
-        said += straight
-        return said, None, (x.shape, tape, skip_tape)
-
-    def back(self, tape: Any, dy: Array, dstate: Any, out: Array) -> tuple[Array, Any]:
-        shape, core_tape, skip_tape = tape
-        cut = self.core.parameters.size
-        dx, _ = self.core.back(core_tape, dy, self.core.check_state(None, shape[0]), out[:cut])
-        straight, _ = self.skip.back(skip_tape, dy, None, out[cut:])
-        assert dx is not None
-        dx[:, :, :2] += straight.reshape(shape[0], shape[1], 2)
-        return dx, None
 
 
 class Forecaster(Task):
@@ -413,13 +356,10 @@ class Forecaster(Task):
         origin = np.array([len(past.values) - 1])
         inputs = view.inputs(self.transform(past.values), origin, _phase(self.series_, past))
         _, trace = network.core.trace(_single(inputs), clamp=clamp)
-        trace.values_in = past.values[-view.window :]
         first = len(past.values) - view.window
         dates = past.dates
-        trace.labels = [
-            past.label(dates[k]) if dates is not None else str(k + 1) for k in range(first, len(past.values))
-        ]
-        return trace
+        labels = [past.label(dates[k]) if dates is not None else str(k + 1) for k in range(first, len(past.values))]
+        return trace.with_labels(values_in=past.values[first:], labels=labels)
 
     def backtest(
         self,
@@ -559,7 +499,7 @@ class Forecaster(Task):
         lstm, dense = network.core.layers[0], network.core.layers[-1]
         assert isinstance(lstm, LSTM)
         _, trace = lstm.trace(inputs)
-        trace.values_in, trace.labels = looked_at.values_in, looked_at.labels
+        trace = trace.with_labels(values_in=looked_at.values_in, labels=looked_at.labels)
         dy = np.zeros_like(trace["h", lstm.num_layers - 1])
         dy[0, -1] = dense.parameters["w"].sum(axis=0)
         mean = self.inverse_transform(view.forecasts(z, origin, network(inputs)[:, 0])[0])

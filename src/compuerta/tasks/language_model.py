@@ -377,8 +377,7 @@ class LanguageModel(Task):
         self.vocabulary_.encode(text)  # alone, so that an error names the place in the text as it was given
         before = self.opening
         trace = self.trace(before + text).select(steps=slice(len(before), None))
-        trace.steps = np.arange(len(text))
-        return trace
+        return trace.with_labels(steps=np.arange(len(text)))
 
     def shown(self, data: str | None = None) -> Reading:
         """Return the trace along a text."""
@@ -466,8 +465,7 @@ class LanguageModel(Task):
         """
         self.check_fitted()
         _, trace = self.model_.trace(self.vocabulary_.encode(text)[None], clamp=clamp)
-        trace.text, trace.labels, trace.vocabulary = text, list(text), self.vocabulary_.characters
-        return trace
+        return trace.with_labels(text=text, labels=list(text), vocabulary=self.vocabulary_.characters)
 
     def _parts(self) -> tuple[Embedding, Recurrent, Dense]:
         """Return the three layers that matter when nothing is trained."""

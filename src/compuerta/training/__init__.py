@@ -1,11 +1,11 @@
 """Training: losses, optimizers, schedules, batches, the loop and what is told of it."""
 
 from .batches import Batch, Shuffled, Source, TextStreams
-from .callbacks import Callback, Checkpoint, EarlyStopping, Progress, load_checkpoint
+from .callbacks import Checkpoint, EarlyStopping, Progress, load_checkpoint
 from .losses import absolute_error, cross_entropy, dense_cross_entropy, quantile_loss, squared_error
 from .optimizers import SGD, Adam, AdamW, Optimizer, clip_by_global_norm
 from .schedules import Constant, Cosine, Steps
-from .trainer import Trainer
+from .trainer import Callback, Trainer
 
 __all__ = [
     "SGD",

@@ -6,45 +6,17 @@ import math
 import os
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .. import checks, files
 from ..texts import say
-
-if TYPE_CHECKING:
-    from .batches import Source
-    from .trainer import Trainer
+from .batches import Source
+from .trainer import Callback, Trainer
 
 Array = NDArray[Any]
-
-
-class Callback:
-    """Base of the callbacks; every method may be left as it is."""
-
-    def start(self, trainer: Trainer, updates: int | None, seconds: float) -> None:
-        """The run begins; it will end after ``updates`` in all or ``seconds`` of training (infinite if not set)."""
-
-    def updated(self, trainer: Trainer) -> None:
-        """An update was done."""
-
-    def validated(self, trainer: Trainer, value: float) -> None:
-        """A validation was done, with this figure."""
-
-    def stopped(self, trainer: Trainer) -> None:
-        """The run ended, in whatever way; the weights are still those of the last update."""
-
-    def end(self, trainer: Trainer) -> None:
-        """After every callback's ``stopped``: the weights may be changed now."""
-
-    def snapshot(self) -> tuple[dict[str, Array], Any]:
-        """Return what a resumed run needs, as arrays and one JSON value."""
-        return {}, None
-
-    def restore(self, arrays: dict[str, Array], note: Any) -> None:
-        """Take up what :meth:`snapshot` returned."""
 
 
 class Progress(Callback):

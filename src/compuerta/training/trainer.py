@@ -19,7 +19,6 @@ from .. import checks, recurrence
 from ..errors import DivergedError, Phrase, SettingError
 from ..layers import Dense, Layer, Sequential
 from .batches import Batch, Source
-from .callbacks import Callback
 from .diagnose import where_not_finite
 from .losses import Loss, cross_entropy, dense_cross_entropy
 from .optimizers import Adam, Optimizer, clip_by_global_norm
@@ -277,6 +276,32 @@ class Trainer:
             "schedule": repr(self.schedule),
             "rng": self.rng.bit_generator.state["bit_generator"],
         }
+
+
+class Callback:
+    """Base of the callbacks; every method may be left as it is."""
+
+    def start(self, trainer: Trainer, updates: int | None, seconds: float) -> None:
+        """The run begins; it will end after ``updates`` in all or ``seconds`` of training (infinite if not set)."""
+
+    def updated(self, trainer: Trainer) -> None:
+        """An update was done."""
+
+    def validated(self, trainer: Trainer, value: float) -> None:
+        """A validation was done, with this figure."""
+
+    def stopped(self, trainer: Trainer) -> None:
+        """The run ended, in whatever way; the weights are still those of the last update."""
+
+    def end(self, trainer: Trainer) -> None:
+        """After every callback's ``stopped``: the weights may be changed now."""
+
+    def snapshot(self) -> tuple[dict[str, Array], Any]:
+        """Return what a resumed run needs, as arrays and one JSON value."""
+        return {}, None
+
+    def restore(self, arrays: dict[str, Array], note: Any) -> None:
+        """Take up what :meth:`snapshot` returned."""
 
 
 def _parts(model: Layer, loss: Loss) -> tuple[Layer, Dense | None]:
