@@ -1,5 +1,6 @@
 /* Which instruction set runs, and the functions that the outside calls. */
 #include "compuerta.h"
+#include "subnormals.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -70,8 +71,9 @@ const char *compuerta_isas(void) {
   return names;
 }
 
-int64_t compuerta_lanes(int64_t isa, int64_t bits) { return kernel_of(isa, bits)->lanes; }
 int64_t compuerta_interface(void) { return INTERFACE; }
+int64_t compuerta_lanes(int64_t isa, int64_t bits) { return kernel_of(isa, bits)->lanes; }
+
 void compuerta_pack(const struct layer *l, const struct parameters *from, const struct weights *to, int64_t threads) {
   KERNEL(l)->pack(l, from, to, threads);
 }
@@ -80,38 +82,54 @@ void compuerta_pack_back(const struct layer *l, const struct parameters *from, c
   KERNEL(l)->pack_back(l, from, to, tokens, threads);
 }
 int compuerta_plan(const struct forward *f, struct tape *tape) { return KERNEL(f->layer)->plan(f, tape); }
-int compuerta_forward(const struct forward *f) { return KERNEL(f->layer)->forward(f); }
-int compuerta_backward(const struct backward *b) { return KERNEL(b->forward->layer)->backward(b); }
+int compuerta_forward(const struct forward *f) {
+  FLUSHED;
+  return KERNEL(f->layer)->forward(f);
+}
+int compuerta_backward(const struct backward *b) {
+  FLUSHED;
+  return KERNEL(b->forward->layer)->backward(b);
+}
 int compuerta_read(const struct forward *f, int64_t what, void *out) { return KERNEL(f->layer)->read(f, what, out); }
 int64_t compuerta_step_size(const struct step *s) { return KERNEL(s->layer)->step_size(s); }
-void compuerta_step(const struct step *s) { KERNEL(s->layer)->step(s); }
-double compuerta_peak(int64_t isa, int64_t bits, double seconds) { return kernel_of(isa, bits)->peak(seconds); }
-double compuerta_bandwidth(int64_t isa, void *buffer, int64_t bytes, double seconds) {
-  return kernel_of(isa, 32)->bandwidth(buffer, bytes, seconds);
-}
-void compuerta_activate(int64_t isa, int64_t bits, int64_t what, void *numbers, int64_t n) {
-  kernel_of(isa, bits)->activate(what, numbers, n);
+void compuerta_step(const struct step *s) {
+  FLUSHED;
+  KERNEL(s->layer)->step(s);
 }
 int compuerta_cross_entropy(int64_t isa, int64_t bits, int64_t rows, int64_t classes, const void *logits,
                             const int64_t *targets, const uint8_t *keep, double scale, void *gradient, double *total,
                             int64_t threads) {
+  FLUSHED;
   return kernel_of(isa, bits)->cross_entropy(rows, classes, logits, targets, keep, scale, gradient, total, threads);
 }
 void compuerta_adam(int64_t isa, int64_t bits, const struct adam_step *s, int64_t threads) {
+  FLUSHED;
   kernel_of(isa, bits)->adam(s, threads);
 }
 double compuerta_sum_of_squares(int64_t isa, int64_t bits, const void *numbers, int64_t n, int64_t threads) {
+  FLUSHED;
   return kernel_of(isa, bits)->sum_of_squares(numbers, n, threads);
 }
 int compuerta_all_finite(int64_t isa, int64_t bits, const void *numbers, int64_t n, int64_t threads) {
   return kernel_of(isa, bits)->all_finite(numbers, n, threads);
 }
 int compuerta_dense(int64_t isa, int64_t bits, const struct dense *d, int64_t threads) {
+  FLUSHED;
   return kernel_of(isa, bits)->dense(d, threads);
 }
 int compuerta_dense_back(int64_t isa, int64_t bits, const struct dense *d, int64_t threads) {
+  FLUSHED;
   return kernel_of(isa, bits)->dense_back(d, threads);
 }
 int compuerta_dense_cross_entropy(int64_t isa, int64_t bits, const struct dense *d, int64_t threads) {
+  FLUSHED;
   return kernel_of(isa, bits)->dense_cross_entropy(d, threads);
+}
+
+double compuerta_peak(int64_t isa, int64_t bits, double seconds) { return kernel_of(isa, bits)->peak(seconds); }
+double compuerta_bandwidth(int64_t isa, void *buffer, int64_t bytes, double seconds) {
+  return kernel_of(isa, 32)->bandwidth(buffer, bytes, seconds);
+}
+void compuerta_activate(int64_t isa, int64_t bits, int64_t what, void *numbers, int64_t n) {
+  kernel_of(isa, bits)->activate(what, numbers, n);
 }

@@ -1,6 +1,7 @@
 /* A pool of threads that wait for work: for a moment by looking, then asleep. See threads.h. */
 #define _GNU_SOURCE /* sched_getcpu and the like */
 #include "threads.h"
+#include "subnormals.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -58,6 +59,7 @@ static void take_items(void) {
 static void *worker(void *number) {
   int me = (int)(intptr_t)number;
   uint64_t seen = 0;
+  flush_subnormals();
   for (;;) {
     for (int looks = 0; looks < LOOKS && atomic_load(&ticket) == seen; looks++) PAUSE;
     pthread_mutex_lock(&lock);

@@ -19,6 +19,7 @@ NATIVE_GRU = "test_native.py::test_a_gru_is_its_equations"
 NATIVE_STEP = "test_native.py::test_gradients_by_complex_step"
 NATIVE_LARGE = "test_native_bits.py::test_large_inputs_saturate"
 NATIVE_STREAM = "test_native_bits.py::test_a_stream_gives_the_bits_of_the_sequence"
+NATIVE_SUBNORMAL = "test_native_subnormals.py"
 NATIVE_UNITS = "test_native_training.py::test_activations_are_right_to_four_units_in_the_last_place"
 
 C_FAULTS = {
@@ -100,36 +101,58 @@ C_FAULTS = {
         "training.part.h", "if (zero != 0) j->not_finite = 1;", "if (zero > 0) j->not_finite = 1;",
         "test_native_training.py::test_one_number_that_is_not_finite_is_found_over_threads",
     ),
+    "subnormal numbers computed by the caller": fault(
+        "compuerta.c", "  FLUSHED;\n  return KERNEL(f->layer)->forward(f);", "  return KERNEL(f->layer)->forward(f);",
+        f"{NATIVE_SUBNORMAL}::test_a_state_that_decays_goes_to_zero_past_the_normal_numbers",
+    ),
+    "subnormal numbers computed by the other threads": fault(
+        "threads.c", "  flush_subnormals();\n", "",
+        f"{NATIVE_SUBNORMAL}::test_a_state_that_decays_goes_to_zero_past_the_normal_numbers",
+    ),
+    "the caller's mode left changed": fault(
+        "subnormals.h", "set_float_mode(*before)", "set_float_mode(*before | FLUSH)",
+        f"{NATIVE_SUBNORMAL}::test_the_callers_arithmetic_stays_as_it_was",
+    ),
     "coefficient of the exponential": fault("vector.h", "power[7] / 5040.0", "power[7] / 5041.0", NATIVE_UNITS),
 }  # fmt: skip
 
 
+#: What is compiled, by the name of its object: the file and its definitions.
+UNITS = {
+    "kernel_64": ("kernel.c", "-DCOMPUERTA_BITS=64"),
+    "kernel_32": ("kernel.c", "-DCOMPUERTA_BITS=32"),
+    "compuerta": ("compuerta.c",),
+    "threads": ("threads.c",),
+}
+
+
 class Build:
-    """One variant of the library, without the others: only the kernel for double is compiled for each fault."""
+    """One variant of the library, without the others. Only what the fault is in is compiled anew, of the kernel only
+    that for double."""
 
     def __init__(self, folder):
         self.folder = folder
         self.compiler = next(filter(None, map(shutil.which, ("gcc", "clang", "cc"))), None)
         if self.compiler is None:
             (pytest.fail if os.environ.get("CI") else pytest.skip)("no C compiler to build the faults with")
-        self.same = [
-            self.compile(NATIVE, "kernel.c", "kernel_32", "-DCOMPUERTA_BITS=32"),
-            self.compile(NATIVE, "compuerta.c", "compuerta"),
-            self.compile(NATIVE, "threads.c", "threads"),
-        ]
+        for unit in UNITS:
+            self.compile(NATIVE, unit, folder)
 
     def command(self, *arguments):
         flags = ["-std=gnu11", "-O1", "-fPIC", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math"]
         done = subprocess.run([self.compiler, *flags, *map(str, arguments)], capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
 
-    def compile(self, source, file, name, *more):
-        self.command("-DCOMPUERTA_ISA=base", *more, "-c", source / file, "-o", self.folder / f"{name}.o")
-        return self.folder / f"{name}.o"
+    def compile(self, source, unit, folder):
+        file, *definitions = UNITS[unit]
+        self.command("-DCOMPUERTA_ISA=base", *definitions, "-c", source / file, "-o", folder / f"{unit}.o")
 
-    def compiled(self, source):
-        kernel = self.compile(source, "kernel.c", "kernel_64", "-DCOMPUERTA_BITS=64")
-        self.command("-shared", kernel, *self.same, "-o", source / "library.so", "-pthread")
+    def compiled(self, source, file="kernel.c"):
+        units = ["compuerta", "threads"] if file in ("compuerta.c", "threads.c", "subnormals.h") else ["kernel_64"]
+        for unit in units:
+            self.compile(source, unit, source)
+        objects = [(source if unit in units else self.folder) / f"{unit}.o" for unit in UNITS]
+        self.command("-shared", *objects, "-o", source / "library.so", "-pthread")
         return source / "library.so"
 
 
@@ -156,4 +179,5 @@ def test_control_without_a_fault_in_c(build, copy_of_c):
 @pytest.mark.parametrize("name", C_FAULTS)
 def test_fault_in_c_turns_a_test_red(build, copy_of_c, name):
     plant(copy_of_c, C_FAULTS[name])
-    assert_red(*run(environment(library=build.compiled(copy_of_c)), C_FAULTS[name].red))
+    library = build.compiled(copy_of_c, C_FAULTS[name].file)
+    assert_red(*run(environment(library=library), C_FAULTS[name].red))
