@@ -129,7 +129,7 @@ def test_forecast_refuses(refused, made, option):
 @pytest.mark.parametrize("lang", LANGUAGES)
 def test_evaluate_a_text(here, ok, made, lang):
     model = compuerta.load(made / "text.safetensors")
-    held_out = model.held_out(WORDS * 40)
+    held_out = model.validation_split(WORDS * 40)
     result = parsed(ok("evaluate", made / "text.safetensors", made / "text.txt", "--json")[0])
     assert result["bits_per_char"] == model.score(held_out)
     assert result["characters"] == len(held_out)

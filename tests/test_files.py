@@ -96,7 +96,9 @@ def test_a_language_model_comes_back_to_the_bit(language_model, path):
     assert loaded.report_ == json.loads(json.dumps(language_model.report_))
     assert loaded.score(text) == language_model.score(text)
     assert loaded.generate("ñ", 50, seed=3) == language_model.generate("ñ", 50, seed=3)
-    assert loaded.held_out('ñandú, "☃"\n\\ 𝔸\t' * 20) == language_model.held_out('ñandú, "☃"\n\\ 𝔸\t' * 20)
+    assert loaded.validation_split('ñandú, "☃"\n\\ 𝔸\t' * 20) == language_model.validation_split(
+        'ñandú, "☃"\n\\ 𝔸\t' * 20
+    )
 
 
 def test_a_forecaster_comes_back_to_the_bit(forecaster, path, rng):

@@ -11,7 +11,7 @@ import compuerta
 from compuerta.activations import softmax
 from compuerta.errors import DataError, NonFiniteError, NotFittedError, SettingError
 from compuerta.layers import GRU, LSTM, Dropout
-from compuerta.tasks import LanguageModel, language_model
+from compuerta.tasks import LanguageModel, characters
 from compuerta.training import Callback, Checkpoint, TextStreams, Trainer, squared_error
 
 SAYING = "la luna, la luz, la lana. "
@@ -63,7 +63,7 @@ def test_it_learns_a_saying(saying):
 def test_score_is_a_stream_of_steps(cell, layers):
     model = LanguageModel(cell=cell, num_layers=layers, dropout=0.2, updates=25, dtype="float64", **SMALL)
     model.fit(noisy(2000))
-    _, recurrent, _ = model._parts()
+    recurrent = model.model_.layers[1]
     assert isinstance(recurrent, LSTM if cell == "lstm" else GRU)
     assert recurrent.num_layers == layers
     for length in (2, 3, 64, 65, 66, 129, 700):
@@ -74,7 +74,7 @@ def test_score_is_a_stream_of_steps(cell, layers):
 def test_one_stretch_is_exact_and_several_are_close(words, monkeypatch):
     text = noisy(9100, seed=8)
     several = words.score(text)
-    monkeypatch.setattr(language_model, "_STRETCHES", 1)
+    monkeypatch.setattr(characters, "_STRETCHES", 1)
     single = words.score(text)
     assert single == pytest.approx(one_step_at_a_time(words, text) / 9099, rel=1e-5)
     assert several == pytest.approx(single, abs=0.02)
@@ -97,11 +97,11 @@ def test_several_stretches_are_each_warmed_up_with_128_characters():
 def test_every_character_of_a_long_text_counts_once(words, monkeypatch):
     """With an untrained network whose logits do not depend on the state, stretches are exact: none lost, none twice."""
     model = LanguageModel(updates=1, **SMALL).fit(noisy(6000))
-    _, _, dense = model._parts()
+    dense = model.model_.layers[-1]
     dense.parameters["w"] = np.zeros_like(dense.parameters["w"])
     dense.parameters["b"] = np.linspace(-2, 2, dense.output_size)
     p = softmax(dense.parameters["b"].astype("f8"))
-    monkeypatch.setattr(language_model, "_STRETCH", 130)
+    monkeypatch.setattr(characters, "_STRETCH", 130)
     for length in (2, 131, 260, 261, 262, 391, 1001, 5000):
         text = noisy(length, seed=length)
         ids = model.vocabulary_.encode(text)
@@ -122,8 +122,8 @@ def test_unigram_by_hand():
 def test_held_out():
     text = noisy(1000)
     model = LanguageModel(validation=0.2, updates=2, **SMALL).fit(text)
-    assert model.held_out(text) == text[800:]
-    assert model.held_out(text + "x") is None
+    assert model.validation_split(text) == text[800:]
+    assert model.validation_split(text + "x") is None
     assert model.report_["train_characters"] == 800
     assert model.report_["characters"] == 1000
     assert model.report_["bits_per_char"] == pytest.approx(model.score(text[800:]), rel=1e-12)
@@ -134,7 +134,7 @@ def test_without_a_held_out_part_no_figure_is_made_up():
     assert model.report_["bits_per_char"] is None
     assert model.report_["unigram"] is None
     assert model.report_["train_characters"] == 500
-    assert model.held_out(noisy(500)) == ""
+    assert model.validation_split(noisy(500)) == ""
 
 
 def test_the_held_out_part_is_not_learnt_from():
@@ -341,7 +341,7 @@ def test_nothing_is_checked_before_fit_and_everything_in_it():
 
 
 def test_what_is_not_fitted_says_so():
-    for act in (lambda m: m.generate("a"), lambda m: m.score("ab"), lambda m: m.held_out("ab")):
+    for act in (lambda m: m.generate("a"), lambda m: m.score("ab"), lambda m: m.validation_split("ab")):
         with pytest.raises(NotFittedError, match="LanguageModel has not been fitted"):
             act(LanguageModel())
 

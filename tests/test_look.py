@@ -18,6 +18,7 @@ from compuerta.see import readings, search
 from compuerta.see.explain import numbers, traced_step
 from compuerta.see.ribbon import cell, ribbon
 from compuerta.see.scale import Scale
+from compuerta.see.scene import scene_of
 
 TEXT = 'él dijo "no" y ella "sí", <script>x</script> $a$ & más\n' * 25
 
@@ -105,6 +106,20 @@ def test_a_series_is_looked_at_too(run, made):
     told = json.loads(run("look", made / "series", "--json"))
     assert told["labels"] == trace.labels
     assert "for language models" in run("look", made / "series", "--text", "x", "--lang", "en", code=2)
+
+
+def test_a_page_of_another_series_shows_that_series(run, made, tmp_path):
+    model = compuerta.load(made / "series")
+    values = np.round(model.series_.values[::-1] + 3, 2)
+    (tmp_path / "other.csv").write_text("other\n" + "\n".join(map(str, values)) + "\n")
+    other = compuerta.data.read_series(tmp_path / "other.csv")
+    scene = scene_of(model, other)
+    assert scene.title == "other"
+    window = model.traced(other).shape[1]
+    np.testing.assert_array_equal(scene.reading["series"], values[-window:])
+    assert not np.allclose(scene.reading["forecast"], scene_of(model).reading["forecast"])
+    run("look", made / "series", "--file", tmp_path / "other.csv", "-o", tmp_path / "other.html")
+    assert "<title>other</title>" in (tmp_path / "other.html").read_text(encoding="utf-8")
 
 
 def test_pictures_and_numbers_in_files(run, made, tmp_path):

@@ -39,8 +39,7 @@ def make(t: Texts) -> click.Command:
         from ..interop import save
         from ..see.explain import gate_table
         from ..tasks import LanguageModel
-        from ..tasks.language_model import LN2
-        from ..training import Progress
+        from ..tasks.answers import Context
 
         files.check_writable(output)
         corpus_file = output.with_suffix(".txt")
@@ -52,7 +51,7 @@ def make(t: Texts) -> click.Command:
         files.write_bytes(corpus_file, text.encode())
         log(t("cli.demo.task", seen=grouped(SEEN, t.lang), limit=grouped(LIMIT, t.lang), first=text.split("\n", 1)[0]))
         model = LanguageModel(updates=updates, seed=seed, **SETTINGS)
-        model.fit(text, callbacks=[Progress(t.lang, scale=1 / LN2, name="bits")])
+        model.learn(text, Context(lang=t.lang))
 
         lines = model.generate("\n", 12_000, temperature=0.8, seed=seed).split("\n")[:-1][:200]
         values = [from_words(line, t.lang) for line in lines]

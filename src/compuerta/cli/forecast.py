@@ -44,7 +44,7 @@ def make(t: Texts) -> click.Command:
         import sys
 
         from ..see.chart import series_chart
-        from ..tasks.forecaster import draw_forecast
+        from ..tasks.forecast import draw_forecast
         from .models import open_task, picture
         from .report import decimals, lines_of
 

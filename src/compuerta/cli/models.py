@@ -37,7 +37,8 @@ def open_task(path: Path, question: str, needs: Callable[[type[Task]], bool] = l
     fitting = [cls for cls in TASKS.values() if cls.answers(question) and needs(cls)]
     if task is not None and type(task) in fitting:
         return task
-    first, *more = ["kind.task"] if len(fitting) == len(TASKS) else [cls.kind for cls in fitting]
+    kinds = ["kind.task"] if len(fitting) == len(TASKS) else [cls.kind for cls in fitting]
+    first, *more = dict.fromkeys(kinds)
     expected = Phrase(first)
     for kind in more:
         expected = Phrase("word.or", first=expected, second=Phrase(kind))

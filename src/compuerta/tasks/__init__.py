@@ -2,7 +2,8 @@
 
 from .answers import Option
 from .base import Task
-from .forecaster import Backtest, Forecast, Forecaster
+from .forecast import Backtest, Forecast
+from .forecaster import Forecaster
 from .language_model import LanguageModel
 
 #: The tasks that a model file may name, and that the command offers.

@@ -74,13 +74,13 @@ def _member(graph: GraphBuilder, prefix: str, view: View, network: ForecastNetwo
     channels += [graph.add("Expand", channel, shape) for channel in season]
     stacked = graph.add("Concat", *(graph.add("Unsqueeze", c, graph.ints(2)) for c in channels), axis=2)
     x = str(graph.add("Cast", stacked, to=1))
-    given = graph.network(prefix + "core.", network.core, x)
+    y = graph.network(prefix + "core.", network.core, x)
     values = graph.add("Slice", x, graph.ints(0), graph.ints(2), graph.ints(2))
     straight = graph.network(prefix + "skip.", network.skip, graph.add("Reshape", values, graph.ints(0, 2 * w)))
-    given = graph.add("Cast", graph.add("Add", given, straight), to=11)
+    y = graph.add("Cast", graph.add("Add", y, straight), to=11)
     if view.base == "season":
         each = graph.weight(f"season:{period}:{view.horizon}", np.arange(view.horizon, dtype=np.int64) % period)
         base = graph.add("Gather", back(period - 1, 0), each, axis=1)
     else:
         base = newest
-    return str(graph.add("Add", base, graph.add("Mul", given, scale)))
+    return str(graph.add("Add", base, graph.add("Mul", y, scale)))

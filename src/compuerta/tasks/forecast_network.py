@@ -1,4 +1,4 @@
-"""The network of a forecaster: an LSTM that corrects a naive forecast."""
+"""The network of one member of a forecaster."""
 
 from __future__ import annotations
 
@@ -6,20 +6,19 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from .. import checks
 from ..layers import LSTM, Blank, Dense, Dropout, Last, Layer, Parameters, Sequential
 from ..layers.base import LayerClamps, Lengths
+from .base import Array
 from .windows import CHANNELS
-
-Array = NDArray[Any]
 
 
 class ForecastNetwork(Layer):
     """An LSTM over the window plus a linear skip from the window's values to the output, both zero at the start.
 
-    Its first word is therefore the naive forecast; it learns where to depart from it. (N, W, C) to (N, 1, h).
+    It therefore begins as the naive forecast, and learns where to depart from it. (N, W, C) to (N, 1, h).
     """
 
     def __init__(
@@ -58,10 +57,10 @@ class ForecastNetwork(Layer):
         rng: np.random.Generator | None,
         clamps: LayerClamps | None = None,
     ) -> tuple[Array, Any, Any]:
-        said, _, tape = self.core.run(x, self.core.check_state(None, len(x)), lengths, record, rng, clamps)
+        y, _, tape = self.core.run(x, self.core.check_state(None, len(x)), lengths, record, rng, clamps)
         straight, _, skip_tape = self.skip.run(x[:, :, :2].reshape(len(x), 1, -1), None, None, record, None)
-        said += straight
-        return said, None, (x.shape, tape, skip_tape)
+        y += straight
+        return y, None, (x.shape, tape, skip_tape)
 
     def back(self, tape: Any, dy: Array, dstate: Any, out: Array) -> tuple[Array, Any]:
         shape, core_tape, skip_tape = tape

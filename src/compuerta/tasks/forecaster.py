@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,55 +18,12 @@ from ..errors import DataError, FileFormatError, Phrase, SettingError
 from ..layers import LSTM, Blank, Layer, Trace
 from ..texts import say
 from ..training import AdamW, Callback, EarlyStopping, Progress, Shuffled, Trainer, absolute_error
-from .answers import Column, Context, Drawing, Figures, GraphBuilder, Option, Reading, Report
+from .answers import Context, Drawing, GraphBuilder, Option, Reading, Report
 from .base import Array, Task, fill
+from .forecast import Backtest, Forecast, backtest_lines, draw_forecast
 from .forecast_graph import forecast_graph
 from .forecast_network import ForecastNetwork
 from .windows import View, estimate_period, seasonal_naive, seasonal_scale
-
-
-@dataclass(frozen=True, eq=False)
-class Forecast:
-    """A forecast over h steps.
-
-    Attributes:
-        mean: (h,), in the units of the series.
-        lower, upper: for each level in percent, the bounds (h,).
-        seasonal_naive: (h,), the forecast that repeats the last season, for comparison.
-        dates: h dates, if the series had dates.
-        period: the season that is repeated for comparison; 1 where there is none.
-    """
-
-    mean: Array
-    lower: dict[float, Array]
-    upper: dict[float, Array]
-    seasonal_naive: Array
-    dates: list[Any] | None = None
-    period: int = 1
-
-
-@dataclass(frozen=True)
-class Backtest:
-    """How well a forecaster did on parts of the series that it had not seen.
-
-    Attributes:
-        origins: how many forecasts were made, each over ``horizon`` steps.
-        mae, mase: of the LSTM; MASE is in units of the seasonal naive error inside the training part.
-        naive_mae, naive_mase: the same for the seasonal naive forecast.
-    """
-
-    origins: int
-    horizon: int
-    period: int
-    mae: float
-    mase: float
-    naive_mae: float
-    naive_mase: float
-
-    @property
-    def wins(self) -> bool:
-        """Whether the LSTM was better than the seasonal naive forecast."""
-        return self.mase < self.naive_mase
 
 
 class Forecaster(Task):
@@ -74,8 +31,8 @@ class Forecaster(Task):
 
     Several small networks, each an LSTM with a linear skip that corrects a naive forecast (see
     :mod:`compuerta.tasks.windows`), learn from windows of the series; their mean is the forecast. A positive series
-    with a season is forecast in logarithms. Intervals are quantiles of the errors on the latest windows, which were
-    held out while the networks learnt.
+    with a season is forecast in logarithms. Intervals are quantiles of the errors on the validation split, the latest
+    windows, from which the networks did not learn.
 
     Args:
         horizon: steps to forecast; if None one season, but at most 60 (12 where there is no season).
@@ -84,7 +41,7 @@ class Forecaster(Task):
         window: steps the networks see; chosen from the season if None.
         hidden_size: H. members: networks for each view.
         dropout: in training, before the output.
-        max_epochs: passes over the windows at most; learning stops earlier where the held-out windows say so.
+        max_epochs: passes over the windows at most; learning stops earlier where the validation split says so.
         learning_rate: of AdamW.
         log: forecast in logarithms; if None, where the series is positive and has a season.
         origins: forecasts of the backtest that ``fit`` makes and reports; 0 for none.
@@ -208,7 +165,7 @@ class Forecaster(Task):
         members: list[tuple[View, ForecastNetwork]] = []
         errors = []
         count = len(bases) * checks.count(self.members, "members")
-        # Windows held out, the same for every member: a sixth of those of the view that reaches back furthest.
+        # Windows to validate on, the same for every member: a sixth of those of the view that reaches back furthest.
         common = len(z) - horizon - window - (period if period > 1 else 1) + 1
         validation = max(1, min(common // 3, max(horizon, common // 6)))
         for k in range(count):
@@ -219,7 +176,7 @@ class Forecaster(Task):
             errors.append(error)
         # All at once, so that a run that is interrupted leaves what was learnt before.
         self.members_, self.log_, self.series_ = members, log, series
-        self.errors_ = np.mean(errors, axis=0)  # of the mean of all members, on the windows they all held out
+        self.errors_ = np.mean(errors, axis=0)  # of the mean of all members, on the validation split of them all
         self.period_, self.horizon_ = period, horizon
 
     @property
@@ -230,12 +187,11 @@ class Forecaster(Task):
     def _member(
         self, z: Array, view: View, validation: int, rng: np.random.Generator, callbacks: Sequence[Callback]
     ) -> tuple[View, ForecastNetwork, Array]:
-        """Train one network; return it with its view and its errors (M, h) on the windows it held out."""
+        """Train one network; return it with its view and its errors (M, h) on the validation split."""
         h = view.horizon
         origins = np.arange(view.reach - 1, len(z) - h)
         early, late = _thinned(origins[: max(1, len(origins) - validation - h + 1)]), _thinned(origins[-validation:])
-        off = view.targets(z, early)
-        view = replace(view, scale=float(np.std(off)) or 1.0)
+        view = replace(view, scale=float(np.std(view.targets(z, early))) or 1.0)
         x, y = _single(view.inputs(z, early)), _single(view.targets(z, early))[:, None]
         x_late, y_late = _single(view.inputs(z, late)), _single(view.targets(z, late))[:, None]
         seed = int(rng.integers(2**31))
@@ -452,13 +408,13 @@ class Forecaster(Task):
     def report(self) -> Report:
         """Return the errors of the backtest beside those of the seasonal naive forecast."""
         self.check_fitted()
-        return Report(_backtest_lines(self.report_), self.report_)
+        return Report(backtest_lines(self.report_), self.report_)
 
     def evaluate(self, data: Series, context: Context, *, origins: int = 4) -> Report:  # type: ignore[override]
         """Return the errors of a backtest on the end of a series, with models that learn anew."""
         context.note(Phrase("cli.evaluate.series", file=context.source, n=len(data.values), origins=origins))
         test = asdict(self.backtest(data, origins=origins, callbacks=_bars(context)))
-        return Report(_backtest_lines({"backtest": test}), test)
+        return Report(backtest_lines({"backtest": test}), test)
 
     def facts(self) -> dict[str, Any]:
         """Return the series that it learnt from."""
@@ -475,8 +431,8 @@ class Forecaster(Task):
         self, data: Series | None = None, h: int | None = None, level: Sequence[float] = (80, 95)
     ) -> tuple[Series, Forecast]:
         """Return the series that is gone on with, ``data`` or that which it learnt from, and its forecast."""
-        made = self.predict(h, level, series=data)
-        return self.series_ if data is None else data, made
+        forecast = self.predict(h, level, series=data)
+        return self.series_ if data is None else data, forecast
 
     def drawing(self) -> Drawing:
         """Return the series and its forecast."""
@@ -491,7 +447,7 @@ class Forecaster(Task):
 
         The series and the forecast are in the units of the series; the inputs are what the network sees of it.
         """
-        looked_at = self.trace(series=data)
+        window = self.trace(series=data)
         past = self.series_ if data is None else _series(data)
         view, network = self.members_[0]
         z, origin = self.transform(past.values), np.array([len(past.values) - 1])
@@ -499,7 +455,7 @@ class Forecaster(Task):
         lstm, dense = network.core.layers[0], network.core.layers[-1]
         assert isinstance(lstm, LSTM)
         _, trace = lstm.trace(inputs)
-        trace = trace.with_labels(values_in=looked_at.values_in, labels=looked_at.labels)
+        trace = trace.with_labels(values_in=window.values_in, labels=window.labels)
         dy = np.zeros_like(trace["h", lstm.num_layers - 1])
         dy[0, -1] = dense.parameters["w"].sum(axis=0)
         mean = self.inverse_transform(view.forecasts(z, origin, network(inputs)[:, 0])[0])
@@ -574,9 +530,9 @@ class Forecaster(Task):
         task.series_ = Series.from_json(tensors["series"], content["series"])
         task.errors_ = tensors["errors"]
         task.members_ = []
-        known = {"series", "errors"} | {f"{k}." for k in range(len(content["members"]))}
+        expected = {"series", "errors"} | {f"{k}." for k in range(len(content["members"]))}
         for name in tensors:
-            if name not in known and name.split(".")[0] + "." not in known:
+            if name not in expected and name.split(".")[0] + "." not in expected:
                 raise FileFormatError("error.file.tensor", path=path, name=name, expected=Phrase("word.absent"),
                                       got=tensors[name].shape)  # fmt: skip
         for k, (view, config) in enumerate(content["members"]):
@@ -584,36 +540,6 @@ class Forecaster(Task):
             fill(network, tensors, path, prefix=f"{k}.")
             task.members_.append((View(**view), network))
         return task
-
-
-def draw_forecast(series: Series, made: Forecast) -> Drawing:
-    """Return the picture of a series and its forecast."""
-    labels = None
-    if series.dates is not None and made.dates is not None:
-        labels = [series.label(date) for date in (*series.dates, *made.dates)]
-    return Drawing("forecast", {"past": series.values, "mean": made.mean, "lower": made.lower, "upper": made.upper,
-                                "naive": made.seasonal_naive, "labels": labels, "name": series.name})  # fmt: skip
-
-
-def _backtest_lines(report: Mapping[str, Any]) -> list[Phrase | Figures]:
-    """Return the errors of the backtest beside those of the seasonal naive forecast; if that wins, a sentence on it."""
-    test = report["backtest"]
-    if test is None:
-        asked = report["origins"]
-        return [Phrase("cli.report.no_backtest", n=report["n"]) if asked else Phrase("cli.report.not_asked")]
-    seasonal = test["period"] > 1
-    rows = [
-        (Phrase("cli.report.lstm"), (test["mae"], test["mase"])),
-        (Phrase("cli.report.seasonal_naive" if seasonal else "cli.report.naive"),
-         (test["naive_mae"], test["naive_mase"])),
-    ]  # fmt: skip
-    lines: list[Phrase | Figures] = [
-        Phrase("cli.report.backtest", origins=test["origins"], horizon=test["horizon"]),
-        Phrase("cli.report.season", period=test["period"]) if seasonal else Phrase("cli.report.no_season"),
-        Figures([Column("MAE", 12), Column("MASE", 8, 2)], rows),
-        Phrase("cli.report.mase"),
-    ]
-    return lines if Backtest(**test).wins else [*lines, Phrase("cli.report.naive_wins")]
 
 
 def _bars(context: Context) -> Callable[[str], Sequence[Callback]]:

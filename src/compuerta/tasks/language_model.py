@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
@@ -12,9 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import checks, files
-from ..activations import softmax
 from ..data import Vocabulary, read_text
-from ..errors import Count, DataError, NonFiniteError, Phrase, SettingError, Share
+from ..errors import Count, DataError, Phrase, SettingError, Share
 from ..layers import GRU, LSTM, Dense, Dropout, Embedding, Recurrent, Sequential, Trace
 from ..training import (
     Adam,
@@ -30,12 +28,7 @@ from ..training import (
 )
 from .answers import Context, Drawing, Option, Reading, Report
 from .base import Array, Task, fill
-
-LN2 = math.log(2.0)
-#: Characters of context that a stretch of text is warmed up with before it counts.
-_CONTEXT = 128
-#: Stretches that are scored side by side, and the least length that is worth one.
-_STRETCHES, _STRETCH = 64, 2000
+from .characters import LN2, bits_per_char, draw
 
 
 class LanguageModel(Task):
@@ -57,16 +50,16 @@ class LanguageModel(Task):
         learning_rate: of Adam.
         schedule: "constant" or "cosine" (down to zero at the end).
         clip: largest global norm of the gradient.
-        validation: share of the text, at its end, that is held out and never trained on.
+        validation: share of the text, at its end, that is never trained on.
         seed: of weights, dropout and everything else that is random.
         dtype: "float32" or "float64".
 
     Attributes:
         vocabulary_: the :class:`~compuerta.data.Vocabulary` of the text.
         model_: the network, a :class:`~compuerta.layers.Sequential`.
-        report_: what is known of the training: ``bits_per_char`` and ``unigram`` on the held-out part (None without
-            one), ``updates``, ``seconds``, ``losses`` (in nats, at most 1,000 means over equal runs of updates),
-            ``validations``, sizes, ``text_sha256``.
+        report_: what is known of the training: ``bits_per_char`` and ``unigram`` on the validation split (None
+            without one), ``updates``, ``seconds``, ``losses`` (in nats, at most 1,000 means over equal runs of
+            updates), ``validations``, sizes, ``text_sha256``.
 
     >>> from compuerta import LanguageModel
     >>> text = "la luna, la luz, la lana. " * 40
@@ -145,9 +138,9 @@ class LanguageModel(Task):
         checkpoint: str | os.PathLike[str] | None = None,
         resume: bool = False,
     ) -> LanguageModel:
-        """Train on ``text``; its last tenth (``validation``) is held out and scored.
+        """Train on ``text``; its last tenth (``validation``) is the validation split, which is scored.
 
-        Every character of the whole text is in the vocabulary, so that the held-out part has none unseen.
+        Every character of the whole text is in the vocabulary, so that the validation split has none unseen.
 
         Args:
             text: the text.
@@ -216,11 +209,11 @@ class LanguageModel(Task):
                 source,
                 self.updates,
                 minutes=self.minutes,
-                validate=(lambda: _bits(model, watched)) if len(watched) > 1 else None,
+                validate=(lambda: bits_per_char(model, watched)) if len(watched) > 1 else None,
                 every=max(1, min(500, (self.updates or 2000) // 4)),
             )
             if len(ids) - cut > 1:
-                report["bits_per_char"] = _bits(model, ids[cut:])
+                report["bits_per_char"] = bits_per_char(model, ids[cut:])
         except KeyboardInterrupt:
             if trainer.update:
                 self._keep(vocabulary, model, report, trainer)
@@ -277,15 +270,15 @@ class LanguageModel(Task):
         ids = self.vocabulary_.encode(text)
         if len(ids) < 2:
             raise DataError("error.text.too_short_to_score", got=len(ids))
-        return _bits(self.model_, ids, clamp)
+        return bits_per_char(self.model_, ids, clamp)
 
     def score_unigram(self, text: str) -> float:
         """Return the bits per character of the letter frequencies of ``text`` itself: the figure to beat."""
         ids = Vocabulary(text).encode(text)
         return float(self._unigram(ids, ids, int(ids.max()) + 1) or 0.0) if len(ids) else 0.0
 
-    def held_out(self, text: str) -> str | None:
-        """Return the part of ``text`` that was held out in training, or None if it is not the text trained on."""
+    def validation_split(self, text: str) -> str | None:
+        """Return the end of ``text`` on which training was validated, or None if it is not the text trained on."""
         self.check_fitted()
         same = _sha256(text) == self.report_["text_sha256"]
         return text[self.report_["train_characters"] :] if same else None
@@ -338,17 +331,17 @@ class LanguageModel(Task):
 
     def evaluate(self, data: str, context: Context, *, all: bool = False) -> Report:  # type: ignore[override]
         """Return bits per character of a text; of the text it was trained on its validation split, if not ``all``."""
-        held_out = self.held_out(data)
-        split = held_out is not None and not all
-        if held_out is not None and split:
-            context.note(Phrase("cli.evaluate.held_out", share=Share(len(held_out) / len(data))))
-            data = held_out
-        elif held_out is not None:
+        split = self.validation_split(data)
+        if split is not None and not all:
+            context.note(Phrase("cli.evaluate.held_out", share=Share(len(split) / len(data))))
+            data = split
+        elif split is not None:
             context.note(Phrase("cli.evaluate.trained_on"))
         bits = self.score(data)
-        unigram = self.report_["unigram"] if split else self.score_unigram(data)
+        validated = split is not None and not all
+        unigram = self.report_["unigram"] if validated else self.score_unigram(data)
         values = {"bits_per_char": bits, "unigram": unigram, "characters": len(data)}
-        return Report(_bits_lines(bits, unigram, "" if split else "_here"), values)
+        return Report(_bits_lines(bits, unigram, "" if validated else "_here"), values)
 
     def facts(self) -> dict[str, Any]:
         """Return the vocabulary."""
@@ -446,7 +439,7 @@ class LanguageModel(Task):
             h = stream(table[k])
         out: list[int] = []
         for _ in range(n):
-            k = _draw(w @ h + b, temperature, top_k, top_p, rng)
+            k = draw(w @ h + b, temperature, top_k, top_p, rng)
             if k in ends:
                 break
             out.append(k)
@@ -499,31 +492,6 @@ class LanguageModel(Task):
         return task
 
 
-def _bits(model: Sequential, ids: NDArray[np.integer[Any]], clamp: Mapping[Any, float] | None = None) -> float:
-    """Return the bits per character of ``ids``, all but the first; see :meth:`LanguageModel.score`."""
-    total = len(ids) - 1
-    count = max(1, min(_STRETCHES, total // _STRETCH))
-    each = total // count
-    starts = np.arange(count) * each
-    state = None
-    if count > 1:  # all but the first stretch have something before them
-        warm = np.stack([ids[s - _CONTEXT : s] for s in starts[1:]])
-        _, (rows,), _ = model.forward(warm, clamp=clamp)
-        state = (_with_first_zero(rows),)
-    nats = 0.0
-    for t in range(0, each, 64):
-        x = np.stack([ids[s + t : s + min(t + 64, each)] for s in starts])
-        y = np.stack([ids[s + t + 1 : s + min(t + 64, each) + 1] for s in starts])
-        logits, state, _ = model.forward(x, state, clamp=clamp)
-        nats += cross_entropy(logits, y)[0] * y.size
-    if count * each < total:  # the few characters left over go on from the last stretch
-        tail = ids[count * each :]
-        last = tuple(_last_row(part) for part in state) if state is not None else None
-        logits, _, _ = model.forward(tail[None, :-1], last, clamp=clamp)
-        nats += cross_entropy(logits[0], tail[1:])[0] * (len(tail) - 1)
-    return nats / total / LN2
-
-
 def _bits_lines(bits: float, unigram: float, where: str = "") -> list[Phrase]:
     """Return one figure of bits per character beside the unigram figure, and where that is better the sentence on it.
 
@@ -536,41 +504,11 @@ def _bits_lines(bits: float, unigram: float, where: str = "") -> list[Phrase]:
     return [*lines, Phrase("cli.report.unigram_wins")] if bits >= unigram else lines
 
 
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
 def _thinned(losses: list[float], most: int = 1000) -> list[float]:
     """Return at most ``most`` means over equal runs of updates, so that a long run does not swell its file."""
     run = -(-len(losses) // most)
     return [round(float(np.mean(losses[k : k + run])), 6) for k in range(0, len(losses), run)] if losses else []
-
-
-def _draw(logits: Array, temperature: float, top_k: int | None, top_p: float | None, rng: np.random.Generator) -> int:
-    if not np.isfinite(logits).all():
-        raise NonFiniteError("error.generate_not_finite")
-    if temperature == 0:
-        return int(logits.argmax())
-    with np.errstate(over="ignore"):
-        scaled = logits.astype(np.float64) / temperature
-    if not np.isfinite(scaled).all():  # so cold that nothing but the likeliest is left
-        return int(logits.argmax())
-    p = softmax(scaled)
-    order = np.argsort(-p, kind="stable")
-    keep = len(p) if top_k is None else min(top_k, len(p))
-    if top_p is not None:
-        keep = min(keep, int(np.searchsorted(np.cumsum(p[order]), top_p - 1e-12)) + 1)
-    chosen = order[:keep]
-    return int(rng.choice(chosen, p=p[chosen] / p[chosen].sum()))
-
-
-def _with_first_zero(state: Any) -> Any:
-    """Return a recurrent state (L·D, N, H) with a row of zeros before the others."""
-    if isinstance(state, tuple):
-        return tuple(_with_first_zero(part) for part in state)
-    return np.concatenate([np.zeros_like(state[:, :1]), state], axis=1)
-
-
-def _last_row(state: Any) -> Any:
-    """Return the last row of a recurrent state, as a batch of one."""
-    return tuple(part[:, -1:] for part in state) if isinstance(state, tuple) else state[:, -1:]
-
-
-def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

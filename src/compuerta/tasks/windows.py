@@ -1,7 +1,7 @@
-"""From one series to training windows: what the network sees, what it must say, and how its word becomes a forecast.
+"""From one series to training windows: a network's inputs and targets, and how its outputs become a forecast.
 
-The network never sees levels. It says how far the future will be from a naive forecast, the *base*, in units of how far
-that naive forecast usually is off:
+The network never sees levels. Its output is how far the future will be from a naive forecast, the *base*, in units of
+the usual error of that naive forecast:
 
 - view ``"last"``: the base is the last value; the window shows its values less the last one, and their differences;
 - view ``"season"``: the base is the value one season before; the window shows seasonal differences, and its values
@@ -94,10 +94,10 @@ class View:
         return z[origins[:, None] + 1 + k % self.period - self.period]
 
     def targets(self, z: Array, origins: Array) -> Array:
-        """Return what the network must say, (M, h): the future less the base, over the scale."""
+        """Return what the network learns to give, (M, h): the future less the base, over the scale."""
         future = z[origins[:, None] + 1 + np.arange(self.horizon)]
         return (future - self.bases(z, origins)) / self.scale
 
-    def forecasts(self, z: Array, origins: Array, said: Array) -> Array:
-        """Return forecasts (M, h) from what the network said."""
-        return self.bases(z, origins) + self.scale * said
+    def forecasts(self, z: Array, origins: Array, y: Array) -> Array:
+        """Return forecasts (M, h) from the network's outputs (M, h)."""
+        return self.bases(z, origins) + self.scale * y
