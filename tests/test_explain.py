@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import compuerta
-from compuerta import cli, textbook
+from compuerta import cli, gates, textbook
 from compuerta.errors import NonFiniteError, SettingError, ShapeError
 from compuerta.see import explain
 from compuerta.texts import LANGUAGES
@@ -435,7 +435,7 @@ def test_story(f, written, sentence):
 def test_table_of_little(lang):
     assert explain.gate_table("", unit_trace([], []), lang).count("\n") >= 2
     assert "+0.40" in explain.gate_table("a", unit_trace([0.5], [0.4]), lang)
-    only = explain.gate_table(["a", "b"], {"r": np.array([0.1, 0.2]), "h": np.array([0.0, -0.3])}, lang)
+    only = explain.gate_table(["a", "b"], {"r": np.array([0.1, 0.2]), "h": np.array([0.0, -0.3])}, lang, kind=gates.GRU)
     assert only.splitlines()[0].split() == ["r", "h"]
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import compuerta
-from compuerta import GRU, LSTM, LanguageModel
+from compuerta import GRU, LSTM, LanguageModel, gates
 from compuerta.see import html, readings
 from compuerta.see.scale import DIVERGING, Scale
 from compuerta.see.scene import DECADES, in_decades, scene_of
@@ -66,8 +66,8 @@ def test_units_stand_in_the_order_of_the_readings(opened, trace, order):
 def test_a_unit_is_coloured_on_its_own_scale_as_in_the_terminal_and_a_map_on_that_of_all(opened, trace):
     memory = trace["c", 1][0]
     least, less = np.argsort(np.abs(memory).max(axis=0))[:2]  # two units that hold little
-    own, other = Scale.of("c", memory[:, least]), Scale.of("c", memory[:, less])
-    every = Scale.of("c", np.stack([trace["c", 0], trace["c", 1]]))
+    own, other = Scale.of(gates.LSTM["c"], memory[:, least]), Scale.of(gates.LSTM["c"], memory[:, less])
+    every = Scale.of(gates.LSTM["c"], np.stack([trace["c", 0], trace["c", 1]]))
     tab = opened(html.page(trace, lang="en"), f"#t=57&p=1&u={least}&q=c")
 
     def ends(card):

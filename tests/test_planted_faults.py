@@ -329,14 +329,14 @@ FAULTS = {
         "test_explain.py::test_a_step_of_a_part_follows_what_came_before_it_in_the_whole",
     ),
     "a GRU said to write as much as it keeps": fault(
-        "see/steps.py", '(1 - step["z"]) * step["n"]', 'step["z"] * step["n"]',
+        "gates.py", "share = 1 - keep if", "share = keep if",
         "test_explain.py::test_every_number_told_is_that_of_the_trace",
     ),
     "one unit told under the number of the first": fault(
         "see/explain.py", "self.first + int(u) + 1", "int(u) + 1", "test_explain.py::test_one_unit_goes_by_its_number"
     ),
     "a reset before the product told as one after it": fault(
-        "see/steps.py", "gates.GRU if made.reset_after else gates.GRU_RESET_BEFORE", "gates.GRU",
+        "layers/recurrent.py", "gates.GRU if self.reset_after else gates.GRU_RESET_BEFORE", "gates.GRU",
         "test_explain.py::test_every_number_told_is_that_of_the_trace",
     ),
     "the ledger takes a step's own gate off what it writes": fault(

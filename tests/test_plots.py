@@ -10,7 +10,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 import compuerta
-from compuerta import GRU, LSTM
+from compuerta import GRU, LSTM, gates
 from compuerta.errors import MissingExtraError, SettingError
 from compuerta.layers import Trace
 from compuerta.see import plots, readings
@@ -245,17 +245,20 @@ def test_without_matplotlib_the_error_names_the_extra(trace, monkeypatch):
 
 
 def test_the_scales():
-    gate, memory = Scale.of("f", np.array([0.5])), Scale.of("c", np.array([np.nan, -4.0, np.inf]))
+    gate, memory = (
+        Scale.of(gates.LSTM["f"], np.array([0.5])),
+        Scale.of(gates.LSTM["c"], np.array([np.nan, -4.0, np.inf])),
+    )
     assert (gate.low, gate.high, gate.signed) == (0, 1, False)
     assert (memory.low, memory.high, memory.signed) == (-4, 4, True)
-    assert Scale.of("c", np.array([np.nan])).high == 1
-    assert Scale.of("h", np.array([0.2])).high == 1
-    assert Scale.of("h", np.array([7.0])).high == 7  # of a cell whose output is not squashed
+    assert Scale.of(gates.LSTM["c"], np.array([np.nan])).high == 1
+    assert Scale.of(gates.LSTM["h"], np.array([0.2])).high == 1
+    assert Scale.of(gates.LSTM["h"], np.array([7.0])).high == 7  # of a cell whose output is not squashed
     assert [memory.colour(v) for v in (-4, 0, 4)] == [DIVERGING[0], DIVERGING[2], DIVERGING[4]]
     assert [gate.colour(v) for v in (0, 0.5, 1)] == [CIVIDIS[0], CIVIDIS[4], CIVIDIS[8]]
     assert memory.colour(np.nan) == GREY
     assert memory.colour(np.inf) == memory.colour(99) == DIVERGING[-1]
-    huge = Scale.of("c", np.array([1.7e308]))
+    huge = Scale.of(gates.LSTM["c"], np.array([1.7e308]))
     assert [huge.place(v) for v in (-1.7e308, 0.0, 1.7e308)] == [0, 0.5, 1]
     assert "".join(memory.sign(v) for v in (-4, -0.1, 0, 4, np.nan, -np.inf)) == "−··+?−"
     assert "".join(memory.height(v) for v in (-4, 0, 2, np.nan, -np.inf)) == "█▁▅?∞"

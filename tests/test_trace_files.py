@@ -138,7 +138,7 @@ def test_a_damaged_file_is_refused(tmp_path):
             {"key": []}, {"key": "q" * 999}, {"quantities": {}}, {"quantities": [1]}, {"blocks": 3}, {"parts": [["h"]]},
             {"parts": None}, {"parts": ["q"]}, {"activations": {}},
             {"activations": dict.fromkeys("ifgoh", ("Nonsense",))},
-            {"changed": 1},
+            {"switches": 1}, {"switches": {"x": "two\nlines"}},
             {"quantities": kind["quantities"] | {"f": {"equation": "two\nlines"}}}, {"memory": None},
             {"memory": memory | {"zoneout": 2}}, {"memory": memory | {"clip": -1}}, {"memory": memory | {"clip": "1"}},
         )),

@@ -134,7 +134,8 @@ class CellKind(Mapping[str, Quantity]):
         memory: how its memory goes on.
         activations: by quantity, what each block and the output pass through.
         absent: gates without parameters of their own: they are 1, or follow from another.
-        changed: what makes it another cell than the plain one, by the arguments of its layer.
+        switches: what makes it another cell than the plain one, as (switch, value) of
+            :class:`compuerta.recurrence.Variant`; a value of several numbers is a tuple.
 
     >>> LSTM.title, LSTM.names, LSTM.parts
     ('LSTM', ('i', 'f', 'g', 'o', 'c', 'h'), ('h', 'c'))
@@ -150,7 +151,7 @@ class CellKind(Mapping[str, Quantity]):
     memory: MemoryEquation
     activations: tuple[tuple[str, Activation], ...]
     absent: tuple[str, ...] = ()
-    changed: tuple[str, ...] = ()
+    switches: tuple[tuple[str, Any], ...] = ()
 
     def __getitem__(self, key: str) -> Quantity:
         for quantity in self.quantities:
@@ -182,7 +183,7 @@ class CellKind(Mapping[str, Quantity]):
     @property
     def plain(self) -> bool:
         """Whether it is the standard cell of its name."""
-        return not self.changed
+        return not self.switches
 
     def activation(self, key: str) -> Activation:
         """Return what a block, or the output, passes through. KeyError: the quantity passes through nothing."""
@@ -205,12 +206,12 @@ class CellKind(Mapping[str, Quantity]):
                        "normalized": m.normalized, "clip": m.clip, "zoneout": m.zoneout},
             "activations": {key: [each.name, each.alpha, each.beta] for key, each in self.activations},
             "plain": self.plain,
-            "changed": list(self.changed),
+            "switches": dict(self.switches),
         }  # fmt: skip
 
     @classmethod
     def from_json(cls, content: Any) -> CellKind:
-        """Return the kind that :meth:`to_json` described: one of :data:`KINDS`, as far as it was changed.
+        """Return the kind that :meth:`to_json` described: one of :data:`KINDS`, with the switches that are on.
 
         Raises:
             UnknownKind: there is no kind of that key.
@@ -230,12 +231,19 @@ class CellKind(Mapping[str, Quantity]):
             parts=parts,
             memory=replace(base.memory, zoneout=float(zoneout), clip=None if clip is None else float(clip)),
             activations=tuple((key, Activation(*content["activations"][key])) for key, _ in base.activations),
-            changed=tuple(_line(name) for name in content["changed"]),
+            switches=tuple(sorted((_line(name), _value(value)) for name, value in content["switches"].items())),
         )
 
 
 class UnknownKind(LookupError):
     """A file names a kind of cell that is not among :data:`KINDS`."""
+
+
+def _value(value: Any) -> Any:
+    """Return a switch's value from a file's."""
+    if isinstance(value, list):
+        return tuple(_value(each) for each in value)
+    return _line(value) if isinstance(value, str) else value
 
 
 def _line(text: Any) -> str:

@@ -61,13 +61,14 @@ def make(t: Texts) -> click.Command:
         save(model, output)
         good = [line for line, n in zip(lines, values, strict=True) if n is not None and 15 <= len(line) <= 32]
         word = good[0] if good else (lines[0] if lines else "") or "?"
-        trace, unit = unit_gates(model.traced(word))
+        trace = model.traced(word)
+        gates, unit = unit_gates(trace)
         if json:
             out_json({
                 "model": output, "corpus": corpus_file, "written": len(lines), "valid": len(valid),
                 "unseen": len(unseen), "bits_per_char": model.report_["bits_per_char"],
                 "unigram": model.report_["unigram"], "seconds": model.report_["seconds"], "lines": lines[:10],
-                "word": word, "unit": unit + 1, "gates": trace,
+                "word": word, "unit": unit + 1, "gates": gates,
             })  # fmt: skip
             return
 
@@ -83,7 +84,7 @@ def make(t: Texts) -> click.Command:
         out_wrapped(t("cli.demo.chance", share=percent(1 - SEEN / LIMIT, t.lang)))
         out("")
         out(paint(t("cli.demo.gates", unit=unit + 1, units=SETTINGS["hidden_size"], word=word), "title"))
-        out(gate_table(list(word), trace, t.lang))
+        out(gate_table(list(word), gates, t.lang, kind=trace.kind_of(0)))
         out("")
         log(t("cli.demo.saved", model=clean(str(output)), corpus=clean(str(corpus_file))))
         for line in t("cli.demo.next", model=clean(str(output)), corpus=clean(str(corpus_file))).split("\n"):

@@ -68,7 +68,8 @@ def _model(t: Texts, model: Path, text: str, unit: int | None, layer: int, step:
             raise Refused("cli.explain.no_step", option="--step", steps=len(text), got=step)
         place = trace, step - 1, None if unit is None else unit - 1, layer - 1
         if json:
-            out_json({"text": text, "step": step, "layer": layer, "unit": unit, **numbers(traced_step(*place))})
+            values = numbers(traced_step(*place), trace.kind_of(layer - 1))
+            out_json({"text": text, "step": step, "layer": layer, "unit": unit, **values})
             return
         origin = t("cli.explain.own", char=cell(text[step - 1])[0], step=step, layer=layer, text=clean(text))
         out(explain_trace(*place, lang=t.lang, origin=origin, paint=painter(), width=page_width()))
@@ -77,6 +78,8 @@ def _model(t: Texts, model: Path, text: str, unit: int | None, layer: int, step:
     if json:
         out_json({"text": text, "layer": layer, "unit": chosen + 1, "gates": gates})
         return
-    table = gate_table(list(text), gates, t.lang, width=page_width())  # or an error, before anything is told
+    table = gate_table(
+        list(text), gates, t.lang, kind=trace.kind_of(layer - 1), width=page_width()
+    )  # or an error, before anything is told
     out(painter()(t("cli.demo.gates", unit=chosen + 1, units=units, word=clean(text)), "title"))
     out(table)

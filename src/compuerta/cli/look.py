@@ -28,6 +28,7 @@ class What:
 
     def __init__(self, trace: Trace, key: str, layer: int, unit: int) -> None:
         self.key, self.layer, self.unit = key, layer, unit
+        self.quantity = trace.kind_of(layer)[key]
         self.values = trace[key, layer][0, :, unit]
 
     def told(self) -> dict[str, Any]:
@@ -119,10 +120,10 @@ def _what(trace: Trace, found: Search | None, gate: str | None, layer: int, unit
     if found is not None and unit is None:
         best = found.best[0]
         return What(trace, gate if gate in trace.names_of(best.layer) else best.key, best.layer, best.unit)
-    names = trace.names_of(layer)
-    key = gate if gate is not None else ("c" if "c" in names else "h")
-    if key not in names:
-        raise Refused("cli.look.no_gate", option="--gate", known=", ".join(names), got=key)
+    kind = trace.kind_of(layer)
+    key = gate if gate is not None else kind.memory.quantity
+    if key not in kind:
+        raise Refused("cli.look.no_gate", option="--gate", known=", ".join(kind.names), got=key)
     units = trace[key, layer].shape[2]
     place = liveliest(trace, layer) if unit is None else unit - 1
     if place >= units:
@@ -136,11 +137,10 @@ def _what(trace: Trace, found: Search | None, gate: str | None, layer: int, unit
 def _tell(t: Texts, trace: Trace, what: What) -> None:
     from ..see.readings import saturation, verdicts
     from ..see.ribbon import ribbon
-    from ..see.scale import Scale, quantity
+    from ..see.scale import Scale
 
-    scale = Scale.of(what.key, what.values)
-    known = quantity(what.key)
-    assert known is not None
+    known = what.quantity
+    scale = Scale.of(known, what.values)
     title = t("cli.look.title", unit=what.unit + 1, layer=what.layer + 1, gate=what.key, name=known.name(t.lang))
     out(painter()(title, "title"))
     legend = "cli.look.scale_signed" if scale.signed else "cli.look.scale_gate"
@@ -171,7 +171,7 @@ def _tell_series(t: Texts, trace: Trace, what: What, width: int) -> None:
 
     values = trace.values_in
     labels = trace.labels or [str(k + 1) for k in range(len(what.values))]
-    own = Scale.of(what.key, what.values)
+    own = Scale.of(what.quantity, what.values)
     for start in range(0, len(what.values), width):
         part = slice(start, start + width)
         out(painter()(t("cli.look.from_to", first=labels[part][0], last=labels[part][-1]), "dim"))
@@ -226,7 +226,7 @@ def _as_json(t: Texts, trace: Trace, what: What, find: str | None, found: Search
     from ..see.readings import half_life, ledger, saturation, verdicts
     from ..see.scale import Scale
 
-    scale = Scale.of(what.key, what.values)
+    scale = Scale.of(what.quantity, what.values)
     told = ledger(trace, layer=what.layer)
     made: dict[str, Any] = {
         "text": trace.text, "labels": None if trace.text is not None else trace.labels, **what.told(),

@@ -82,9 +82,8 @@ def liveliest(trace: Any, layer: int) -> int:
     """Return the unit whose memory and whose keeping of it move most along a trace, as its place."""
     import numpy as np
 
-    names = trace.names_of(layer)
-    keeps = trace["f" if "f" in names else "z", layer][0]
-    holds = trace["c" if "c" in names else "h", layer][0]
+    memory = trace.kind_of(layer).memory
+    keeps, holds = trace[memory.keep, layer][0], trace[memory.quantity, layer][0]
     return int(np.argmax(np.nan_to_num(np.ptp(keeps, axis=0) * np.ptp(holds, axis=0))))
 
 
@@ -94,6 +93,4 @@ def unit_gates(trace: Any, unit: int | None = None, layer: int = 0) -> tuple[dic
     Without ``unit`` it is the one whose memory and whose keeping of it move most.
     """
     unit = liveliest(trace, layer) if unit is None else unit
-    names = trace.names_of(layer)
-    keys = [key for key in ("f", "i", "g", "o", "c", "r", "z", "n", "h") if key in names]
-    return {key: trace[key, layer][0, :, unit] for key in keys}, unit
+    return {key: trace[key, layer][0, :, unit] for key in trace.kind_of(layer)}, unit

@@ -32,6 +32,12 @@ from ..gates import LSTM, LSTM_ORDER, CellKind
 _SIGNS = {"Sigmoid": "σ", "Tanh": "tanh", "Identity": ""}
 
 
+def _flat(value: Any) -> Any:
+    """Return a switch's value without lists and objects."""
+    plain = value.plain() if isinstance(value, Activation) else value
+    return tuple(plain) if isinstance(plain, list) else plain
+
+
 @dataclass(frozen=True)
 class Variant:
     """The switches of one LSTM cell. ``Variant()`` is the plain cell.
@@ -132,7 +138,7 @@ class Variant:
             memory=replace(LSTM.memory, clip=self.cell_clip, zoneout=self.zoneout[0]),
             activations=tuple((key, {"g": φ, "h": ψ}.get(key, σ)) for key, _ in LSTM.activations),
             absent=tuple(k for k in LSTM_ORDER if LSTM[k].is_gate and k not in self.gates),
-            changed=tuple(self.changed()),
+            switches=tuple(sorted((name, _flat(value)) for name, value in self.changed().items())),
         )
 
     def _equations(self) -> dict[str, str]:

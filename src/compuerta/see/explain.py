@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,10 +23,10 @@ from numpy.typing import NDArray
 
 from .. import checks
 from ..errors import SettingError, ShapeError
-from ..gates import GRU, LSTM, Quantity
+from ..gates import GRU, LSTM, CellKind, Quantity
 from ..texts import say
 from .digits import FEW, WIDTH, bar, heights, number, percent, short, signed_bar, values, wrapped
-from .steps import STEP_KEYS, Cell, cell_of, drawn_step, held_in, numbers, traced_step, two_parts
+from .steps import STEP_KEYS, cell_of, drawn_step, explainable, held_in, numbers, traced_step, two_parts
 
 if TYPE_CHECKING:
     from ..layers import Trace
@@ -53,7 +52,7 @@ def explain_step(
     *,
     origin: str = "",
     paint: Paint = plain,
-    cell: Cell | None = None,
+    kind: CellKind = LSTM,
     held: Mapping[str, Sequence[int]] | None = None,
     unit: int | None = None,
     width: int = WIDTH,
@@ -65,7 +64,7 @@ def explain_step(
         lang: ``"en"`` or ``"es"``; the environment's if not given.
         origin: a sentence on where the numbers come from, told after the title.
         paint: ``paint(text, style)`` colours a text, for a terminal.
-        cell: the equations, of :func:`~compuerta.see.steps.cell_of`; those of the plain LSTM or GRU if not given.
+        kind: what the cell is that it is a step of, of :func:`~compuerta.see.steps.cell_of`.
         held: by quantity the units, by their place in the step, that did not follow their equation.
         unit: which unit of its layer it is, counted from 0, where the step is of one alone.
         width: columns of a line.
@@ -74,10 +73,10 @@ def explain_step(
         The text, in lines of ``width`` characters at most where the numbers allow it.
 
     Raises:
+        SettingError: the cell is neither an LSTM nor a GRU.
         NonFiniteError: a value is NaN or infinite.
     """
-    made = _LSTM if "C" in step else _GRU
-    return made(step, lang, origin, paint, cell or made.plain, held or {}, unit or 0, width).text()
+    return _Explanation(step, lang, origin, paint, explainable(kind), held or {}, unit or 0, width).text()
 
 
 def explain_trace(
@@ -107,45 +106,50 @@ def explain_trace(
     ...
     """
     step = traced_step(trace, t, unit, layer, row, direction)
-    cell, held = cell_of(trace, layer), held_in(trace, layer, direction)
+    kind, held = cell_of(trace, layer), held_in(trace, layer, direction)
     if unit is not None:
         held = {key: [0] for key, units in held.items() if unit in units}
-    for key in ("c", "h"):
+    for key in (kind.memory.quantity, kind.parts[0]):
         if held.get(key):
             name = say("explain.unit", lang, number=(held[key][0] if unit is None else unit) + 1)
             raise SettingError("error.explain_held", name=f"({key}, {name})")
-    return explain_step(step, lang, origin=origin, paint=paint, cell=cell, held=held, unit=unit, width=width)
+    return explain_step(step, lang, origin=origin, paint=paint, kind=kind, held=held, unit=unit, width=width)
+
+
+#: By the kind of a cell: its title, as a key; what comes in, as (key in the step, key of the words, symbol).
+_ENTERS: dict[str, tuple[str, Sequence[tuple[str, str, str]]]] = {
+    LSTM.key: ("title", (("x", "x", "x_t"), ("h_prev", "h_prev", "h_{t-1}"), ("C_prev", "C_prev", "C_{t-1}"))),
+    GRU.key: ("title_gru", (("x", "x", "x_t"), ("h_prev", "h_prev_gru", "h_{t-1}"))),
+}
 
 
 class _Explanation:
     """One explanation in the making: the values as vectors and the language.
 
-    What is told of which quantity, and what a cell keeps of its memory and writes to it, a subclass says.
+    What is told of which quantity follows from the part that it has in the equation of the memory.
     """
 
-    kind: str  #: its title, as a key
-    plain: Cell  #: its equations, in the order in which they are told
-    names: Mapping[str, str]  #: from the catalogue's keys to those of the step
-    #: What comes in: key in the step, key of the words, symbol.
-    enters: Sequence[tuple[str, str, str]]
-    before: str  #: the memory before the step, among the values
-    after: str
-    keep: str
-    new: str
-    worked: Sequence[str]  #: quantities of which the arithmetic is shown
-
     def __init__(
-        self, step: Mapping[str, Array], lang: str | None, origin: str, paint: Paint, cell: Cell,
+        self, step: Mapping[str, Array], lang: str | None, origin: str, paint: Paint, kind: CellKind,
         held: Mapping[str, Sequence[int]], first: int, width: int,
     ) -> None:  # fmt: skip
         self.v = {name: np.asarray(value, dtype=np.float64).ravel() for name, value in step.items()}
         for name, value in self.v.items():
             checks.finite(value, "explain_step", name)
+        self.memory, self.names = kind.memory, STEP_KEYS[kind.key]
+        self.title, self.enters = _ENTERS[kind.key]
+        self.after, self.keep, self.new = (
+            self.names[key] for key in (self.memory.quantity, self.memory.keep, self.memory.candidate)
+        )
+        self.before = f"{self.after}_prev"
+        #: Quantities of which the arithmetic is shown.
+        self.worked = (self.memory.quantity, kind.parts[0])
         self.lang, self.origin, self.paint = lang, origin, paint
-        self.cell, self.held, self.first, self.width = cell, held, first, width
+        self.kind, self.held, self.first, self.width = kind, held, first, width
         self.units = len(self.v[self.after])
         self.few = self.units <= FEW
-        self.kept, self.written = two_parts(self.v)
+        self.kept, self.written = two_parts(self.v, kind)
+        _, self.shares = self.memory.shares(lambda key: self.v[self.names[key]])
 
     def say(self, key: str, **fields: object) -> str:
         return say(f"explain.{key}", self.lang, **fields)
@@ -155,14 +159,14 @@ class _Explanation:
 
     def text(self) -> str:
         blocks = [self.what_comes_in(), self.concatenation()]
-        blocks += [self.block(self.cell[key]) for key in self.plain]
+        blocks += [self.block(quantity) for quantity in self.kind.values()]
         return "\n\n".join("\n".join(lines) for lines in blocks)
 
     # -- blocks
 
     def what_comes_in(self) -> list[str]:
         inputs, units = len(self.v["x"]), len(self.v["concat"]) - len(self.v["x"])
-        title = self.say(self.kind, inputs=self.counted("input", inputs), units=self.counted("unit", units))
+        title = self.say(self.title, inputs=self.counted("input", inputs), units=self.counted("unit", units))
         title += f": {self.unit([0])}" if self.units < units else ""
         lines = [*(self.paint(line, "title") for line in self.wrapped(title, "")), *self.wrapped(self.origin, "  "), ""]
         for key, words, symbol in self.enters:
@@ -187,7 +191,7 @@ class _Explanation:
         lines += self.picture(q, v)
         lines += self.wrapped(self.say("general", note=q.note(self.lang)), "  ")
         absent = q.equation == "1" and not self.held.get(q.key)
-        what = self.say("absent") if absent else getattr(self, f"here_{q.key}")()
+        what = self.say("absent") if absent else self.meaning(q)
         lines += self.wrapped(self.say("here", what=what), "  ")
         return lines
 
@@ -211,17 +215,15 @@ class _Explanation:
         return lines
 
     def arithmetic(self, key: str, u: int) -> str:
-        """Work out the memory of one unit: what it kept, what it wrote, and the sum."""
+        """Work out the memory of one unit: what it kept, what it wrote, and the sum; or its output, if that differs."""
         v = self.v
-        products = (
-            f"{short(v[self.keep][u])}·{short(v[self.before][u])} + {short(self.share(u))}·{short(v[self.new][u])}"
-        )
+        if key != self.memory.quantity:
+            C, o, h, tanh = (v[k][u] for k in ("C", "o", "h", "tanh_C"))
+            return f"{short(o)}·tanh({C:.4f}) = {short(o)}·{short(tanh)} = {h:.4f}"
+        share = float(self.shares[u])
+        products = f"{short(v[self.keep][u])}·{short(v[self.before][u])} + {short(share)}·{short(v[self.new][u])}"
         sums = f"{self.kept[u]:.4f} {'-' if self.written[u] < 0 else '+'} {abs(self.written[u]):.4f}"
         return f"{products} = {sums} = {v[self.after][u]:.4f}"
-
-    def share(self, u: int) -> float:
-        """Return how much of its candidate a unit writes."""
-        raise NotImplementedError
 
     def shown(self) -> list[int]:
         """Return the units whose arithmetic is written out: all, or of many the telling ones."""
@@ -231,6 +233,16 @@ class _Explanation:
         return sorted({int(u) for u in telling})
 
     # -- what these values mean
+
+    def meaning(self, q: Quantity) -> str:
+        """Tell what the values of one quantity do to the memory."""
+        if q.key == self.memory.keep:
+            return self.told_keep()
+        if q.key == self.memory.candidate:
+            return self.told_new()
+        if q.key == self.memory.quantity:
+            return self.told_memory()
+        return self.told_share(q.key) if q.is_gate else self.told_output()
 
     def told_keep(self) -> str:
         keep = self.v[self.keep]
@@ -274,6 +286,13 @@ class _Explanation:
         told = self.grouped("c", [(name, np.flatnonzero(mask)) for name, mask in masks.items()])
         return f"{told} {self.say('c.most', unit=self.unit([most]), **write)}"
 
+    def told_output(self) -> str:
+        C, h = self.v["C"], self.v["h"]
+        most = int(np.argmax(np.abs(h)))
+        fields = {"unit": self.unit([most]), "C": f"{C[most]:+.2f}", "h": f"{h[most]:+.2f}"}
+        fields |= {"squashed": f"{self.v['tanh_C'][most]:+.2f}", "share": percent(self.v["o"][most])}
+        return self.say("h.one" if self.units == 1 else "h.most", **fields)
+
     # -- small change
 
     def most_least(self, key: str, v: Array) -> str:
@@ -306,100 +325,35 @@ class _Explanation:
         return self.say(the + "units", numbers=", ".join(names[:-1]), last=names[-1])
 
 
-class _LSTM(_Explanation):
-    """The memory is c, and h is what shows of it."""
-
-    kind = "title"
-    plain = LSTM
-    names = STEP_KEYS
-    enters = (("x", "x", "x_t"), ("h_prev", "h_prev", "h_{t-1}"), ("C_prev", "C_prev", "C_{t-1}"))
-    before, after, keep, new = "C_prev", "C", "f", "C_tilde"
-    worked = ("c", "h")
-
-    def share(self, u: int) -> float:
-        return float(self.v["i"][u])
-
-    def arithmetic(self, key: str, u: int) -> str:
-        if key == "c":
-            return super().arithmetic(key, u)
-        C, o, h, tanh = (self.v[k][u] for k in ("C", "o", "h", "tanh_C"))
-        return f"{short(o)}·tanh({C:.4f}) = {short(o)}·{short(tanh)} = {h:.4f}"
-
-    def here_f(self) -> str:
-        return self.told_keep()
-
-    def here_i(self) -> str:
-        return self.told_share("i")
-
-    def here_g(self) -> str:
-        return self.told_new()
-
-    def here_c(self) -> str:
-        return self.told_memory()
-
-    def here_o(self) -> str:
-        return self.told_share("o")
-
-    def here_h(self) -> str:
-        C, h = self.v["C"], self.v["h"]
-        most = int(np.argmax(np.abs(h)))
-        fields = {"unit": self.unit([most]), "C": f"{C[most]:+.2f}", "h": f"{h[most]:+.2f}"}
-        fields |= {"squashed": f"{self.v['tanh_C'][most]:+.2f}", "share": percent(self.v["o"][most])}
-        return self.say("h.one" if self.units == 1 else "h.most", **fields)
-
-
-class _GRU(_Explanation):
-    """The memory is h, and all of it shows; what z does not keep of it makes room for the candidate."""
-
-    kind = "title_gru"
-    plain = GRU
-    names = MappingProxyType({key: key for key in GRU})
-    enters = (("x", "x", "x_t"), ("h_prev", "h_prev_gru", "h_{t-1}"))
-    before, after, keep, new = "h_prev", "h", "z", "n"
-    worked = ("h",)
-
-    def share(self, u: int) -> float:
-        return 1 - float(self.v["z"][u])
-
-    def here_r(self) -> str:
-        return self.told_share("r")
-
-    def here_z(self) -> str:
-        return self.told_keep()
-
-    def here_n(self) -> str:
-        return self.told_new()
-
-    def here_h(self) -> str:
-        return self.told_memory()
-
-
 # ---- one unit along a word ------------------------------------------------------------------------------------------
 
-_ORDER = ("r", "z", "n", "f", "i", "g", "o", "c", "h")
-_ALL: dict[str, Quantity] = {**GRU, **LSTM}
 _MARKS = {" ": "␣", "\n": "⏎", "\r": "␍", "\t": "⇥"}
 _BAR = 6
 
 
-def gate_table(chars: Sequence[str], trace: Mapping[str, Array], lang: str | None = None, *, width: int = WIDTH) -> str:
+def gate_table(
+    chars: Sequence[str], trace: Mapping[str, Array], lang: str | None = None, *, kind: CellKind = LSTM,
+    width: int = WIDTH,
+) -> str:  # fmt: skip
     """Follow one unit along a word: a line for each character, then what became of the unit's memory.
 
     Args:
         chars: the T characters that the network read.
-        trace: the values of one unit by the catalogue's keys (``f i g o c h`` of an LSTM, ``r z n h`` of a GRU), each
-            of shape (T,), from a memory that was empty before the first character.
+        trace: the values of one unit by the keys of ``kind``, or of some of them, each of shape (T,), from a memory
+            that was empty before the first character.
         lang: ``"en"`` or ``"es"``; the environment's if not given.
+        kind: of its cell.
         width: columns of a line; where they are too few for bars, there are none.
 
     Returns:
-        A table, a legend, and for an LSTM the story of its memory.
+        A table, a legend, and the story of its memory where all that it is made of is there.
 
     Raises:
         ShapeError: a row of the trace is not as long as ``chars``.
         NonFiniteError: a value is NaN or infinite.
     """
-    present = [_ALL[key] for key in _ORDER if key in trace]
+    order = sorted(kind, key=lambda key: key in (kind.memory.quantity, kind.parts[0]))  # the memory and the output last
+    present = [kind[key] for key in order if key in trace]
     rows = {q.key: np.asarray(trace[q.key], dtype=np.float64).ravel() for q in present}
     for key, row in rows.items():
         if len(row) != len(chars):
@@ -419,18 +373,22 @@ def gate_table(chars: Sequence[str], trace: Mapping[str, Array], lang: str | Non
     lines = [line.rstrip() for line in lines]
     legend = ", ".join(f"{q.key} = {q.name(lang)}" for q in present)
     lines += ["", *wrapped(legend, "  ", width)]
-    if len(chars) and {"f", "i", "g", "c"} <= rows.keys():
-        lines += ["", *wrapped(memory_story(chars, rows, lang), "  ", width)]
+    m = kind.memory
+    if len(chars) and {m.quantity, m.keep, m.candidate, m.write or m.keep} <= rows.keys():
+        lines += ["", *wrapped(memory_story(chars, rows, lang, kind=kind), "  ", width)]
     return "\n".join(lines)
 
 
-def memory_story(chars: Sequence[str], trace: Mapping[str, Array], lang: str | None = None) -> str:
+def memory_story(
+    chars: Sequence[str], trace: Mapping[str, Array], lang: str | None = None, *, kind: CellKind = LSTM
+) -> str:
     """Tell what became of one unit's memory along a word: the largest write, how long it held, the largest loss.
 
-    What was written at step k and is still there at step t is the product of the forget gates between them.
+    What was written at step k and is still there at step t is the product of the shares kept between them: of the
+    forget gates of an LSTM.
     """
-    f, c = trace["f"], trace["c"]
-    written = trace["i"] * trace["g"]
+    c = trace[kind.memory.quantity]
+    f, written = kind.memory.kept_and_written(trace.__getitem__)
     T = len(chars)
     k = int(np.argmax(np.abs(written)))
     told = [say("explain.story.write", lang, at=_place(chars, k, lang), value=f"{written[k]:+.2f}")]

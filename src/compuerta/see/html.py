@@ -220,7 +220,7 @@ def _run(name: str, scene: Scene, arrays: dict[str, Array]) -> dict[str, Any]:
     arrays |= {f"{name}.{key}": array[:, :whole] for key, array in values.items()}
     if scene.initial.any():
         arrays[f"{name}.initial"] = scene.initial
-    return {"name": name, "T": steps, "label": scene.label, "whole": whole, "frames": at, "parts": scene.parts,
+    return {"name": name, "T": steps, "label": scene.label, "whole": whole, "frames": at, "parts": scene.kind.parts,
             "clamps": scene.clamps}  # fmt: skip
 
 

@@ -31,7 +31,7 @@ from .readings import connectivity as connectivity_of
 from .readings import gradient_flow, half_life, saturation
 from .readings import ledger as ledger_of
 from .ribbon import cell
-from .scale import CIVIDIS, DIVERGING, Scale, quantity
+from .scale import CIVIDIS, DIVERGING, Scale
 
 if TYPE_CHECKING:
     from ..layers import Trace
@@ -114,21 +114,21 @@ def gates(
     units, first = np.arange(len(values)), None
     if order == "saturation":
         stuck = saturation(trace.select(rows=[row]), layer)
-        gate = "f" if "f" in stuck.below else "z"
+        gate = trace.kind_of(layer).memory.keep
         first = stuck.below[gate] + stuck.above[gate]
     elif order == "memory":
         first = np.nan_to_num(half_life(trace, layer, row=row), nan=-1.0)
     if first is not None and len(first) == len(units):
         units = np.argsort(-first, kind="stable")
     ax = _on(ax)
-    scale = Scale.of(key, values)
+    scale = Scale.of(trace.kind_of(layer).get(key), values)
     shown = np.nan_to_num(values, nan=np.nan, posinf=scale.high, neginf=scale.low)  # at the ends, as in every face
     picture = ax.imshow(
         shown[units], aspect="auto", interpolation="nearest",
         cmap=_colours(scale), vmin=scale.low, vmax=scale.high,
     )  # fmt: skip
     ax.figure.colorbar(picture, ax=ax, pad=0.01, fraction=0.03)
-    ax.set_title(_title(key, layer, lang))
+    ax.set_title(_title(trace, key, layer, lang))
     _note(ax, "plot.grey", lang, values)
     ax.set_ylabel(say("plot.unit", lang))
     numbers = trace.units[layer] if len(values) == len(trace.units[layer]) else np.arange(len(values))
@@ -157,12 +157,12 @@ def unit(
         keys: which quantities; the gates and the memory if None.
         ax, lang: as in :func:`gates`.
     """
-    names = trace.names_of(layer)
+    kind = trace.kind_of(layer)
     if keys is None:
-        keys = [key for key in ("f", "i", "o", "c", "r", "z", "h") if key in names][:4]
+        keys = [*kind.gates, kind.memory.quantity]
     ax = _on(ax, 9.0, 3.0)
     drawn = [(key, _column(_row(trace, key, layer, row), unit)) for key in keys]
-    scales = {key: Scale.of(key, values) for key, values in drawn}
+    scales = {key: Scale.of(kind.get(key), values) for key, values in drawn}
     beyond = [key for key, _ in drawn if scales[key].high > _FLAT]
     right = ax.twinx() if 0 < len(beyond) < len(drawn) else None
     lines: list[Any] = []
@@ -283,8 +283,7 @@ def overview(
         unit: by its place in the trace. key: of the heat map; the memory if None.
         lang: "en" or "es".
     """
-    names = trace.names_of(layer)
-    key = key if key is not None else ("c" if "c" in names else "h")
+    key = key if key is not None else trace.kind_of(layer).memory.quantity
     page = figure(11, 10)
     grid = page.add_gridspec(4, 2, height_ratios=(3, 2, 2, 3))
     gates(trace, key, layer, row=row, ax=page.add_subplot(grid[0, :]), lang=lang)
@@ -473,8 +472,8 @@ def _column(values: Array, unit: int) -> Array:
     return values[:, unit]
 
 
-def _title(key: str, layer: int, lang: str | None) -> str:
-    known = quantity(key)
+def _title(trace: Trace, key: str, layer: int, lang: str | None) -> str:
+    known = trace.kind_of(layer).get(key)
     name = known.name(lang) if known is not None else key
     return say("plot.of_layer", lang, name=name[0].upper() + name[1:], key=key, layer=layer + 1)
 

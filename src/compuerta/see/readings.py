@@ -3,22 +3,12 @@ r"""What a trace says: who wrote a memory, how long it lasts, which gates are st
 Pure functions of a :class:`~compuerta.layers.trace.Trace`, computed in float64. Terminal, plots and page show what
 stands here and compute nothing themselves. One row of the batch is read at a time; T are its valid steps, H its units.
 
-Every cell keeps a share of its memory and writes something new,
-
-.. math::  m_t = k_t ⊙ m_{t-1} + w_t
-
-======== ====== ================= ==================
-cell     m      k                 w
-======== ====== ================= ==================
-LSTM     c      f                 i ⊙ g
-GRU      h      z                 (1 − z) ⊙ n
-MinLSTM  h      f / (f + i)       i ⊙ g / (f + i)
-======== ====== ================= ==================
+Every cell keeps a share of its memory and writes something new, m_t = k_t ⊙ m_{t-1} + w_t; what m, k and w are in which
+cell, its :class:`~compuerta.gates.MemoryEquation` says.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import SettingError, ShapeError
-from ..gates import GRU, LSTM
+from ..gates import CellKind
 from ..texts import say
 
 if TYPE_CHECKING:
@@ -40,7 +30,6 @@ CLOSED, OPEN = 0.1, 0.9
 ALMOST_ALWAYS = 0.95
 #: Numbers of one quantity that :func:`connectivity` computes together.
 _AT_ONCE = 1 << 24
-_GATES = {q.key for q in (*LSTM.values(), *GRU.values()) if q.is_gate}
 
 
 # ---- the memory -----------------------------------------------------------------------------------------------------
@@ -51,7 +40,7 @@ class Memory:
     """What one layer kept and wrote along one row, each (T, H), in the order in which it read.
 
     Attributes:
-        key: "c" or "h", what the memory is called.
+        key: the quantity that is the memory, "c" or "h".
         value, keep, write: m, k and w of the module's equation.
         start: (H,), the memory before the first step.
         steps: (T,), the position in the row of each step read.
@@ -71,7 +60,7 @@ def memory_of(trace: Trace, layer: int = 0, *, direction: int = 0, row: int = 0)
     Raises:
         SettingError: there is no such layer, direction or row, or steps between those of the trace are left out.
     """
-    names = _names(trace, layer, direction, row)
+    equation = _kind(trace, layer, direction, row).memory
     if (np.diff(trace.steps) != 1).any():
         raise SettingError("error.reading_gaps")
     length = trace.shape[1] if trace.lengths is None else int(trace.lengths[row])
@@ -81,16 +70,8 @@ def memory_of(trace: Trace, layer: int = 0, *, direction: int = 0, row: int = 0)
         values: Array = trace[key, layer, direction][row][order].astype(np.float64)
         return values
 
-    key = "c" if "c" in names else "h"
-    if "z" in names:
-        keep = read("z")
-        write = (1 - keep) * read("n")
-    else:
-        keep, write = read("f"), read("i") * read("g")
-        if "c" not in names:
-            both = keep + read("i")
-            with np.errstate(all="ignore"):
-                keep, write = np.where(both > 0, keep / both, 1), np.where(both > 0, write / both, 0)
+    key = equation.quantity
+    keep, write = equation.kept_and_written(read)
     value = read(key)
     if keep.shape != value.shape:  # a projection makes h narrower, never c
         raise ShapeError("error.gradient", name="memory_of", argument=key, expected=keep.shape, got=value.shape)
@@ -105,8 +86,7 @@ class Ledger:
         shares: (T, H), what is left in the memory of what each position wrote; zero after the step asked for.
         start: (H,), what is left of the memory before the first step.
         value: (H,), the memory.
-        rest: (H,), what the equation does not tell: zero but for rounding in the cells of the module's table; what
-            clips, zoneout and held units did in others.
+        rest: (H,), what the equation does not tell: what clips and clamps did to the memory, or rounding.
     """
 
     shares: Array
@@ -243,11 +223,11 @@ def saturation(trace: Trace, layer: int = 0, *, direction: int = 0) -> Saturatio
     >>> saturation(trace).above["f"][1]
     np.int64(9)
     """
-    names = _names(trace, layer, direction)
+    kind = _kind(trace, layer, direction)
     n, t = trace.shape
     valid = np.ones((n, t), bool) if trace.lengths is None else np.arange(t) < trace.lengths[:, None]
     below, above = {}, {}
-    for gate in (name for name in names if name in _GATES):
+    for gate in (name for name in kind.names if kind[name].is_gate):
         values = trace[gate, layer, direction][valid]
         below[gate], above[gate] = (values < CLOSED).sum(axis=0), (values > OPEN).sum(axis=0)
     return Saturation(int(valid.sum()), below, above, trace.units[layer])
@@ -293,7 +273,7 @@ def verdicts(found: Saturation, share: float = ALMOST_ALWAYS) -> list[Verdict]:
 def gradient_flow(
     trace: Trace, dy: ArrayLike | None = None, layer: int = 0, *, direction: int = 0, row: int = 0
 ) -> dict[str, Array]:
-    """Return the norms over the units of dL/dh and, in an LSTM, of dL/dc at each position, each (T,).
+    """Return the norms over the units of dL/dh and, where the memory is another, of dL/dc at each position, each (T,).
 
     Args:
         trace: the run. layer, direction, row: whose gradients.
@@ -311,11 +291,11 @@ def gradient_flow(
     >>> flow["c"].shape, bool(flow["h"][0] < flow["h"][8])
     ((9,), True)
     """
-    names = _names(trace, layer, direction, row)
+    kind = _kind(trace, layer, direction, row)
     gradients = trace.gradients(dy) if dy is not None else trace.gradients(step=-1)
     return {
         key: np.linalg.norm(gradients[key, layer, direction][row].astype(np.float64), axis=1)
-        for key in ("h", "c") if key in names
+        for key in dict.fromkeys((kind.parts[0], kind.memory.quantity))
     }  # fmt: skip
 
 
@@ -346,8 +326,9 @@ def connectivity(
            [1, 1, 1, 1, 0],
            [1, 1, 1, 1, 1]])
     """
-    if key not in _names(trace, layer, direction):
-        raise SettingError("error.choice", name="key", known=", ".join(trace.names_of(layer)), got=repr(key))
+    names = _kind(trace, layer, direction).names
+    if key not in names:
+        raise SettingError("error.choice", name="key", known=", ".join(names), got=repr(key))
     t = trace.shape[1]
     norms = np.zeros((t, t))
     at_once = max(1, _AT_ONCE // max(1, t * len(trace.units[layer])))
@@ -404,12 +385,12 @@ def agreement(one: Trace, other: Trace, tolerance: float = 0.0) -> list[Differen
     return found
 
 
-def _names(trace: Trace, layer: int, direction: int, row: int | None = None) -> Sequence[str]:
-    """Return the quantities of a layer, once it is known that it is there, and the row if one is asked for."""
+def _kind(trace: Trace, layer: int, direction: int, row: int | None = None) -> CellKind:
+    """Return what the cell of a layer is, once it is known that it is there, and the row if one is asked for."""
     if not 0 <= layer < trace.layers:
         raise SettingError("error.reading_place", what="layer", got=layer, count=trace.layers)
     if not 0 <= direction < trace.directions_of(layer):
         raise SettingError("error.reading_place", what="direction", got=direction, count=trace.directions_of(layer))
     if row is not None and not 0 <= row < trace.shape[0]:
         raise SettingError("error.reading_place", what="row", got=row, count=trace.shape[0])
-    return trace.names_of(layer)
+    return trace.kind_of(layer)

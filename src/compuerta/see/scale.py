@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..gates import GRU, LSTM, MIN_LSTM, Quantity
+from ..gates import Quantity
 
 Array = NDArray[Any]
 Colour = tuple[int, int, int]
@@ -29,11 +29,6 @@ CIVIDIS: tuple[Colour, ...] = (
 GREY: Colour = (128, 128, 128)
 
 _HEIGHTS = "▁▂▃▄▅▆▇█"
-
-
-def quantity(key: str) -> Quantity | None:
-    """Return the catalogue's entry for a key of a trace; None for a pre-activation."""
-    return LSTM.get(key) or GRU.get(key) or MIN_LSTM.get(key)
 
 
 @dataclass(frozen=True)
@@ -53,13 +48,17 @@ class Scale:
     signed: bool
 
     @classmethod
-    def of(cls, key: str, values: Array) -> Scale:
-        """Return the scale of a quantity: the catalogue's range, or what finite values need where that is open.
+    def of(cls, known: Quantity | None, values: Array) -> Scale:
+        """Return the scale of a quantity: its range, or what finite values need where that is open.
 
-        >>> Scale.of("f", np.array([0.4])), Scale.of("c", np.array([0.5, -3.0, np.inf, np.nan]))
+        Args:
+            known: the quantity, of the kind of its cell; None for a pre-activation.
+            values: what is to be shown.
+
+        >>> from compuerta.gates import LSTM
+        >>> Scale.of(LSTM["f"], np.array([0.4])), Scale.of(LSTM["c"], np.array([0.5, -3.0, np.inf, np.nan]))
         (Scale(low=0.0, high=1.0, signed=False), Scale(low=-3.0, high=3.0, signed=True))
         """
-        known = quantity(key)
         if known is not None and known.is_gate:
             return cls(0.0, 1.0, signed=False)
         finite = values[np.isfinite(values)]

@@ -5,18 +5,16 @@ Shapes: T steps, H units shown, P places (layer and direction), F inputs, V char
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import gates
 from ..activations import softmax
 from ..errors import SettingError
-from ..layers import GRU, LSTM, Dense, Dropout, Embedding, Last, Recurrent, Trace
-from ..recurrence import Variant
+from ..gates import CellKind
+from ..layers import Dense, Dropout, Embedding, Last, Recurrent, Trace
 from ..recurrence.normalize import EPSILON
 from ..tasks import Task
 from ..tasks.answers import Reading
@@ -29,8 +27,8 @@ Array = NDArray[Any]
 DECADES = (-12.0, 4.0)
 #: Steps up to which that map is made: it has their square.
 _MOST_MAPPED = 600
-#: Quantities in the order of a page; others that a cell has follow.
-_ORDER = ("f", "i", "g", "c", "o", "r", "z", "n", "h")
+#: Kinds of cells whose step stands in page/cells.js, so that the page can run the model itself.
+RUNNABLE = ("lstm", "gru", "minlstm")
 
 
 @dataclass(eq=False)
@@ -39,16 +37,16 @@ class Scene:
 
     Attributes:
         title: a line to stand above all.
-        cell: "lstm", "gru" or "minlstm". plain: whether it is the standard cell of its kind.
+        kind: what the cell of every place is.
         places: (layer, direction) of each place, in order.
         units: which units are shown, counted from 0.
-        values: each quantity as (P, T, H), in the order of the catalogue.
+        values: each quantity as (P, T, H), in the order of the kind.
         reading: what was read: "ids" (T,), or "series" (T,) and "inputs" (T, F), as far as they are known;
             "forecast" where there is one.
         vocabulary: the characters that ids stand for, or None for a series.
         weights: arrays of the model by the names that the page knows, empty if it cannot run it.
         model: sizes and switches for the page's own run of it, or None.
-        parts: the parts of the state, "h" first. initial: what each place began from, (P, parts, H).
+        initial: what each place began from, (P, parts of the state, H).
         label: what this run is called beside another.
         flow: norms of the gradient with respect to c and h, "dc" and "dh" (P, T), and "dreach" (T, T), see
             :func:`~compuerta.see.readings.connectivity`, of the memory of the last layer.
@@ -61,15 +59,13 @@ class Scene:
     """
 
     title: str
-    cell: str
-    plain: bool
+    kind: CellKind
     places: list[tuple[int, int]]
     units: list[int]
     hidden: int
     values: dict[str, Array]
     reading: dict[str, Array]
     initial: Array
-    parts: tuple[str, ...]
     vocabulary: list[str] | None = None
     weights: dict[str, Array] = field(default_factory=dict)
     model: dict[str, Any] | None = None
@@ -91,7 +87,8 @@ class Scene:
         """Whether another scene is of the same text or series, and of cells that can be laid side by side."""
         return (
             self.vocabulary == other.vocabulary
-            and (self.cell, self.places, self.units) == (other.cell, other.places, other.units)
+            and (self.kind.key, self.kind.memory) == (other.kind.key, other.kind.memory)
+            and (self.places, self.units) == (other.places, other.units)
             and self.reading.keys() == other.reading.keys()
             and all(np.array_equal(a, other.reading[k]) for k, a in self.reading.items() if k in ("ids", "series"))
         )
@@ -102,7 +99,7 @@ class Scene:
         for p, (_, direction) in enumerate(self.places):
             before = t + 1 if direction else t - 1
             if 0 <= before < self.steps:
-                state[p] = [self.values[q][p, before] for q in self.parts]
+                state[p] = [self.values[q][p, before] for q in self.kind.parts]
         return state
 
     def after(self, steps: int) -> Scene:
@@ -127,22 +124,16 @@ class Scene:
 
     def about(self) -> dict[str, Any]:
         """Return what the page is told about it, for JSON."""
-        known = {"lstm": gates.LSTM, "gru": gates.GRU, "minlstm": gates.MIN_LSTM}[self.cell]
+        kind = self.kind.to_json()
         quantities = {
-            key: {
-                "symbol": known[key].symbol.replace("_t", "") if key in known else key,
-                "equation": known[key].equation if key in known and (self.plain or self.cell == "minlstm") else "",
-                "noted": (known[key].noted if key in known else "") or key,
-                "range": list(known[key].range) if key in known and math.isfinite(known[key].range[0]) else None,
-            }
-            for key in self.values
+            key: each | {"symbol": each["symbol"].replace("_t", "")} for key, each in kind["quantities"].items()
         }
-        name = {"lstm": "LSTM", "gru": "GRU", "minlstm": "MinLSTM"}[self.cell]
         searched = max(self.steps, 3 * WARM_UP)
         return {
             "title": self.title,
-            "cell": name,
-            "plain": self.plain and self.cell != "minlstm",
+            "kind": kind,
+            "cell": self.kind.title,
+            "plain": self.kind.plain and self.kind.key != "minlstm",
             "hidden": self.hidden,
             "H": len(self.units),
             "layers": max(k for k, _ in self.places) + 1,
@@ -163,7 +154,7 @@ class Scene:
 
     def _liveliest(self) -> int:
         """Return the unit of the first place whose state moves most, to open with something to see."""
-        state = self.values["c" if "c" in self.values else "h"][0].astype(np.float64)
+        state = self.values[self.kind.memory.quantity][0].astype(np.float64)
         spread = np.where(np.isfinite(state), state, 0.0).std(axis=0)
         return int(np.argmax(spread))
 
@@ -214,15 +205,14 @@ def of_trace(
     ``dy`` is the gradient that flows back from the outputs; if None, that of the surprise at the next character of a
     text, else of the sum of the last outputs.
     """
-    keys = [q for q in (*_ORDER, *trace.names) if q in trace.names]
-    keys = list(dict.fromkeys(keys))
     places = [(k, d) for k in range(trace.layers) for d in range(trace.directions_of(k))]
     if not places or not 0 <= row < trace.shape[0]:
         raise SettingError("error.page.nothing", shape=trace.shape, row=row)
     stop = trace.shape[1] if trace.lengths is None else int(trace.lengths[row])
-    alike = all(trace.names_of(k) == trace.names_of(0) for k in range(trace.layers))
+    kind = trace.kind_of(0)
+    alike = all(each == kind for each in trace.kinds)
     alike = alike and all(list(trace.units[k]) == list(trace.units[0]) for k in range(trace.layers))
-    found = {q: [trace[(q, *place)][row, :stop] for place in places] for q in keys} if alike else {}
+    found = {q: [trace[(q, *place)][row, :stop] for place in places] for q in kind} if alike else {}
     widths = {values.shape[1] for each in found.values() for values in each}
     wide = max(widths, default=0)
     if not alike or {values.shape[1] for q, each in found.items() for values in each if q != "h"} != {wide}:
@@ -231,14 +221,12 @@ def of_trace(
         raise SettingError("error.page.nothing", shape=(*trace.shape, wide), row=row)
     units = [int(u) for u in trace.units[0]] if len(widths) == 1 else list(range(wide))
     values = {q: np.stack([_widened(part, wide) for part in each]) for q, each in found.items()}
-    parts = trace.kind_of(0).parts
-    initial = np.stack([[_widened(_began(trace, q, place, row), wide) for q in parts] for place in places])
-    cell = "lstm" if "o" in keys else "gru" if "r" in keys else "minlstm" if "c" not in keys else "lstm"
+    initial = np.stack([[_widened(_began(trace, q, place, row), wide) for q in kind.parts] for place in places])
     text = trace.text is not None and row == 0
     scene = Scene(
-        title=title or (_first_line(trace.text) if text else "") or "compuerta", cell=cell,
-        plain=cell != "minlstm", places=places, units=units, hidden=wide, values=values, reading={}, label=label,
-        initial=initial, parts=parts, clamps=_clamps(trace, places, keys, units),
+        title=title or (_first_line(trace.text) if text else "") or "compuerta", kind=kind,
+        places=places, units=units, hidden=wide, values=values, reading={}, label=label,
+        initial=initial, clamps=_clamps(trace, places, list(kind), units),
     )  # fmt: skip
     if text and trace.vocabulary is not None and trace.text is not None:
         scene.vocabulary = list(trace.vocabulary)
@@ -290,11 +278,9 @@ def _add_model(scene: Scene, trace: Trace, row: int, stop: int) -> None:
     nodes = [node for node in (trace.run.nodes if trace.run else []) if not isinstance(node.layer, Dropout | Last)]
     first = nodes.pop(0) if nodes and isinstance(nodes[0].layer, Embedding) else None
     if not nodes or not isinstance(nodes[0].layer, Recurrent):
-        scene.plain = scene.plain and not nodes
         return
     stack, layer, after = nodes[0], nodes[0].layer, [node.layer for node in nodes[1:]]
     scene.hidden = layer.hidden_size
-    scene.plain = layer.variant.plain if isinstance(layer, LSTM) else isinstance(layer, GRU)
     if "ids" not in scene.reading and not layer.tokens and first is None:
         inputs = stack.x[row, :stop].astype(np.float32)
         scene.reading["inputs"] = inputs
@@ -305,16 +291,16 @@ def _add_model(scene: Scene, trace: Trace, row: int, stop: int) -> None:
     clamped = any(tape.clamps for tape in tapes)
     text = "ids" in scene.reading
     known = (first is None) == layer.tokens if text else "inputs" in scene.reading
-    if not whole or clamped or not known:
+    if not whole or clamped or not known or scene.kind.key not in RUNNABLE:
         return
     places = [layer.names(k, reverse=d == 1) for k, d in scene.places]
     plain = [[name[: name.rindex("_l")] for name in names] for names in places]
     for p, names in enumerate(places):
         scene.weights |= {f"{short}.{p}": layer.parameters[name] for short, name in zip(plain[p], names, strict=True)}
     scene.model = {
-        "cell": scene.cell, "parts": layer.parts, "blocks": layer.blocks, "names": plain[0], "inputs": layer.input_size,
-        "hidden": layer.hidden_size, "handed": layer.output_size,
-        "switches": _switches(layer.variant) if isinstance(layer, LSTM) else {},
+        "cell": scene.kind.key, "parts": scene.kind.parts, "blocks": scene.kind.blocks, "names": plain[0],
+        "inputs": layer.input_size, "hidden": layer.hidden_size, "handed": layer.output_size, "epsilon": EPSILON,
+        "switches": _switches(scene.kind) if scene.kind.key == "lstm" else {},
     }  # fmt: skip
     if text:
         scene.weights["embedding"] = (
@@ -325,11 +311,12 @@ def _add_model(scene: Scene, trace: Trace, row: int, stop: int) -> None:
         scene.model["outputs"] = after[0].output_size
 
 
-def _switches(variant: Variant) -> dict[str, Any]:
+def _switches(kind: CellKind) -> dict[str, Any]:
     """Return what the page's step of an LSTM has to know; what is drawn only in training does nothing here."""
-    functions = (variant.gate_activation, variant.input_activation, variant.output_activation)
+    changed = {"coupled": False, "clip": None, "cell_clip": None, "zoneout": (0.0, 0.0)} | dict(kind.switches)
+    functions = [kind.activation(key) for key in ("o", "g", "h")]
     return {
-        "coupled": variant.coupled, "clip": variant.clip, "cell_clip": variant.cell_clip, "zoneout": variant.zoneout,
+        **{key: changed[key] for key in ("coupled", "clip", "cell_clip", "zoneout")},
         "epsilon": EPSILON, "activations": [[f.name, f.alpha, f.beta] for f in functions],
     }  # fmt: skip
 
@@ -354,7 +341,7 @@ def _add_flow(scene: Scene, trace: Trace, row: int, stop: int, dy: Array | None)
         with np.errstate(over="ignore"):  # a gradient that grew beyond 32 bits is told as infinite
             scene.flow["d" + q] = np.stack([each[q][:stop] for each in flows]).astype(np.float32)
     if scene.flow_of == "loss" and trace.shape[0] == 1 and stop <= _MOST_MAPPED:
-        memory = "c" if "c" in scene.values else "h"
+        memory = scene.kind.memory.quantity
         scene.flow["dreach"] = in_decades(connectivity(trace, dy, trace.layers - 1, key=memory))
 
 

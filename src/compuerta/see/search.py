@@ -222,7 +222,7 @@ def find_units(
     Args:
         trace: of one row, long enough: some hundred steps.
         labels: (T,), booleans for yes and no, numbers for something that is followed by degrees.
-        keys: which quantities; None for c and h, or h where there is no c.
+        keys: which quantities; None for the memory and the output: c and h, or h alone.
         top: how many to return.
         shifts: how often chance is asked.
         seed: of the shifts.
@@ -295,9 +295,9 @@ def _columns(trace: Trace, keys: tuple[str, ...] | None) -> tuple[list[tuple[str
     places: list[tuple[str, int, int]] = []
     parts: list[Array] = []
     for layer in range(trace.layers):
-        names = trace.names_of(layer)
-        for key in keys if keys is not None else ("c", "h"):
-            if key not in names:
+        kind = trace.kind_of(layer)
+        for key in keys if keys is not None else dict.fromkeys((kind.memory.quantity, kind.parts[0])):
+            if key not in kind:
                 continue
             values = trace[key, layer][0].astype(np.float64)
             numbers = trace.units[layer] if values.shape[1] == len(trace.units[layer]) else np.arange(values.shape[1])

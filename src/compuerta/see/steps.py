@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,17 +11,18 @@ from numpy.typing import NDArray
 
 from .. import gates, textbook
 from ..errors import SettingError
-from ..gates import Quantity
-from ..layers import GRU, LSTM
+from ..gates import CellKind
 
 if TYPE_CHECKING:
     from ..layers import Trace
 
 Array = NDArray[Any]
-Cell = Mapping[str, Quantity]
 
-#: From the catalogue's keys to those of the textbook's step.
-STEP_KEYS = {"f": "f", "i": "i", "g": "C_tilde", "c": "C", "o": "o", "h": "h"}
+#: By the kinds of cell that can be explained: what a step calls each quantity; an LSTM's as the textbook does.
+STEP_KEYS: Mapping[str, Mapping[str, str]] = MappingProxyType({
+    gates.LSTM.key: {"f": "f", "i": "i", "g": "C_tilde", "c": "C", "o": "o", "h": "h"},
+    gates.GRU.key: {key: key for key in gates.GRU},
+})  # fmt: skip
 #: What an LSTM may do otherwise and still be told; the last two do nothing outside training.
 _TOLD = {"peepholes", "coupled", "input_gate", "forget_gate", "output_gate", "recurrent_dropout", "weight_drop"}
 
@@ -40,35 +41,29 @@ def drawn_step(seed: int, input_size: int, hidden_size: int) -> dict[str, Array]
     return cell.step(x, h, C)
 
 
-def cell_of(trace: Trace, layer: int = 0) -> Cell:
-    """Return the quantities of a layer with the equations by which its cell computes them.
+def cell_of(trace: Trace, layer: int = 0) -> CellKind:
+    """Return the kind of a layer's cell, whose equations are those by which it computes, if a step can be explainable.
 
     Raises:
-        SettingError: the layer is no LSTM and no GRU, or an LSTM whose step has more to it than these equations; or it
-            is not known what it is.
+        SettingError: the layer is no LSTM and no GRU, or an LSTM whose step has more to it than is explainable.
 
     >>> import compuerta
     >>> _, trace = compuerta.LSTM(2, 3, peepholes=True, rng=0).trace(np.ones((5, 2)))
     >>> cell_of(trace)["o"].equation
     'σ(W_o·[h_{t-1}; x_t] + p_o⊙C_t + b_o)'
     """
-    made, _ = _ran(trace, layer)
-    if isinstance(made, GRU):
-        return gates.GRU if made.reset_after else gates.GRU_RESET_BEFORE
-    if not isinstance(made, LSTM):
-        raise SettingError("error.explain_kind", got=made.name)
-    variant = made.variant
-    more = variant.changed().keys() - _TOLD
+    kind = explainable(trace.kind_of(layer))
+    more = [name for name, _ in kind.switches if name not in _TOLD]
     if more:
         raise SettingError("error.explain_variant", got=", ".join(sorted(more)))
-    cell = dict(gates.LSTM)
-    for key, q in gates.LSTM.items():
-        if key in variant.gates and variant.peepholes:
-            sees = "C_t" if key == "o" else "C_{t-1}"
-            cell[key] = replace(q, equation=q.equation.replace(" + b_", f" + p_{key}⊙{sees} + b_"))
-        elif q.is_gate and key not in variant.gates:
-            cell[key] = replace(q, equation="1 − i_t" if variant.coupled and key == "f" else "1")
-    return cell
+    return kind
+
+
+def explainable(kind: CellKind) -> CellKind:
+    """Return ``kind`` if a step of it has names here. SettingError: it has not."""
+    if kind.key not in STEP_KEYS:
+        raise SettingError("error.explain_kind", got=kind.title)
+    return kind
 
 
 def held_in(trace: Trace, layer: int = 0, direction: int = 0) -> dict[str, list[int]]:
@@ -105,23 +100,21 @@ def traced_step(
     _within("direction", direction, trace.directions_of(layer))
     _within("step", t, trace.shape[1] if trace.lengths is None else int(trace.lengths[row]))
     made, _ = _ran(trace, layer, direction)
-    names = trace.names_of(layer)
-    if "z" not in names and not set(STEP_KEYS) <= set(names):
-        raise SettingError("error.explain_kind", got=made.name)
+    kind = explainable(trace.kind_of(layer))
+    names, memory, shown = STEP_KEYS[kind.key], kind.memory.quantity, kind.parts[0]
     if unit is not None:
         _within("unit", unit, made.hidden_size)
     which = slice(None) if unit is None else slice(unit, unit + 1)
     here = trace.select(steps=[t], rows=[row])
-    now = {key: here[key, layer, direction][0, 0] for key in names}
-    before = {part: here.initial(part, layer, direction)[0] for part in ("h", "c") if part in names}
+    now = {key: here[key, layer, direction][0, 0] for key in kind}
+    before = {part: here.initial(part, layer, direction)[0] for part in (shown, memory)}
     x = here.inputs(layer)[0, 0]
     x = np.eye(made.input_size)[x] if x.ndim == 0 else x  # a token is a column of W, as from one 1 among zeros
-    x = x.astype(now["h"].dtype)
-    both = {"x": x, "concat": np.concatenate((before["h"], x))}
-    if "c" not in names:
-        return {**both, "h_prev": before["h"][which], **{key: value[which] for key, value in now.items()}}
-    step = {name: now[key][which] for key, name in STEP_KEYS.items()}
-    return {**both, "h_prev": before["h"], "C_prev": before["c"][which], **step, "tanh_C": np.tanh(step["C"])}
+    x = x.astype(now[shown].dtype)
+    step = {"x": x, "concat": np.concatenate((before[shown], x)), f"{names[shown]}_prev": before[shown]}
+    step[f"{names[memory]}_prev"] = before[memory][which]
+    step |= {name: now[key][which] for key, name in names.items()}
+    return step if memory == shown else step | {"tanh_C": np.tanh(step["C"])}
 
 
 def _within(what: str, got: int, count: int) -> None:
@@ -129,15 +122,15 @@ def _within(what: str, got: int, count: int) -> None:
         raise SettingError("error.reading_place", what=what, got=got, count=count)
 
 
-def two_parts(step: Mapping[str, Array]) -> tuple[Array, Array]:
-    """Return what a step kept of its memory and what it wrote: their sum is the memory after it."""
-    if "C" in step:
-        return step["f"] * step["C_prev"], step["i"] * step["C_tilde"]
-    return step["z"] * step["h_prev"], (1 - step["z"]) * step["n"]
+def two_parts(step: Mapping[str, Array], kind: CellKind = gates.LSTM) -> tuple[Array, Array]:
+    """Return what a step of a kind of cell kept of its memory and what it wrote: their sum is the memory after it."""
+    names, memory = STEP_KEYS[kind.key], kind.memory
+    keep, written = memory.kept_and_written(lambda key: step[names[key]])
+    return keep * step[f"{names[memory.quantity]}_prev"], written
 
 
-def numbers(step: Mapping[str, Array]) -> dict[str, list[float]]:
+def numbers(step: Mapping[str, Array], kind: CellKind = gates.LSTM) -> dict[str, list[float]]:
     """Return every number of a step by name, for JSON; ``kept`` and ``written`` are the two parts of its memory."""
     flat = {name: np.asarray(value, dtype=np.float64).ravel().tolist() for name, value in step.items()}
-    flat["kept"], flat["written"] = (part.ravel().tolist() for part in two_parts(step))
+    flat["kept"], flat["written"] = (part.ravel().tolist() for part in two_parts(step, kind))
     return flat
