@@ -78,8 +78,7 @@ def _model(t: Texts, model: Path, text: str, unit: int | None, layer: int, step:
     if json:
         out_json({"text": text, "layer": layer, "unit": chosen + 1, "gates": gates})
         return
-    table = gate_table(
-        list(text), gates, t.lang, kind=trace.kind_of(layer - 1), width=page_width()
-    )  # or an error, before anything is told
+    kind = trace.kind_of(layer - 1)
+    table = gate_table(list(text), gates, t.lang, kind=kind, width=page_width())  # or an error, before anything is told
     out(painter()(t("cli.demo.gates", unit=chosen + 1, units=units, word=clean(text)), "title"))
     out(table)
