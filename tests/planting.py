@@ -5,11 +5,10 @@ is no longer found, the fault has to be written anew, not removed.
 """
 
 import os
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import forked_pytest
 from compuerta.recurrence.binding import find
 
 TESTS = Path(__file__).parent
@@ -32,17 +31,13 @@ def environment(root=None, engine=None, library=None):
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST", "COMPUERTA", "COV"))}
     named = {"PYTHONPATH": root, "COMPUERTA_ENGINE": engine, "COMPUERTA_NATIVE_LIBRARY": library or find()}
     kept |= {k: str(v) for k, v in named.items() if v is not None}
-    return kept | {"PYTHONDONTWRITEBYTECODE": "1", "OPENBLAS_NUM_THREADS": "1"}
+    return kept | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
 def run(environment, *tests):
     """Run tests; return the exit code and what pytest said."""
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "--no-header", "--tb=line"]
-    done = subprocess.run(
-        [*command, *(str(TESTS / test) for test in tests)],
-        env=environment, cwd=TESTS.parent, capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
-    return done.returncode, done.stdout + done.stderr
+    options = ["-q", "-x", "--no-header", "--tb=line"]
+    return forked_pytest.run(environment, *options, *(str(TESTS / test) for test in tests))
 
 
 def plant(folder, planted):

@@ -212,23 +212,26 @@ FAULTS = {
         VARIANT_EQUATIONS,
     ),
     "what f takes from a coupled i": fault(
-        VARIANT, 'da["i"] - clamps.mask_gradient("f", da["f"])', 'da["i"]', VARIANT_STEP
+        VARIANT, 'da["i"] - clamps.mask_gradient("f", da["f"])', 'da["i"]', f"{VARIANT_STEP}[coupled-whole-]"
     ),
-    "a peephole's way back to c": fault(VARIANT, 'dc_before += w["p_" + k] * dz[k]', "dc_before += 0", VARIANT_STEP),
-    "a clip that the gradient passes": fault(EQUATIONS, "return d if inside is None else d * inside", "return d",
-                                             VARIANT_STEP),
+    "a peephole's way back to c": fault(
+        VARIANT, 'dc_before += w["p_" + k] * dz[k]', "dc_before += 0", f"{VARIANT_STEP}[peepholes-whole-]"
+    ),
+    "a clip that the gradient passes": fault(
+        EQUATIONS, "return d if inside is None else d * inside", "return d", f"{VARIANT_STEP}[cell clip-whole-]"
+    ),
     "what zoneout kept counted as computed": fault(
-        VARIANT, "dh = dh if dh_prev is None else dh - dh_prev", "dh = dh", VARIANT_STEP
+        VARIANT, "dh = dh if dh_prev is None else dh - dh_prev", "dh = dh", f"{VARIANT_STEP}[zoneout-whole-]"
     ),
     "gradient of a dropped weight": fault(
-        STEPWISE, 'd["w_h"] *= tape.masks.w_h', 'd["w_h"] *= 1', VARIANT_STEP
+        STEPWISE, 'd["w_h"] *= tape.masks.w_h', 'd["w_h"] *= 1', f"{VARIANT_STEP}[weight drop-whole-training]"
     ),
     "recurrent dropout left out on the way back": fault(
-        VARIANT, "dh_before if m is None else dh_before * m", "dh_before", VARIANT_STEP
+        VARIANT, "dh_before if m is None else dh_before * m", "dh_before",
+        f"{VARIANT_STEP}[recurrent dropout-whole-training]",
     ),
     "normalisation taken for a constant scale": fault(
-        "recurrence/normalize.py", "    da -= n.value * _mean(n.value * dv)\n", "",
-        VARIANT_STEP,
+        "recurrence/normalize.py", "    da -= n.value * _mean(n.value * dv)\n", "", f"{VARIANT_STEP}[layer norm-whole-]"
     ),
     "zoneout drawn by packed row": fault(
         "recurrence/masks.py", "packing.pack(hits(rng, (n, t, width), p))", "hits(rng, (packing.rows, width), p)",
