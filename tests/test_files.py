@@ -557,3 +557,10 @@ def test_a_long_name_that_the_system_takes_is_taken(tmp_path):
     path = tmp_path / ("n" * 243 + ".safetensors")  # 255, the most that a name may have
     compuerta.save(Dense(2, 1, rng=0), path)
     assert compuerta.load(path).input_size == 2
+
+
+def test_a_class_may_be_asked_for(tmp_path):
+    compuerta.save(LSTM(2, 3, rng=0), tmp_path / "layer")
+    assert compuerta.load(tmp_path / "layer", LSTM).hidden_size == 3
+    with pytest.raises(FileFormatError, match="holds LSTM, not GRU"):
+        compuerta.load(tmp_path / "layer", GRU)

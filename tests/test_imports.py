@@ -37,7 +37,8 @@ MAY_IMPORT = {
 OUTSIDE = {"numpy": None, "safetensors": {"files.py", "interop/runners.py"}, "click": {"cli"},
            "tqdm": {"training/callbacks.py"}, "h5py": {"interop/hdf5.py"}, "google": {"interop/onnx/document.py"},
            "onnx": {f"interop/onnx/{name}.py" for name in ("document", "node", "runtime", "writer")},
-           "onnxruntime": {"interop/onnx/runtime.py"}, "matplotlib": {"see/plots.py"}}  # fmt: skip
+           "onnxruntime": {"interop/onnx/runtime.py"}, "matplotlib": {"see/plots.py"},
+           "typing_extensions": {"layers/base.py"}}  # fmt: skip
 #: Frameworks that conversions are compared with where they are installed; one module runs them, inside its functions.
 PEERS, RUNNERS = {"torch", "keras", "jax", "flax", "equinox"}, "interop/runners.py"
 NEVER = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal", "torch", "tensorflow", "keras",

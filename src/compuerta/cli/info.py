@@ -132,7 +132,7 @@ def _own(t: Texts, file: Path) -> tuple[list[tuple[str, str, Any]], str]:
     from ..tasks.base import networks_of, task_of
     from .report import lines_of
 
-    model = load(file)
+    model: Any = load(file)
     task = task_of(model)
     facts: dict[str, Any] = {"format": "compuerta", "kind": type(model).__name__, "size": _size(file)}
     if task is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from typing import Any
+from typing import Any, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from ..tasks.base import build, fill, task_of
 from .formats import Description, Note, tensor_table, unnoted
 
 Array = NDArray[Any]
+Model = TypeVar("Model", bound=Task | Layer)
 
 
 def save(model: Task | Layer, path: str | os.PathLike[str]) -> None:
@@ -33,7 +34,7 @@ def save(model: Task | Layer, path: str | os.PathLike[str]) -> None:
     >>> import tempfile, compuerta
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     compuerta.save(compuerta.LSTM(2, 3, rng=0), f"{folder}/layer.safetensors")
-    ...     compuerta.load(f"{folder}/layer.safetensors").hidden_size
+    ...     compuerta.load(f"{folder}/layer.safetensors", compuerta.LSTM).hidden_size
     3
     """
     files.write(path, *contents(model))
@@ -55,16 +56,33 @@ def contents(model: Task | Layer) -> tuple[dict[str, Array], dict[str, Any]]:
     raise SettingError("error.not_saveable", got=type(model).__name__)
 
 
-def load(path: str | os.PathLike[str]) -> Any:
+@overload
+def load(path: str | os.PathLike[str]) -> Task | Layer: ...
+
+
+@overload
+def load(path: str | os.PathLike[str], kind: type[Model]) -> Model: ...
+
+
+def load(path: str | os.PathLike[str], kind: type[Any] | None = None) -> Any:
     """Return the task or layer of a file written by :func:`save`.
 
     Weights that are not finite load with a warning.
 
+    Args:
+        path: the file.
+        kind: the class that it must hold, such as :class:`compuerta.LanguageModel`; a type checker then knows what
+            comes. Any if None.
+
     Raises:
-        FileFormatError: the file is not one of ours, is damaged, or does not fit together.
+        FileFormatError: the file is not one of ours, is damaged, does not fit together, or holds another class.
         OSError: it cannot be opened.
     """
-    return model_of(*files.read(path), os.fspath(path))
+    name = os.fspath(path)
+    model = model_of(*files.read(path), name)
+    if kind is not None and not isinstance(model, kind):
+        raise FileFormatError("error.file.other_class", path=name, got=type(model).__name__, expected=kind.__name__)
+    return model
 
 
 def model_of(tensors: dict[str, Array], content: dict[str, Any], name: str) -> Any:
@@ -102,8 +120,7 @@ def recognise(path: str, head: bytes) -> bool:
 
 def read(path: str, *, note: Note = unnoted) -> Task | Layer:
     """Return the model of a file; see :func:`load`."""
-    model: Task | Layer = load(path)
-    return model
+    return load(path)
 
 
 def write(model: Task | Layer, path: str, *, note: Note = unnoted) -> None:

@@ -14,7 +14,7 @@ from .base import Array, Layer, LayerClamps, Lengths
 from .parameters import Parameters
 
 
-class Activation(Layer):
+class Activation(Layer[None]):
     r"""Apply ``relu``, ``sigmoid``, ``tanh``, ``softmax`` or ``log_softmax`` (both over the features of each step).
 
     .. math::

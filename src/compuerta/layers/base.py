@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,6 +15,16 @@ from .. import checks
 from ..errors import SettingError
 from ..recurrence import Clamps
 from .parameters import Parameters
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar
+
+    #: What a layer's state is to a caller: an array, a tuple of them, or None without one.
+    StateT = TypeVar("StateT", default=Any)  # typing's own has defaults from Python 3.13 on
+else:
+    from typing import TypeVar
+
+    StateT = TypeVar("StateT")
 
 Array = NDArray[Any]
 #: The valid steps of each row, (N,); None where all are.
@@ -27,7 +38,7 @@ class Blank:
 
 
 @dataclass(frozen=True, eq=False)
-class Gradients:
+class Gradients(Generic[StateT]):
     """What :meth:`Layer.backward` returns.
 
     ``gradients["w_x_l0"]`` is the gradient of that parameter.
@@ -42,7 +53,7 @@ class Gradients:
     flat: Array
     parameters: Mapping[str, Array]
     x: Array | None
-    state: Any
+    state: StateT
 
     def __getitem__(self, name: str) -> Array:
         return self.parameters[name]
@@ -65,7 +76,7 @@ def _leaves(state: Any) -> list[Array]:
     return [array for part in state for array in _leaves(part)]
 
 
-class Layer(ABC):
+class Layer(ABC, Generic[StateT]):
     """Base of the layers. Data is batch first: N rows, T steps, F features; one sequence may come without N.
 
     **To use a layer** call it, or :meth:`forward` and :meth:`backward`: they convert and check what comes in.
@@ -74,12 +85,13 @@ class Layer(ABC):
     :meth:`back`. The last two see checked batches only, and models call them straight, one layer after another. A layer
     with a state sets ``recurrent`` and gives :meth:`check_state`; one whose units can be clamped gives
     :meth:`check_clamp`. ``width_in`` and ``width_out`` let a :class:`~compuerta.layers.Sequential` see whether its
-    layers fit.
+    layers fit. ``Layer[None]`` tells a type checker that calls return ``y`` alone, ``Layer[Array]`` or a tuple what the
+    state is.
 
     >>> import numpy as np
     >>> from compuerta import LSTM, Dense, Sequential, checks
     >>> from compuerta.layers import Layer, Parameters
-    >>> class Scale(Layer):
+    >>> class Scale(Layer[None]):
     ...     "Multiply each feature by a factor of its own."
     ...
     ...     def __init__(self, size, *, dtype="float32"):
@@ -190,6 +202,20 @@ class Layer(ABC):
 
     # ---- what all have --------------------------------------------------------------------------------------------
 
+    @overload
+    def forward(
+        self,
+        x: ArrayLike,
+        state: Any = None,
+        lengths: ArrayLike | None = None,
+        *,
+        record: Literal[True],
+        rng: np.random.Generator | int | None = None,
+        check_finite: bool = False,
+        clamp: Mapping[Any, float] | None = None,
+    ) -> tuple[Array, StateT, Record]: ...
+
+    @overload
     def forward(
         self,
         x: ArrayLike,
@@ -200,7 +226,19 @@ class Layer(ABC):
         rng: np.random.Generator | int | None = None,
         check_finite: bool = False,
         clamp: Mapping[Any, float] | None = None,
-    ) -> tuple[Array, Any, Record | None]:
+    ) -> tuple[Array, StateT, Record | None]: ...
+
+    def forward(
+        self,
+        x: ArrayLike,
+        state: Any = None,
+        lengths: ArrayLike | None = None,
+        *,
+        record: bool = False,
+        rng: np.random.Generator | int | None = None,
+        check_finite: bool = False,
+        clamp: Mapping[Any, float] | None = None,
+    ) -> tuple[Array, StateT, Record | None]:
         """Run the layer over a batch.
 
         Args:
@@ -242,12 +280,20 @@ class Layer(ABC):
         made = Record(self, tape, y.shape, single) if record else None
         return (y[0] if single else y), state, made
 
+    @overload
+    def __call__(self: Layer[None], x: ArrayLike, state: None = None, lengths: ArrayLike | None = None) -> Array: ...
+
+    @overload
+    def __call__(self, x: ArrayLike, state: Any = None, lengths: ArrayLike | None = None) -> tuple[Array, StateT]: ...
+
     def __call__(self, x: ArrayLike, state: Any = None, lengths: ArrayLike | None = None) -> Any:
         """Run the layer: ``y, state`` for layers with a state, ``y`` alone for the others. See :meth:`forward`."""
         y, state, _ = self.forward(x, state, lengths)
         return (y, state) if self.recurrent else y
 
-    def backward(self, tape: Record, dy: ArrayLike, dstate: Any = None, *, out: Array | None = None) -> Gradients:
+    def backward(
+        self, tape: Record, dy: ArrayLike, dstate: Any = None, *, out: Array | None = None
+    ) -> Gradients[StateT]:
         """Walk a recorded forward pass in reverse.
 
         Args:
@@ -276,6 +322,22 @@ class Layer(ABC):
             dx = dx[0]
         return Gradients(out, self.parameters.named(out), dx, dinitial)
 
+    def constructor_call(self, *, leave_out: tuple[str, ...] = ()) -> str:
+        """Return the layer as one would write it: the first argument and those without a default bare, others only
+        where they differ from it.
+
+        >>> from compuerta import LSTM
+        >>> LSTM(8, 16, 2, coupled=True, rng=0).constructor_call()
+        'LSTM(8, 16, num_layers=2, coupled=True)'
+        """
+        config, written = self.config(), []
+        for k, (name, parameter) in enumerate(inspect.signature(type(self)).parameters.items()):
+            if name in config and name not in leave_out:
+                if parameter.default is parameter.empty or (k == 0 and parameter.kind != parameter.KEYWORD_ONLY):
+                    written.append(repr(config[name]))
+                elif config[name] != parameter.default:
+                    written.append(f"{name}={config[name]!r}")
+        return f"{self.name}({', '.join(written)})"
+
     def __repr__(self) -> str:
-        arguments = ", ".join(f"{k}={v!r}" for k, v in self.config().items())
-        return f"{self.name}({arguments})"
+        return self.constructor_call()

@@ -17,7 +17,7 @@ from .parameters import Parameters
 _Rng = np.random.Generator | None
 
 
-class Dense(Layer):
+class Dense(Layer[None]):
     r"""A linear map of the last axis: :math:`y = x W^T + b`, in logits or any units.
 
     Parameters: ``w`` (outputs, inputs), ``b`` (outputs,).
@@ -74,7 +74,7 @@ class Dense(Layer):
         return dx.reshape(tape.shape), None
 
 
-class Embedding(Layer):
+class Embedding(Layer[None]):
     """A row of numbers for each token: ids (N, T) are gathered into (N, T, K).
 
     Parameter: ``w`` (vocabulary, K), drawn from N(0, 1).
@@ -133,7 +133,7 @@ class Embedding(Layer):
         return None, None
 
 
-class Dropout(Layer):
+class Dropout(Layer[None]):
     """Zero a share ``p`` of the values in training and scale the rest by 1/(1 − p); otherwise hand x through.
 
     It acts where a Generator is passed to ``forward(..., rng=...)``, and nowhere else.
@@ -172,7 +172,7 @@ class Dropout(Layer):
             return (dy if tape is None else dy * tape), None
 
 
-class Last(Layer):
+class Last(Layer[None]):
     """Keep each row's last valid step: (N, T, F) to (N, 1, F). A row of length 0 gives zeros.
 
     Args:

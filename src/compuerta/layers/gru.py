@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from .. import gates, recurrence
-from .base import Blank
+from .base import Array, Blank
 from .recurrent import Recurrent
 
 
-class GRU(Recurrent):
+class GRU(Recurrent[Array]):
     r"""Gated recurrent unit over batches of sequences, in both reset conventions.
 
     .. math::

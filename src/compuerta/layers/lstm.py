@@ -10,11 +10,11 @@ from .. import checks, gates, initializers, recurrence
 from ..activations import Activation
 from ..errors import SettingError
 from ..recurrence import Variant
-from .base import Blank
+from .base import Array, Blank
 from .recurrent import Recurrent
 
 
-class LSTM(Recurrent):
+class LSTM(Recurrent[tuple[Array, ...]]):
     r"""Long short-term memory over batches of sequences.
 
     .. math::

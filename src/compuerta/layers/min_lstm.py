@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from .. import checks, gates, initializers, recurrence
-from .base import Blank
+from .base import Array, Blank
 from .recurrent import Recurrent
 
 
-class MinLSTM(Recurrent):
+class MinLSTM(Recurrent[Array]):
     r"""The minimal LSTM: gates that see the inputs alone, so that all steps are computed at once.
 
     .. math::

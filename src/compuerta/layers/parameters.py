@@ -29,6 +29,10 @@ class Parameters(Mapping[str, Array]):
 
     >>> p = Parameters({"w": (2, 3), "b": (2,)}, np.dtype("float32"))
     >>> p["b"] = [1, 2]
+    >>> p
+    Parameters of 8 numbers, float32
+        w  (2, 3)
+        b  (2,)
     >>> p.flat
     array([0., 0., 0., 0., 0., 0., 1., 2.], dtype=float32)
     >>> p["w"].shape, p.size
@@ -91,6 +95,11 @@ class Parameters(Mapping[str, Array]):
 
     def __len__(self) -> int:
         return len(self.shapes)
+
+    def __repr__(self) -> str:
+        width = max(map(len, self.shapes), default=0)
+        rows = [f"\n    {name:<{width}}  {shape}" for name, shape in self.shapes.items()]
+        return f"Parameters of {self.size:,} numbers, {self.dtype}{''.join(rows)}"
 
     @classmethod
     def join(cls, parts: Mapping[str, Parameters]) -> Parameters:

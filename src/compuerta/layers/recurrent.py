@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from .. import checks
 from ..errors import SettingError
-from .base import Array, LayerClamps
+from .base import Array, LayerClamps, StateT
 from .clamping import parse_clamp
 from .recorded_run import trace_model
 from .stack import Stack
@@ -17,7 +17,7 @@ from .stream import Stream
 from .trace import Trace
 
 
-class Recurrent(Stack):
+class Recurrent(Stack[StateT]):
     """Base of LSTM, GRU and MinLSTM: a :class:`~compuerta.layers.stack.Stack` with traces, clamps and streams."""
 
     def check_clamp(self, clamp: Mapping[Any, float]) -> LayerClamps:
@@ -40,7 +40,7 @@ class Recurrent(Stack):
         """
         return trace_model(self, x, state, lengths, clamp)
 
-    def stream(self, batch_size: int = 1, *, clamp: Mapping[Any, float] | None = None) -> Stream:
+    def stream(self, batch_size: int = 1, *, clamp: Mapping[Any, float] | None = None) -> Stream[StateT]:
         """Return a stream that takes one step at a time and keeps the state; ``clamp`` as in :meth:`forward`.
 
         Any number of streams may run on one layer; each has its own state.

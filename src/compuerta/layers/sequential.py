@@ -13,14 +13,13 @@ from ..texts import grouped, say
 from .base import Array, Layer, LayerClamps, Lengths
 from .clamping import parse_clamp
 from .feedforward import Embedding
-from .lstm import LSTM
 from .parameters import Parameters
 from .recorded_run import trace_model
 from .stack import Stack
 from .trace import Trace
 
 
-class Sequential(Layer):
+class Sequential(Layer[tuple[Any, ...]]):
     """Layers one after another; itself a layer.
 
     The parameters of all layers stand in one flat buffer, named ``"<place>.<name>"`` (``"1.w_h_l0"``). The state is a
@@ -34,6 +33,12 @@ class Sequential(Layer):
     >>> y, state = model([[3, 1, 4], [1, 5, 9]])
     >>> y.shape
     (2, 3, 20)
+    >>> model
+    Sequential(
+        Embedding(20, 8),
+        LSTM(8, 16),
+        Dense(16, 20),
+    )
     >>> print(model.summary("en"))
        layer             output      parameters
     0  Embedding(20, 8)  N × T × 8          160
@@ -166,6 +171,13 @@ class Sequential(Layer):
             stop = start
         return dx, tuple(reversed(dinitial))
 
+    def constructor_call(self, *, leave_out: tuple[str, ...] = ()) -> str:
+        return f"{self.name}({', '.join(layer.constructor_call(leave_out=leave_out) for layer in self.layers)})"
+
+    def __repr__(self) -> str:
+        rows = "".join(f"    {repr(layer).replace(chr(10), chr(10) + '    ')},\n" for layer in self.layers)
+        return f"{self.name}(\n{rows})"
+
     def summary(self, lang: str | None = None) -> str:
         """Return a table of the layers, their outputs and their parameters, in ``lang``."""
         rows = [("", say("summary.layer", lang), say("summary.output", lang), say("summary.parameters", lang), "")]
@@ -174,7 +186,15 @@ class Sequential(Layer):
             if layer.name == "Last":
                 shape[1] = "1"
             shape[2] = str(layer.width_out or layer.width_in or shape[2])
-            rows.append((str(k), _short(layer), " × ".join(shape), grouped(layer.parameters.size, lang), ""))
+            rows.append(
+                (
+                    str(k),
+                    layer.constructor_call(leave_out=("dtype",)),
+                    " × ".join(shape),
+                    grouped(layer.parameters.size, lang),
+                    "",
+                )
+            )
         size = f"  ({_size(self.parameters.flat.nbytes)}, {self.parameters.dtype})"
         rows.append(("", say("summary.total", lang), "", grouped(self.parameters.size, lang), size))
         widths = [max(len(row[k]) for row in rows) for k in range(4)]
@@ -186,24 +206,3 @@ class Sequential(Layer):
 
 def _size(nbytes: int) -> str:
     return f"{nbytes / 2**20:.1f} MiB" if nbytes >= 2**20 else f"{nbytes / 1024:.1f} KiB"
-
-
-_SIZES = ("vocabulary_size", "input_size", "embedding_size", "hidden_size", "output_size")
-
-
-def _short(layer: Layer) -> str:
-    """Return the layer as one would write it: sizes bare, other arguments only where they differ from the default."""
-    config = layer.config()
-    parts = [str(config[key]) for key in _SIZES if key in config]
-    for key in ("num_layers", "bidirectional", "dropout", "p", "tokens"):
-        if config.get(key) not in (None, False, 0.0) and not (key == "num_layers" and config[key] == 1):
-            parts.append(f"{key}={config[key]}")
-    if config.get("both_ends"):
-        parts.append("both_ends=True")
-    if "kind" in config:
-        parts.append(repr(config["kind"]))
-    if config.get("reset_after") is False:
-        parts.append("reset_after=False")
-    if isinstance(layer, LSTM):
-        parts += [f"{key}={value!r}" for key, value in layer.switches().items()]
-    return f"{layer.name}({', '.join(parts)})"

@@ -16,7 +16,7 @@ from .. import checks, gates, initializers, recurrence
 from ..errors import ShapeError
 from ..recurrence import Tape
 from ..recurrence.masks import dropout_mask
-from .base import Array, Blank, Layer, LayerClamps, Lengths
+from .base import Array, Blank, Layer, LayerClamps, Lengths, StateT
 from .parameters import Parameters
 
 #: A state: (parts, L·D, N, H); or, where parts differ in width, each as (L·D, N, its width).
@@ -35,7 +35,7 @@ class StackTape:
     learnt: bool
 
 
-class Stack(Layer):
+class Stack(Layer[StateT]):
     """What recurrent layers share: the stack, the directions, states, packed weights, dropout between layers.
 
     A layer of its own is a subclass of :class:`~compuerta.layers.Recurrent`. It names its kind of cell, the cell
@@ -204,11 +204,14 @@ class Stack(Layer):
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_packed": {}}
 
-    def public_state(self, state: State) -> Any:
+    def public_state(self, state: State) -> StateT:
         """Return a state as the caller sees it: ``(h, c)`` for an LSTM, ``h`` for a GRU."""
+        public: Any = state[0]
         if len(state) == 2:  # the common case, and the quickest
-            return state[0], state[1]
-        return tuple(state) if len(state) > 1 else state[0]
+            public = state[0], state[1]
+        elif len(state) > 2:
+            public = tuple(state)
+        return cast(StateT, public)
 
     def run(
         self,

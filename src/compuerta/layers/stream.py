@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Generic
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -11,15 +11,16 @@ from numpy.typing import ArrayLike, NDArray
 from .. import checks
 from ..errors import ShapeError
 from ..recurrence import Clamps
+from .base import StateT
 from .stack import Stack
 
 Array = NDArray[Any]
 
 
-class Stream:
+class Stream(Generic[StateT]):
     """Steps of a recurrent layer with the state kept between them. Made by ``layer.stream(batch_size)``."""
 
-    def __init__(self, layer: Stack, batch_size: int, clamps: Sequence[Clamps] = ()) -> None:
+    def __init__(self, layer: Stack[StateT], batch_size: int, clamps: Sequence[Clamps] = ()) -> None:
         self._layer = layer
         self._clamps = clamps
         self._n = batch_size
@@ -106,7 +107,7 @@ class Stream:
         return out
 
     @property
-    def state(self) -> Any:
+    def state(self) -> StateT:
         """The state now, copied: ``(h, c)`` for an LSTM, ``h`` for a GRU, each (L, N, H). May be set."""
         return self._layer.public_state([part.copy() for part in self._state])
 

@@ -15,7 +15,7 @@ from .base import Array
 from .windows import CHANNELS
 
 
-class ForecastNetwork(Layer):
+class ForecastNetwork(Layer[None]):
     """An LSTM over the window plus a linear skip from the window's values to the output, both zero at the start.
 
     It therefore begins as the naive forecast, and learns where to depart from it. (N, W, C) to (N, 1, h).
