@@ -7,7 +7,7 @@ import pytest
 
 import compuerta
 from compuerta import GRU, LSTM, MinLSTM, files
-from compuerta.errors import FileFormatError, SettingError
+from compuerta.errors import FileFormatError, SettingError, ShapeError
 from compuerta.layers import Trace
 from compuerta.see import readings
 from traced_cases import KINDS, make
@@ -33,6 +33,27 @@ def test_a_part_of_a_trace(rng):
     for bad in ({"units": 4}, {"steps": [7]}, {"rows": [-3]}, {"units": [0.5]}):
         with pytest.raises(SettingError):
             trace.select(**bad)
+
+
+def test_what_stands_along_a_trace_is_given_when_it_is_made(rng):
+    _, trace = make("gru", rng).trace(rng.normal(size=(1, 7, 3)), lengths=[6])
+    labels = list("abcdefg")
+    other = trace.with_labels(labels=labels, values_in=np.arange(7.0), steps=np.arange(7) + 10)
+    assert (other.labels, trace.labels) == (labels, None)
+    assert np.array_equal(other["n", 1, 1], trace["n", 1, 1])
+    assert other.lengths.tolist() == [6]
+    dy = rng.normal(size=trace.y.shape)
+    part = other.select(steps=[1, 3])
+    assert (part.labels, part.steps.tolist(), part.values_in.tolist()) == (["b", "d"], [11, 13], [1.0, 3.0])
+    again = part.with_labels(labels=["y", "z"])
+    assert again.whole is other
+    assert np.array_equal(again.gradients(dy)["h", 0], trace.gradients(dy)["h", 0][:, [1, 3]])
+    assert again.gradients(dy).labels == ["y", "z"]
+    for name, value in (("labels", labels[1:]), ("text", "abc"), ("values_in", np.zeros(8)), ("steps", np.arange(3))):
+        with pytest.raises(ShapeError, match=name):
+            trace.with_labels(**{name: value})
+        with pytest.raises(AttributeError):
+            setattr(trace, name, value)
 
 
 @pytest.mark.parametrize("kind", KINDS)
