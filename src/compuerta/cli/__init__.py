@@ -6,24 +6,24 @@
    it needs; ``cli/explain.py`` is a short example::
 
        def make(t: Texts) -> click.Command:
-           \"\"\"Return the command ``train``.\"\"\"
+           \"\"\"Return the command ``generate``.\"\"\"
 
            @command(
                t,
-               "train",
-               argument("file", FILE),
+               "generate",
+               argument("model", FILE),
                option("-o", "--output", type=FILE, required=True),
-               option("--hidden-size", type=IntRange(1, 4096), default=256),
-               option("--learning-rate", type=FloatRange(0, 1, open_low=True), default=2e-3),
+               option("--length", type=IntRange(1, 10_000_000), default=500),
+               option("--temperature", type=FloatRange(0, 100), default=0.8),
                flag("--json"),
            )
-           def train(file: Path, output: Path, hidden_size: int, learning_rate: float, json: bool) -> None:
-               from ..tasks import LanguageModel  # heavy modules inside the function: --help must not wait for NumPy
+           def generate(model: Path, output: Path, length: int, temperature: float, json: bool) -> None:
+               from .models import open_task  # heavy modules inside the function: --help must not wait for NumPy
                ...
-               log(t("cli.train.saved", file=clean(str(output))))  # progress and logs: stderr
-               out(t("cli.train.score", bits=bits))                # results: stdout; out_json(...) for --json
+               log(t("cli.generate.saved", file=clean(str(output))))  # progress and logs: stderr
+               out(t("cli.generate.score", bits=bits))                # results: stdout; out_json(...) for --json
 
-           return train
+           return generate
 
 2. Add a line to :data:`COMMANDS`.
 3. Put its words into both catalogues:
@@ -36,6 +36,9 @@
    ``cli.<name>.examples``       commands to copy, printed as they stand; may be left out
    ``cli.metavar.<argument>``    how an argument is shown (``model``: MODEL, MODELO); else by its type (FILE, ARCHIVO)
    ============================  =======================================================================================
+
+Options that depend on the task are no part of a command: the tasks declare them, and :mod:`compuerta.cli.options` makes
+them for click. The commands that have such (``train``, ``evaluate``, ``forecast``) import the tasks for it.
 
 ``--lang`` and ``--help`` come by themselves. A command raises and prints nothing about errors itself: a
 :class:`~compuerta.errors.CompuertaError`, an ``OSError`` or a ``MemoryError`` is told in one line (exit 1);
