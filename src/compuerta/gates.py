@@ -181,6 +181,11 @@ class CellKind(Mapping[str, Quantity]):
         return tuple(q.key for q in self.quantities if q.is_gate)
 
     @property
+    def own_gates(self) -> tuple[str, ...]:
+        """The keys of the gates that have parameters of their own, in the order of the parameters."""
+        return tuple(key for key in self.blocks if self[key].is_gate)
+
+    @property
     def plain(self) -> bool:
         """Whether it is the standard cell of its name."""
         return not self.switches

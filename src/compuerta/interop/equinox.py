@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import SettingError
-from ..layers import GRU, LSTM, Dense, Embedding, Layer
+from ..layers import Dense, Embedding, Layer
 from ..tasks import Task
 from . import archive
 from .formats import Description, Note, Runner, tensor_table, unnoted
@@ -25,7 +25,7 @@ from .gate_orders import LSTM as LSTM_ORDERS
 from .gate_orders import reorder
 from .layer_order import ORDER, of_layers, recorded
 from .named import Leaves, System, build, flattened, nested
-from .weights import CellWeights, Tensors, placed, row_of, unstack
+from .weights import CellWeights, Tensors, has_known_cell, placed, row_of, unstack
 
 Array = NDArray[Any]
 
@@ -141,7 +141,7 @@ def _arrays(model: Layer | Task, note: Note) -> tuple[dict[str, Array], str]:
         if isinstance(layer, Dense | Embedding):
             arrays |= {prefix + {"w": "weight", "b": "bias"}[name]: value for name, value in layer.parameters.items()}
             continue
-        if not isinstance(layer, LSTM | GRU):
+        if not has_known_cell(layer):
             continue
         both = ("forward/", "backward/") if layer.bidirectional else ("",)
         for way, cell in zip(both, unstack(layer)[0], strict=True):

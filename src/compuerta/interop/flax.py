@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import SettingError
-from ..layers import GRU, LSTM, Dense, Embedding, Layer
+from ..layers import Dense, Embedding, Layer
 from ..tasks import Task
 from . import archive
 from .formats import Description, Note, Runner, tensor_table, unnoted
@@ -24,7 +24,7 @@ from .gate_orders import LSTM as LSTM_ORDERS
 from .gate_orders import reorder
 from .layer_order import ORDER, of_layers, recorded
 from .named import Leaves, System, build, flattened, nested
-from .weights import CellWeights, Tensors, placed, row_of, unstack
+from .weights import CellWeights, Tensors, has_known_cell, placed, row_of, unstack
 
 Array = NDArray[Any]
 
@@ -136,7 +136,7 @@ def _arrays(model: Layer | Task, note: Note) -> tuple[dict[str, Array], str]:
         elif isinstance(layer, Dense):
             arrays[prefix + "kernel"] = layer.parameters["w"].T
             arrays[prefix + "bias"] = layer.parameters["b"]
-        elif isinstance(layer, LSTM | GRU):
+        elif has_known_cell(layer):
             both = ("forward_rnn/", "backward_rnn/") if layer.bidirectional else ("",)
             cells = [(f"{prefix}{way}cell/", cell) for way, cell in zip(both, unstack(layer)[0], strict=True)]
             for start, cell in cells:

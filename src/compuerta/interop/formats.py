@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from .. import files
 from ..errors import CompuertaError, FileFormatError, Phrase, SettingError
-from ..layers import GRU, LSTM, Layer, Sequential
+from ..layers import Layer, Recurrent, Sequential
 from ..tasks import Task
 from ..tasks.base import network_of
 from . import gate_orders
@@ -221,11 +221,8 @@ def _by_suffix(name: str) -> Format | None:
 def gate_order(format: str, model: Model) -> str:
     """Return the order in which a format stacks the blocks of a model's cells, as its system writes it."""
     layers = _layers(network_of(model))
-    tables = [
-        table
-        for cls, table in ((LSTM, gate_orders.LSTM), (GRU, gate_orders.GRU))
-        if any(type(x) is cls for x in layers)
-    ]
+    titles = {layer.kind.title for layer in layers if isinstance(layer, Recurrent)}
+    tables = [table for title, table in gate_orders.CELLS.items() if title in titles]
     return ", ".join(gate_orders.spelled(table[format], format) for table in tables if format in table)
 
 

@@ -47,6 +47,9 @@ GRU = MappingProxyType(
     }
 )
 
+#: The kinds of cells that other systems have, by the title of the kind, and the orders of their blocks.
+CELLS = MappingProxyType({gates.LSTM.title: LSTM, gates.GRU.title: GRU})
+
 #: Peepholes have no candidate; ours, where a layer has them, stand in the order of its gates.
 PEEPHOLES = MappingProxyType({"compuerta": "ifo", "onnx": "iof"})
 

@@ -13,13 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import SettingError
-from ..layers import LSTM, Layer
+from ..gates import LSTM
+from ..layers import Layer
 from ..tasks import Task
 from . import archive
 from .formats import Description, Note, Runner, tensor_table, unnoted
 from .gate_orders import LSTM as ORDERS
 from .gate_orders import reorder
-from .weights import CellWeights, Tensors, row_of, stack, unstack
+from .weights import CellWeights, Tensors, has_known_cell, row_of, stack, unstack
 
 Array = NDArray[Any]
 
@@ -44,9 +45,10 @@ def to_matrix(model: Layer | Task, *, note: Note = unnoted) -> Array:
         SettingError: it is another layer, or has more than one.
     """
     layers = row_of(model, _TITLE, note)
-    if len(layers) != 1 or not isinstance(layers[0], LSTM) or layers[0].num_layers > 1 or layers[0].bidirectional:
+    lstm = layers[0]
+    if len(layers) != 1 or not has_known_cell(lstm, [LSTM]) or lstm.num_layers > 1 or lstm.bidirectional:
         raise SettingError("error.interop.cannot_hold", format=_TITLE, what=", ".join(repr(x) for x in layers))
-    cell = unstack(layers[0])[0][0]
+    cell = unstack(lstm)[0][0]
     rows = np.concatenate((cell.b[:, None], cell.w_x, cell.w_h), axis=1)
     return reorder(rows, _TARGET, _SOURCE).T.copy()
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from .. import files
 from ..errors import FileFormatError, Phrase, SettingError
-from ..layers import GRU, LSTM, Activation, Dense, Dropout, Embedding, Last, Layer
+from ..layers import GRU, Activation, Dense, Dropout, Embedding, Last, Layer
 from ..tasks import Task
 from ..tasks.base import network_of
 from . import archive, hdf5, keras_config
@@ -32,7 +32,7 @@ from .gate_orders import reorder
 from .keras_config import Spec
 from .layer_order import ORDER
 from .named import Leaves, System, build
-from .weights import CellWeights, Tensors, assemble, dense, embedding, row_of, stack, unstack
+from .weights import CellWeights, Tensors, assemble, dense, embedding, has_known_cell, row_of, stack, unstack
 
 Array = NDArray[Any]
 
@@ -412,7 +412,7 @@ def _one(layer: Layer, dtype: str) -> list[tuple[str, dict[str, Any], dict[str, 
         return [("Dropout", {"rate": layer.p}, {})]
     if isinstance(layer, Activation):
         return [("Activation", {"activation": layer.kind}, {})]
-    if not isinstance(layer, LSTM | GRU):
+    if not has_known_cell(layer):
         raise SettingError("error.interop.cannot_hold", format=_TITLE, what=layer.name)
     made: list[tuple[str, dict[str, Any], dict[str, Array]]] = []
     for k, cells in enumerate(unstack(layer)):

@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import files
+from .. import files, gates
 from ..errors import FileFormatError, Phrase, SettingError
-from ..layers import GRU, LSTM, Activation, Dense, Dropout, Embedding, Last, Layer
+from ..layers import Activation, Dense, Dropout, Embedding, Last, Layer
 from ..tasks import Task
 from . import torch_file
 from .formats import Description, Note, Runner, tensor_table, unnoted
@@ -29,7 +29,7 @@ from .gate_orders import GRU as GRU_ORDERS
 from .gate_orders import LSTM as LSTM_ORDERS
 from .gate_orders import reorder
 from .layer_order import ORDER, WEIGHTLESS, Part, Step, described, in_order
-from .weights import CellWeights, Tensors, assemble, dense, embedding, row_of, stack, unstack
+from .weights import CellWeights, Tensors, assemble, dense, embedding, has_known_cell, row_of, stack, unstack
 
 Array = NDArray[Any]
 
@@ -363,7 +363,7 @@ def _write(model: Layer | Task, note: Note) -> tuple[dict[str, Array], str]:
             elif isinstance(layer, Activation):
                 words.append(layer.kind)
             continue
-        if isinstance(layer, LSTM | GRU) and layer.dropout:
+        if has_known_cell(layer) and layer.dropout:
             note(Phrase("note.weightless", name=f"{layer.name}: dropout={layer.dropout}"))
         kind = "Linear" if isinstance(layer, Dense) else layer.name
         base = kind.lower()
@@ -381,14 +381,14 @@ def _arrays(layer: Layer) -> dict[str, Array]:
         return {"weight": p["w"].copy()}
     if isinstance(layer, Dense):
         return {"weight": p["w"].copy(), "bias": p["b"].copy()}
-    if isinstance(layer, GRU) and not layer.reset_after:
-        raise SettingError("error.interop.reset_before", format=_TITLE)
-    if not isinstance(layer, LSTM | GRU):
+    if not has_known_cell(layer):
         raise SettingError("error.interop.cannot_hold", format=_TITLE, what=layer.name)
-    if isinstance(layer, LSTM) and layer.projection_size is not None and layer.projection_size >= layer.hidden_size:
+    if layer.kind == gates.GRU_RESET_BEFORE:
+        raise SettingError("error.interop.reset_before", format=_TITLE)
+    if layer.projection_size is not None and layer.projection_size >= layer.hidden_size:
         what = f"LSTM(hidden_size={layer.hidden_size}, projection_size={layer.projection_size})"
         raise SettingError("error.interop.cannot_hold", format=_TITLE, what=what)  # its proj_size is smaller
-    target, source = _ORDERS[layer.name]
+    target, source = _ORDERS[layer.kind.title]
     arrays = {}
     for k, row in enumerate(unstack(layer)):
         for d, cell in enumerate(row):

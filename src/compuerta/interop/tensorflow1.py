@@ -18,13 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import Phrase, SettingError
-from ..layers import LSTM, Layer
+from ..gates import LSTM
+from ..layers import Layer
 from ..tasks import Task
 from . import archive
 from .formats import Description, Note, Runner, tensor_table, unnoted
 from .gate_orders import LSTM as ORDERS
 from .gate_orders import reorder
-from .weights import CellWeights, Tensors, row_of, stack, unstack
+from .weights import CellWeights, Tensors, has_known_cell, row_of, stack, unstack
 
 Array = NDArray[Any]
 
@@ -77,7 +78,7 @@ def to_variables(model: Layer | Task, *, forget_bias: float = 1.0, note: Note = 
         SettingError: it is no LSTM, or has an argument that TensorFlow 1's cell has not; it is named.
     """
     layers = row_of(model, _TITLE, note)
-    if len(layers) != 1 or not isinstance(layers[0], LSTM):
+    if len(layers) != 1 or not has_known_cell(layers[0], [LSTM]):
         raise SettingError("error.interop.cannot_hold", format=_TITLE, what=", ".join(x.name for x in layers))
     layer, variables = layers[0], {}
     for k, row in enumerate(unstack(layer)):

@@ -9,15 +9,18 @@ import inspect
 import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import gates
 from ..errors import FileFormatError, NotFiniteWarning, Phrase, SettingError
+from ..gates import CellKind
 from ..layers import GRU, LSTM, Blank, Dense, Embedding, Layer, Recurrent, Sequential
 from ..tasks import Task
 from ..tasks.base import network_of, task_of
+from . import gate_orders
 
 Array = NDArray[Any]
 
@@ -27,7 +30,7 @@ class CellWeights:
     """One direction of one recurrent layer, blocks in our order (i f g o, or r z n), gates in rows.
 
     Attributes:
-        kind: "LSTM" or "GRU".
+        kind: "LSTM" or "GRU", the title of the kind.
         w_x: (4H, F), or (3H, F) for a GRU.
         w_h: (4H, H), or (3H, H); (4H, P) with a projection.
         b: (4H,), or (3H,): all biases that are added to the same sum.
@@ -49,6 +52,11 @@ class CellWeights:
         return tuple((name, value) for name, value in known.items() if value is not None)
 
 
+def has_known_cell(layer: Any, kinds: Collection[CellKind] = (gates.LSTM, gates.GRU)) -> TypeGuard[LSTM | GRU]:
+    """Whether this is a recurrent layer whose cell is of one of these kinds, whatever class it is of."""
+    return isinstance(layer, Recurrent) and layer.kind.key in {kind.key for kind in kinds}
+
+
 def stack(cells: Sequence[Sequence[CellWeights]]) -> LSTM | GRU:
     """Return the layer of ``cells[layer][direction]``; their shapes must fit together.
 
@@ -56,7 +64,7 @@ def stack(cells: Sequence[Sequence[CellWeights]]) -> LSTM | GRU:
         SettingError: they do not.
     """
     first = cells[0][0]
-    blocks = {"LSTM": len(LSTM.kind.blocks), "GRU": len(GRU.kind.blocks)}[first.kind]
+    blocks = len(gate_orders.CELLS[first.kind]["compuerta"])
     hidden, out, width = len(first.b) // blocks, first.w_h.shape[1], first.w_x.shape[1]
     for k, row in enumerate(cells):
         for cell in row:
@@ -88,7 +96,7 @@ def stack(cells: Sequence[Sequence[CellWeights]]) -> LSTM | GRU:
 
 def unstack(layer: Recurrent) -> list[list[CellWeights]]:
     """Return a layer's weights as ``cells[layer][direction]``, as views."""
-    kind = "GRU" if isinstance(layer, GRU) else "LSTM"
+    kind = layer.kind.title
     p = layer.parameters
 
     def cell(k: int, d: int) -> CellWeights:
@@ -129,7 +137,7 @@ def assemble(layers: Sequence[Layer], *, merge: bool) -> Layer:
     row: list[Layer] = []
     for layer in layers:
         below = row[-1] if row else None
-        if merge and isinstance(layer, LSTM | GRU) and isinstance(below, LSTM | GRU) and _stackable(below, layer):
+        if merge and has_known_cell(layer) and has_known_cell(below) and _stackable(below, layer):
             row[-1] = _stacked(below, layer)
         else:
             row.append(layer)
@@ -198,7 +206,7 @@ def row_of(
 def _row(model: Layer, format: str, note: Callable[[Phrase], None], holds: Collection[str]) -> list[Layer]:
     if isinstance(model, Sequential):
         return [part for layer in model.layers for part in _row(layer, format, note, holds)]
-    if not isinstance(model, LSTM | GRU):
+    if not has_known_cell(model):
         return [model]
     defaults = {k: p.default for k, p in inspect.signature(type(model)).parameters.items()}
     for name, value in model.config().items():
@@ -222,7 +230,7 @@ def placed(
     """
     row: list[Layer] = []
     for layer in layers:
-        if isinstance(layer, LSTM | GRU):
+        if has_known_cell(layer):
             row += [stack([cells]) for cells in unstack(layer)]
             if layer.dropout:
                 note(Phrase("note.weightless", name=f"{layer.name}: dropout={layer.dropout}"))

@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ... import gates
 from ...activations import Activation
 from ...errors import SettingError
-from ...layers import GRU, LSTM, Dense, Layer, Recurrent
+from ...layers import GRU, Dense, Layer, Recurrent
 from ...recurrence import Variant
 from .. import gate_orders
+from ..weights import has_known_cell
 
 Array = NDArray[Any]
 
@@ -34,7 +36,7 @@ def pick(stacked: Array, source: Sequence[str], target: Iterable[str]) -> Array:
 
 def order(layer: Recurrent) -> str:
     """Return ONNX's order of the blocks of a layer's cell."""
-    return gate_orders.GRU["onnx"] if isinstance(layer, GRU) else gate_orders.LSTM["onnx"]
+    return gate_orders.CELLS[layer.kind.title]["onnx"]
 
 
 # ---- switches -------------------------------------------------------------------------------------------------------
@@ -46,10 +48,10 @@ def attributes(layer: Recurrent) -> dict[str, Any]:
     Raises:
         SettingError: ONNX cannot say it; the switch is named.
     """
+    if not has_known_cell(layer):
+        raise SettingError("error.interop.cannot_hold", format="ONNX", what=layer.name)
     if isinstance(layer, GRU):
         return {"linear_before_reset": int(layer.reset_after)}
-    if not isinstance(layer, LSTM):
-        raise SettingError("error.interop.cannot_hold", format="ONNX", what=layer.name)
     for name, value in layer.switches().items():
         if name not in _SWITCHES:
             raise SettingError("error.interop.cannot_hold", format="ONNX", what=f"LSTM({name}={value!r})")
@@ -106,8 +108,7 @@ def _cell_to_onnx(layer: Recurrent, k: int, d: int) -> dict[str, Array]:
     w, r, b, b_r = (pick(array, layer.blocks, order(layer)) for array in (p["w_x"], p["w_h"], p["b"], b_r))
     found = {"W": w, "R": r, "B": np.concatenate((b, b_r))}
     if "p" in p:
-        assert isinstance(layer, LSTM)
-        found["P"] = pick(p["p"], layer.variant.gates, gate_orders.PEEPHOLES["onnx"])
+        found["P"] = pick(p["p"], layer.kind.own_gates, gate_orders.PEEPHOLES["onnx"])
     for part, name in zip(layer.parts, layer.state_names(k, reverse=d == 1), strict=False):
         found[f"{part}0"] = layer.parameters[name][None]
     return found
@@ -119,11 +120,11 @@ def cell_from_onnx(layer: Recurrent, w: Array, r: Array, b: Array | None, p: Arr
     halves = (np.zeros(len(w), w.dtype), np.full(len(w), -0.0, w.dtype)) if b is None else np.split(b, 2)
     b_w, b_r = (pick(half, order(layer), layer.blocks) for half in halves)
     found = {"w_x": w_x, "w_h": w_h, "b": b_w + b_r}
-    if isinstance(layer, GRU) and layer.reset_after:
+    if layer.kind == gates.GRU:
         found["b"][-layer.hidden_size :] = b_w[-layer.hidden_size :]
         found["b_hn"] = b_r[-layer.hidden_size :]
-    if p is not None and isinstance(layer, LSTM):
-        found["p"] = pick(p, gate_orders.PEEPHOLES["onnx"], layer.variant.gates)
+    if p is not None:
+        found["p"] = pick(p, gate_orders.PEEPHOLES["onnx"], layer.kind.own_gates)
     return found
 
 
@@ -140,7 +141,7 @@ def parameters_from(layer: Layer, prefix: str, arrays: dict[str, Array]) -> dict
     found = {}
     for k in range(layer.num_layers):
         w, r, b = (arrays.pop(f"{prefix}{name}_l{k}") for name in "WRB")
-        p = arrays.pop(f"{prefix}P_l{k}") if isinstance(layer, LSTM) and layer.variant.peepholes else None
+        p = arrays.pop(f"{prefix}P_l{k}") if any(name.startswith("p_l") for name in layer.names(k)) else None
         for d in range(layer.directions):
             end = f"_l{k}" + "_reverse" * d
             cell = cell_from_onnx(layer, w[d], r[d], b[d], None if p is None else p[d])

@@ -191,7 +191,7 @@ def _recurrent(
         *wrb, p = named
         extra = [p] if p else []
         y, *final = graph.add(
-            type(layer).__name__, x, *wrb, valid, *initial, *extra, outputs=1 + len(initial),
+            layer.kind.title, x, *wrb, valid, *initial, *extra, outputs=1 + len(initial),
             hidden_size=hidden, direction="bidirectional" if d == 2 else "forward", **changes,
         )  # fmt: skip
         for part, source, before in zip(layer.parts, final, initial, strict=True):
