@@ -61,7 +61,7 @@ def test_generate(ok, made):
 
 
 def test_generate_names_an_unknown_character(refused, made):
-    err = refused(1, "generate", made / "text.safetensors", "--prompt", "la ☃")
+    err = refused(1, "generate", made / "text.safetensors", "--prompt", "la ☃", "--unknown", "refuse")
     assert "'☃' (U+2603) at position 3" in err
     assert "unknown=" not in err  # an argument of Python, of no use here
 

@@ -342,10 +342,15 @@ def test_intervals_are_ordered_and_nested_and_never_narrow(fitted):
 
 
 def test_levels_are_kept_apart(fitted):
-    forecast = fitted.predict(3, [97.5, 97, 0.5])
-    assert sorted(forecast.lower) == [0.5, 97, 97.5]
+    forecast = fitted.predict(3, [97.5, 97, 1.5])
+    assert sorted(forecast.lower) == [1.5, 97, 97.5]
     assert (forecast.upper[97.5] >= forecast.upper[97]).all()
     assert fitted.predict(3, ()).lower == {}
+
+
+def test_a_share_is_no_percentage(fitted):
+    with pytest.raises(SettingError, match="write 90"):
+        fitted.predict(3, 0.9)
 
 
 @pytest.mark.parametrize("level", [0, -5, 100, math.nan, "80"])
@@ -419,7 +424,8 @@ def test_the_shortest_series_and_one_less(horizon, period):
     model = Forecaster(horizon, period=period, hidden_size=2, members=1, max_epochs=1).fit(z)
     assert np.isfinite(model.predict().mean).all()
     assert model.report_["backtest"] is None  # nothing can be held out, and nothing is made up
-    with pytest.raises(DataError, match=rf"{least - 1} values.*horizon {horizon} needs at least {least}"):
+    told = rf"horizon {horizon} needs at least {least}; .*at most {horizon - 1} " if horizon > 1 else "give at least 11"
+    with pytest.raises(DataError, match=rf"{least - 1} values.*{told}"):
         Forecaster(horizon, period=period).fit(z[:-1])
 
 
@@ -494,9 +500,9 @@ def test_errors_of_all_members_belong_to_the_same_windows(monkeypatch):
     origins = []
     targets = View.targets
 
-    def watched(self, z, at):
+    def watched(self, z, at, known):
         origins.append((self.base, at))
-        return targets(self, z, at)
+        return targets(self, z, at, known)
 
     monkeypatch.setattr(View, "targets", watched)
     z = seasonal_series(600, 24, 0)

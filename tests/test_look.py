@@ -165,7 +165,8 @@ def test_a_file_that_is_read_is_not_overwritten(run, made, tmp_path):
 
 
 def test_what_cannot_be_done_is_told_in_one_line(run, made, monkeypatch, tmp_path):
-    assert "not in the vocabulary" in run("look", made / "text", "--text", "no ж", "--lang", "en", code=1)
+    unknown = ("look", made / "text", "--text", "no ж", "--lang", "en")
+    assert "not in the vocabulary" in run(*unknown, "--unknown", "refuse", code=1)
     assert "regular expression" in run(
         "look", made / "text", "--text", TEXT[:200], "--find", "(", "--lang", "en", code=1
     )

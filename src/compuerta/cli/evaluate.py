@@ -20,11 +20,12 @@ def make(t: Texts) -> click.Command:
         t,
         "evaluate",
         argument("model", FILE),
-        argument("file", FILE),
+        argument("file", FILE, nargs=-1, required=True),
         *options_of([*cls.data_options, *cls.evaluation_options] for cls in TASKS.values()),
         flag("--json"),
     )
-    def evaluate(model: Path, file: Path, json: bool, **given: Any) -> None:
+    def evaluate(model: Path, file: tuple[Path, ...], json: bool, **given: Any) -> None:
+        from ..data import Source
         from ..tasks.answers import Context
         from .models import open_task
         from .report import lines_of
@@ -32,8 +33,9 @@ def make(t: Texts) -> click.Command:
         task = open_task(model, "evaluate")
         groups = (task.data_options, task.evaluation_options)
         reading, options = taken(given, *groups, key="cli.evaluate.foreign", kind=type(task).__name__)
-        data = task.read(file, **reading)
-        context = Context(source=str(file), lang=t.lang, note=lambda phrase: log(t.tell(phrase)))
+        with Source(*file) as source:
+            data = task.read(source, **reading)
+        context = Context(source=source.called(t.lang), lang=t.lang, note=lambda phrase: log(t.tell(phrase)))
         report = task.evaluate(data, context, **options)
         if json:
             out_json(report.values)

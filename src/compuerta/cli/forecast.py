@@ -57,7 +57,8 @@ def make(t: Texts) -> click.Command:
         if drawing is not None:
             drawing.draw(draw_forecast(series, made), t.lang)
             log(t("cli.look.wrote", file=clean(str(plot))))
-        steps = [series.label(d) for d in made.dates] if made.dates is not None else [str(k + 1) for k in range(h)]
+        steps = [series.label(d) for d in made.dates or ()]
+        steps += [str(k + 1) for k in range(len(steps), h)]  # there are no dates after the year 9999
         if json:
             out_json({
                 "steps": steps, "mean": made.mean, "seasonal_naive": made.seasonal_naive,
@@ -76,9 +77,12 @@ def make(t: Texts) -> click.Command:
         columns.append(made.seasonal_naive)
         if csv:
             table = io.StringIO()
-            writer = csv_module.writer(table, lineterminator="\n")
+            # As the file of the series is written, so that what opens the one opens the other.
+            comma = series.decimal == ","
+            writer = csv_module.writer(table, delimiter=";" if comma else ",", lineterminator="\n")
             writer.writerow([*plain, "naive"])
-            writer.writerows([step, *(f"{c[k]:.10g}" for c in columns)] for k, step in enumerate(steps))
+            cells = [[f"{v:.10g}".replace(".", series.decimal) for v in c] for c in columns]
+            writer.writerows([step, *(c[k] for c in cells)] for k, step in enumerate(steps))
             out(table.getvalue().rstrip("\n"))
             return
         if is_terminal(sys.stdout):

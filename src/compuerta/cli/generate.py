@@ -6,12 +6,13 @@ from pathlib import Path
 
 import click
 
-from .base import FILE, FloatRange, IntRange, Texts, argument, command, flag, option
-from .output import clean, out, out_json
+from .base import FILE, Choice, FloatRange, IntRange, Texts, argument, command, flag, option
+from .output import clean, log, out, out_json
 
 
 def make(t: Texts) -> click.Command:
     """Return the command ``generate``."""
+    from ..data.text import UNKNOWN
 
     @command(
         t,
@@ -23,6 +24,7 @@ def make(t: Texts) -> click.Command:
         option("--top-k", type=IntRange(1, 1_000_000)),
         option("--top-p", type=FloatRange(0, 1, open_low=True)),
         option("--stop"),
+        option("--unknown", type=Choice(UNKNOWN), default="skip"),
         option("--seed", type=IntRange(0, 2**32 - 1)),
         flag("--json"),
     )
@@ -34,6 +36,7 @@ def make(t: Texts) -> click.Command:
         top_k: int | None,
         top_p: float | None,
         stop: str | None,
+        unknown: str,
         seed: int | None,
         json: bool,
     ) -> None:
@@ -41,6 +44,10 @@ def make(t: Texts) -> click.Command:
 
         task = open_task(model, "generate")
         stop = stop.replace("\\n", "\n").replace("\\t", "\t") if stop is not None else None
+        known, notes = task.known(prompt, unknown)
+        prompt = str(known)
+        for note in notes:
+            log(t.tell(note))
         text = task.generate(prompt, length, temperature=temperature, top_k=top_k, top_p=top_p, stop=stop, seed=seed)
         if json:
             out_json({"prompt": prompt, "text": text})

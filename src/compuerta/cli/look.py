@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .base import FILE, IntRange, Refused, Texts, argument, command, flag, option
+from .base import FILE, Choice, IntRange, Refused, Texts, argument, command, flag, option
+from .options import options_of, taken
 from .output import clean, colours, columns, log, out, out_json, out_wrapped, painter
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ class What:
 
 def make(t: Texts) -> click.Command:
     """Return the command ``look``."""
+    from ..data.text import UNKNOWN
+    from ..tasks import TASKS
 
     @command(
         t,
@@ -49,12 +52,14 @@ def make(t: Texts) -> click.Command:
         option("--layer", type=IntRange(1, 1_000), default=1),
         option("--gate"),
         option("--find"),
+        *options_of(cls.data_options for cls in TASKS.values()),
+        option("--unknown", type=Choice(UNKNOWN)),
         option("-o", "--output", type=FILE),
         flag("--json"),
     )
     def look(
         model: Path, text: str | None, file: Path | None, unit: int | None, layer: int, gate: str | None,
-        find: str | None, output: Path | None, json: bool,
+        find: str | None, unknown: str | None, output: Path | None, json: bool, **given: Any,
     ) -> None:  # fmt: skip
         from .models import open_task
 
@@ -62,7 +67,8 @@ def make(t: Texts) -> click.Command:
         if text is not None and file is not None:
             raise Refused("cli.look.text_and_file", option="--file")
         task = open_task(model, "traced")
-        data = _data(t, task, text, file, find)
+        (reading,) = taken(given, task.data_options, key="cli.evaluate.foreign", kind=type(task).__name__)
+        data = _data(t, task, text, file, find, reading, unknown)
         trace = task.traced(data)
         if layer > trace.layers:
             raise Refused("cli.look.no_layer", option="--layer", layers=trace.layers, got=layer)
@@ -83,17 +89,20 @@ def make(t: Texts) -> click.Command:
     return look
 
 
-def _data(t: Texts, task: Task, text: str | None, file: Path | None, find: str | None) -> Any:
+def _data(
+    t: Texts, task: Any, text: str | None, file: Path | None, find: str | None, reading: dict[str, Any],
+    unknown: str | None,
+) -> Any:  # fmt: skip
     """Return what the task is to read: a text, or the data of a file; None for what it learnt from."""
     if not task.reads_text:
-        for name, value in (("--text", text), ("--find", find)):
+        for name, value in (("--text", text), ("--find", find), ("--unknown", unknown)):
             if value is not None:
                 raise Refused("cli.look.only_text", option=name, kind=t(task.kind))
-        return None if file is None else task.read(file)
+        return None if file is None else task.read(file, **reading)
     if find is not None and not task.answers("generate"):
         raise Refused("cli.look.only_text", option="--find", kind=t(task.kind))
     if file is not None:
-        text = str(task.read(file))
+        text = str(task.read(file, **reading))
         if len(text) > MOST:
             log(t("cli.look.cut", most=MOST, characters=len(text)))
         text = text[:MOST]
@@ -101,7 +110,12 @@ def _data(t: Texts, task: Task, text: str | None, file: Path | None, find: str |
         raise Refused("cli.look.needs_text", option="--text")
     if len(text) > MOST:
         raise Refused("cli.look.too_long", option="--text", most=MOST, got=len(text))
-    return text
+    known, notes = task.known(text, unknown or "skip")
+    for note in notes:
+        log(t.tell(note))
+    if not len(known):
+        raise Refused("cli.look.needs_text", option="--text")
+    return str(known)
 
 
 def _find(task: Any, trace: Trace, find: str) -> tuple[Search, Cost]:

@@ -17,12 +17,14 @@ from .output import clean, log, out, out_json
 from .report import lines_of
 
 if TYPE_CHECKING:
+    from ..data import Source
     from ..tasks import Task
     from ..training import Callback
 
 
 def make(t: Texts) -> click.Command:
     """Return the command ``train``."""
+    from ..data import Source
     from ..tasks import TASKS
 
     words = {cls.word: cls for cls in TASKS.values()}
@@ -30,7 +32,7 @@ def make(t: Texts) -> click.Command:
     @command(
         t,
         "train",
-        argument("file", FILE),
+        argument("file", FILE, nargs=-1, required=True),
         option("-o", "--output", type=FILE),
         option("--task", type=Choice(tuple(words))),
         *options_of([*cls.training_options, *cls.data_options] for cls in words.values()),
@@ -40,23 +42,24 @@ def make(t: Texts) -> click.Command:
         flag("--json"),
     )
     def train(
-        file: Path, output: Path | None, task: str | None, seed: int, plot: Path | None, resume: bool, json: bool,
-        **given: Any,
+        file: tuple[Path, ...], output: Path | None, task: str | None, seed: int, plot: Path | None, resume: bool,
+        json: bool, **given: Any,
     ) -> None:  # fmt: skip
         drawing = picture(plot)
-        cls = words[task] if task is not None else max(words.values(), key=lambda each: each.likeness(file))
-        groups = (cls.training_options, cls.data_options)
-        settings, reading = taken(given, *groups, key="cli.train.foreign", task=cls.word)
-        if resume and not cls.resumes:
-            raise Refused("cli.train.foreign", option="--resume", task=cls.word)
-        if drawing is not None:
-            cls.check_answers("drawing")
-        output = output if output is not None else Path(Path(file).stem + ".safetensors")
-        checkpoint = Path(f"{output}.checkpoint") if cls.resumes else None
-        _check_writable(file, output, checkpoint)
-        data = cls.read(file, **reading)
+        with Source(*file, encoding=given["encoding"]) as source:  # read once, so that a pipe will do
+            cls = words[task] if task is not None else max(words.values(), key=lambda each: each.likeness(source))
+            groups = (cls.training_options, cls.data_options)
+            settings, reading = taken(given, *groups, key="cli.train.foreign", task=cls.word)
+            if resume and not cls.resumes:
+                raise Refused("cli.train.foreign", option="--resume", task=cls.word)
+            if drawing is not None:
+                cls.check_answers("drawing")
+            output = output if output is not None else Path(f"{source.name or 'model'}.safetensors")
+            checkpoint = Path(f"{output}.checkpoint") if cls.resumes else None
+            _check_writable(file, output, checkpoint)
+            data = cls.read(source, **reading)
         model = cls.from_options(**settings, seed=seed)
-        _learn(t, model, data, file, output, checkpoint, resume)
+        _learn(t, model, data, source, output, checkpoint, resume)
         report = model.report()
         if json:
             out_json({"model": output, "task": cls.word, **report.values})
@@ -71,18 +74,19 @@ def make(t: Texts) -> click.Command:
     return train
 
 
-def _check_writable(file: Path, output: Path, checkpoint: Path | None) -> None:
+def _check_writable(file: tuple[Path, ...], output: Path, checkpoint: Path | None) -> None:
     """Check before the work, not after it, whether all that will be written can be."""
     from .. import files
 
     for path in (output, *([] if checkpoint is None else [checkpoint])):
-        if path.exists() and path.samefile(file):
-            raise Refused("cli.error.same_file", option="--output", file=clean(str(file)))
+        for one in file:
+            if path.exists() and one.exists() and path.samefile(one):
+                raise Refused("cli.error.same_file", option="--output", file=clean(str(one)))
         files.check_writable(path)
 
 
 def _learn(
-    t: Texts, model: Task, data: Any, file: Path, output: Path, checkpoint: Path | None, resume: bool
+    t: Texts, model: Task, data: Any, source: Source, output: Path, checkpoint: Path | None, resume: bool
 ) -> None:  # fmt: skip
     """Train and save; where it is interrupted, save what a task that resumes has learnt, and say how to go on."""
     from ..interop import save
@@ -92,7 +96,7 @@ def _learn(
         key = "cli.train.nothing_to_resume" if resume else "cli.train.old_checkpoint"
         raise Refused(key, file=clean(str(checkpoint)))
     context = Context(
-        source=str(file), lang=t.lang, note=lambda phrase: log(t.tell(phrase)), callbacks=[_summary(t)],
+        source=source.called(t.lang), lang=t.lang, note=lambda phrase: log(t.tell(phrase)), callbacks=[_summary(t)],
         checkpoint=checkpoint, resume=resume,
     )  # fmt: skip
     try:

@@ -1,6 +1,7 @@
 """Data: texts, series, unequal sequences and synthetic tasks, read or made as arrays."""
 
 from .numbers import corpus, from_words, in_words
+from .objects import as_series
 from .padding import pad
 from .reading import looks_like_series, read_series
 from .series import Series
@@ -14,6 +15,7 @@ __all__ = [
     "Text",
     "Vocabulary",
     "adding_problem",
+    "as_series",
     "corpus",
     "from_words",
     "in_words",

@@ -32,7 +32,7 @@ class Time:
 
 
 def read_series(
-    path: Named | Source,
+    path: Named,
     column: str | int | None = None,
     *,
     decimal: str | None = None,
@@ -76,8 +76,10 @@ def read_series(
     >>> [series.label(date) for date in series.future_dates(1)]
     ['2021-05-07']
     """
-    source = path if isinstance(path, Source) else Source(path, encoding=encoding)
+    source = Source.of(path, encoding)
     decimal, plain = _marks(decimal, thousands)
+    if source.count > 1:
+        raise DataError("error.csv.files", path=source.path, count=source.count)
     table = parse_table("".join(source.pieces()), source.path, decimal)
     if plain:
         table = replace(table, columns=tuple(
@@ -112,7 +114,7 @@ def read_series(
     return replace(made, decimal=chosen.style.decimal, notes=(*notes, *made.notes))
 
 
-def looks_like_series(path: Named | Source) -> bool:
+def looks_like_series(path: Named) -> bool:
     r"""Whether a file is a table with a column of numbers rather than a text, judged by its beginning.
 
     A name that ends in .csv or .tsv is believed unless there are lines without a single digit.

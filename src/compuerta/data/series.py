@@ -113,12 +113,11 @@ class Series:
 
     def until(self, n: int) -> Series:
         """Return the first ``n`` values, with all that is known of them."""
-        return replace(
-            self,
-            values=self.values[:n],
-            dates=None if self.dates is None else self.dates[:n],
-            missing=None if self.missing is None else self.missing[:n],
-        )
+        dates = None if self.dates is None else self.dates[:n]
+        if self.missing is None:
+            return replace(self, values=self.values[:n], dates=dates)
+        # What was filled may know of what comes after.
+        return replace(self, values=_filled(self.known[:n], self.step), dates=dates, missing=self.missing[:n])
 
     def to_json(self) -> dict[str, Any]:
         """Return all but the values as plain JSON values, for a model file."""
@@ -246,14 +245,22 @@ def arranged(
     where = _runs(unknown, [label(date) for date in dates] if dates is not None else None)
     if missing == "refuse":
         raise DataError("error.series.missing", count=int(unknown.sum()), n=len(values), where=where)
-    short = step.period(0) if step else None  # of days the week: what is missing is seldom a year
-    filled = fill(values, unknown, short)
-    if step is None:
-        filled = fill(values, unknown, estimate_period(filled))
+    filled = _filled(values, step)
     key = "input.masked" if missing == "mask" else "input.filled"
     notes.append(Phrase(key, count=int(unknown.sum()), n=len(values), where=where))
     mask = unknown if missing == "mask" else None
     return Series(filled, name, dates, date_order, step, period, mask, notes=tuple(notes))
+
+
+def _filled(values: NDArray[np.float64], step: Step | None) -> NDArray[np.float64]:
+    """Return values with those that are NaN as the season would have them; positive where all that is known is."""
+    unknown = np.isnan(values)
+    # Of days the season is the week, for what is missing is seldom a year; without dates, it is looked for.
+    filled = fill(values, unknown, step.period(0) if step else None)
+    if step is None:
+        filled = fill(values, unknown, estimate_period(filled))
+    least = values[~unknown].min()
+    return np.maximum(filled, least) if least > 0 else filled
 
 
 def _on_grid(

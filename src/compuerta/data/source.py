@@ -27,8 +27,6 @@ _BOMS = (  # the longer ones first: UTF-32 begins as UTF-16 does
 #: What stands in no text of Windows: what has it is no text that was saved in an old encoding.
 _CONTROL = re.compile(r"[\x01-\x08\x0e-\x1a\x1c-\x1f\x7f]")
 
-Named = str | os.PathLike[str]
-
 
 class Source:
     r"""What was named as data. It is opened when it is first read and read once, so that a pipe loses nothing.
@@ -52,22 +50,13 @@ class Source:
     ('año\n', ['año\n'], 1)
     """
 
-    def __init__(self, *paths: Named, encoding: str | None = None) -> None:
+    def __init__(self, *paths: str | os.PathLike[str], encoding: str | None = None) -> None:
         self.paths = tuple(os.fspath(path) for path in paths)
-        self.encoding = encoding
+        self.encoding = None if encoding is None else _known(encoding)
         self.notes: list[Phrase] = []
         self._opened: IO[bytes] | None = None
         self._first = b""
         self._files: list[str] | None = None
-        if encoding is not None:
-            try:
-                known = codecs.lookup(encoding)
-                codecs.getincrementaldecoder(encoding)
-                "".encode(encoding)
-                b"".decode(encoding)  # refuses those that are no encodings of texts, such as base64
-            except (LookupError, UnicodeError):
-                raise SettingError("error.source.encoding", got=repr(encoding)) from None
-            self.encoding = known.name
 
     def close(self) -> None:
         """Close what was opened and not read to its end."""
@@ -80,12 +69,30 @@ class Source:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    @classmethod
+    def of(cls, named: Named, encoding: str | None = None) -> Source:
+        """Return a source as it is, or that of a path; with this encoding, if one is given."""
+        if not isinstance(named, Source):
+            return cls(named, encoding=encoding)
+        if encoding is not None:
+            named.encoding = _known(encoding)
+        return named
+
     @property
     def path(self) -> str | Phrase:
         """How the source is called in a sentence."""
         if len(self.paths) == 1:
             return called(self.paths[0])
         return Phrase("word.and_more", first=called(self.paths[0]), count=len(self.paths) - 1)
+
+    def called(self, lang: str | None = None) -> str:
+        """Return :attr:`path` in a language."""
+        return self.path if isinstance(self.path, str) else self.path.told(lang)
+
+    @property
+    def count(self) -> int:
+        """How many files there are."""
+        return len(self._list())
 
     @property
     def name(self) -> str:
@@ -251,9 +258,24 @@ class Decoder:
         ))  # fmt: skip
 
 
+#: What a file, or several, may be given as.
+Named = str | os.PathLike[str] | Source
+
+
 def called(path: str) -> str | Phrase:
     """Return how a file is called in a sentence."""
     return Phrase("word.stdin") if path == "-" else path
+
+
+def _known(encoding: str) -> str:
+    """Return the name of an encoding of texts."""
+    try:
+        name = codecs.lookup(encoding).name
+        codecs.getincrementaldecoder(encoding)
+        "".encode(encoding)  # refuses those that are no encodings of texts, such as base64
+    except (LookupError, UnicodeError):
+        raise SettingError("error.source.encoding", got=repr(encoding)) from None
+    return name
 
 
 def _open(path: str) -> IO[bytes]:

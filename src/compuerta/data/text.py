@@ -14,11 +14,13 @@ from .. import checks
 from ..errors import DataError, Phrase, SettingError, ShapeError
 from .source import Named, Source
 
+#: What may become of a character that is not in a vocabulary.
+UNKNOWN = ("skip", "replace", "refuse")
 #: Characters that are worked on at a time.
 _PIECE = 1 << 18
 
 
-def read_text(path: Named | Source, encoding: str | None = None) -> str:
+def read_text(path: Named, encoding: str | None = None) -> str:
     r"""Return the text of a file; a byte order mark is dropped and every line ends in ``\n``.
 
     A long text is better read with :meth:`Text.read`, which takes one byte a character.
@@ -36,7 +38,7 @@ def read_text(path: Named | Source, encoding: str | None = None) -> str:
     >>> read_text(file)
     'uno\ndos\n'
     """
-    return "".join((path if isinstance(path, Source) else Source(path, encoding=encoding)).pieces())
+    return "".join(Source.of(path, encoding).pieces())
 
 
 class Vocabulary:
@@ -91,8 +93,8 @@ class Vocabulary:
         >>> vocabulary.encode("a cab!", unknown="skip"), vocabulary.encode("\u00c1b!", unknown="replace")
         (array([0, 2, 0, 1], dtype=int32), array([0, 1], dtype=int32))
         """
-        if unknown not in ("refuse", "skip", "replace"):
-            raise SettingError("error.choice", name="unknown", known="refuse, skip, replace", got=repr(unknown))
+        if unknown not in UNKNOWN:
+            raise SettingError("error.choice", name="unknown", known=", ".join(UNKNOWN), got=repr(unknown))
         if isinstance(text, Text):
             if text.vocabulary == self:
                 return text.ids
@@ -200,19 +202,18 @@ class Text:
         self._sha256: str | None = None
 
     @classmethod
-    def read(cls, *paths: Named | Source, encoding: str | None = None) -> Text:
+    def read(cls, path: Named, encoding: str | None = None) -> Text:
         """Read a text in pieces, with at most two bytes of memory a character.
 
         Args:
-            paths: files, a folder, ``"-"`` for standard input, or one :class:`~compuerta.data.source.Source`.
+            path: a file, a folder, ``"-"`` for standard input, or a :class:`~compuerta.data.source.Source`, which may
+                be of several files.
             encoding: as in :func:`read_text`.
 
         Raises:
             OSError, DataError: as in :func:`read_text`.
         """
-        first = paths[0]
-        named = [path for path in paths if not isinstance(path, Source)]
-        source = first if isinstance(first, Source) else Source(*named, encoding=encoding)
+        source = Source.of(path, encoding)
         text = cls._gathered(source.pieces())
         text.notes = source.notes
         return text

@@ -7,13 +7,13 @@ nothing else of it. A question that it does not answer is refused in one sentenc
 from __future__ import annotations
 
 import inspect
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 from numpy.typing import NDArray
 
+from ..data.source import Named
 from ..errors import FileFormatError, NotFittedError, Phrase, SettingError
 from ..layers import LAYERS, Blank, Layer, Sequential, Trace
 from .answers import Context, Drawing, GraphBuilder, Option, Reading, Report
@@ -38,7 +38,8 @@ class Task(ABC):
     Attributes:
         word: what the option ``--task`` calls it.
         kind: key of the catalogue with its kind in words, such as "language model".
-        reads_text: whether what it reads is a text, so that one may be typed; :meth:`read` then returns a str.
+        reads_text: whether what it reads is a text, so that one may be typed; :meth:`read` then returns a
+            :class:`~compuerta.data.Text`.
         resumes: whether :meth:`learn` saves checkpoints and goes on from them. A run that is interrupted then leaves it
             fitted, with the number of ``updates`` in ``report_``.
         data_options: how a file is read: for :meth:`read`.
@@ -127,7 +128,7 @@ class Task(ABC):
     # ---- from a file to a model -------------------------------------------------------------------------------------
 
     @classmethod
-    def likeness(cls, path: str | os.PathLike[str]) -> float:
+    def likeness(cls, path: Named) -> float:
         """Return how surely a file is one to learn from: 0 for not at all, 1 where it can be nothing else.
 
         The command takes the task that answers highest. A text model, which could read anything, says 0.1.
@@ -138,7 +139,7 @@ class Task(ABC):
         return 0.0
 
     @classmethod
-    def read(cls, path: str | os.PathLike[str], **options: Any) -> Any:
+    def read(cls, path: Named, **options: Any) -> Any:
         """Return the data of a file, as ``fit`` takes it; ``options`` are those of ``data_options`` that were given.
 
         Raises:

@@ -59,7 +59,7 @@ class Backtest:
 def draw_forecast(series: Series, forecast: Forecast) -> Drawing:
     """Return the picture of a series and its forecast."""
     labels = None
-    if series.dates is not None and forecast.dates is not None:
+    if series.dates is not None and forecast.dates is not None and len(forecast.dates) == len(forecast.mean):
         labels = [series.label(date) for date in (*series.dates, *forecast.dates)]
     return Drawing(
         "forecast",
@@ -72,8 +72,10 @@ def backtest_lines(report: Mapping[str, Any]) -> list[Phrase | Figures]:
     """Return the errors of the backtest beside those of the seasonal naive forecast; if that wins, a sentence on it."""
     test = report["backtest"]
     if test is None:
-        asked = report["origins"]
-        return [Phrase("cli.report.no_backtest", n=report["n"]) if asked else Phrase("cli.report.not_asked")]
+        if not report["origins"]:
+            return [Phrase("cli.report.not_asked")]
+        most = report.get("measurable", 0)
+        return [Phrase("cli.report.too_far" if most else "cli.report.no_backtest", n=report["n"], most=most)]
     seasonal = test["period"] > 1
     rows = [
         (Phrase("cli.report.lstm"), (test["mae"], test["mase"])),

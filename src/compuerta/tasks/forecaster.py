@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import checks
-from ..data import Series, looks_like_series, read_series
+from ..data import Series, Source, as_series, looks_like_series, read_series
+from ..data.series import POLICIES
+from ..data.source import Named
 from ..errors import DataError, FileFormatError, Phrase, SettingError
 from ..layers import LSTM, Blank, Layer, Trace
 from ..texts import say
@@ -60,7 +60,14 @@ class Forecaster(Task):
 
     word = "series"
     kind = "kind.forecast"
-    data_options: ClassVar[Sequence[Option]] = (Option("column", "text"),)
+    data_options: ClassVar[Sequence[Option]] = (
+        Option("column", "text"),
+        Option("id", "text"),
+        Option("decimal", "choice", choices=(".", ",")),
+        Option("thousands", "choice", choices=(".", ",", " ", "'", "")),
+        Option("missing", "choice", choices=POLICIES, default="mask"),
+        Option("encoding", "text"),
+    )
     training_options: ClassVar[Sequence[Option]] = (
         Option("hidden_size", "integer", 1, 65536, default=40),
         Option("dropout", "number", 0, 0.99, default=0.1),
@@ -111,18 +118,19 @@ class Forecaster(Task):
         """Learn from ``series``: first a backtest on its end, then all of it.
 
         Args:
-            series: what :func:`compuerta.data.read_series` returned, or numbers (n,), oldest first.
-            y: ignored; there for scikit-learn's pipelines.
+            series: what :func:`compuerta.data.read_series` returned, numbers (n,), oldest first, or what else
+                :func:`compuerta.data.as_series` takes, such as a series of pandas with an index of dates.
+            y: if given, the values, as scikit-learn has them; ``series`` then is a date or a number for each.
             callbacks: given a label such as "2/4", returns callbacks for that network's training.
 
         Raises:
             DataError: the series is too short, or holds values that are not finite.
         """
-        whole = _series(series)
+        whole = _series(series) if y is None else as_series(y, dates=series)
         period, horizon, origins = self._sizes(whole)
         report: dict[str, Any] = {"n": len(whole.values), "period": period, "horizon": horizon, "backtest": None,
-                                  "origins": self.origins,
-                                  "name": whole.name}  # fmt: skip
+                                  "origins": self.origins, "name": whole.name,
+                                  "measurable": _most_horizon(len(whole.values), period, 1)}  # fmt: skip
         if origins:
             report["backtest"] = asdict(self.backtest(whole, origins=origins, callbacks=callbacks))
         self._learn(whole, period, horizon, callbacks)
@@ -133,16 +141,31 @@ class Forecaster(Task):
         """Return period, horizon and the number of backtest origins that the series is long enough for."""
         z = series.values
         period = self._season(series)
-        natural = min(period, 60) if period > 1 else 12
-        horizon = checks.count(natural if self.horizon is None else self.horizon, "horizon")
+        horizon = self._bearable(len(z), period) if self.horizon is None else checks.count(self.horizon, "horizon")
         origins = checks.count(self.origins, "origins", low=0)
         least = 3 * horizon + 8
         if len(z) < least:
-            raise DataError("error.series_too_short", got=len(z), expected=least, horizon=horizon)
+            most = (len(z) - 8) // 3
+            key = "error.series_too_short" if most > 0 else "error.series_too_short_for_any"
+            raise DataError(key, got=len(z), expected=least if most > 0 else 11, horizon=horizon, most=most)
         if 2 * period + 3 * horizon > len(z):
             period = 1  # too short to know its season; the report says so
         room = (len(z) - max(least, 2 * period + 2 * horizon)) // horizon
         return period, horizon, max(0, min(origins, room))
+
+    @staticmethod
+    def _natural(period: int) -> int:
+        """Return the horizon that is chosen where the series bears it: one season."""
+        return min(period, 60) if period > 1 else 12
+
+    def _bearable(self, n: int, period: int) -> int:
+        """Return the horizon that is chosen for ``n`` values: one season, or less, so that it can be measured.
+
+        It shrinks until two forecasts of the backtest fit in, else one; but to no less than a quarter.
+        """
+        natural = self._natural(period)
+        fitting = [min(natural, _most_horizon(n, period, origins)) for origins in (2, 1)]
+        return next((h for h in fitting if 4 * h >= natural), max(1, min(natural, (n - 8) // 3)))
 
     def _season(self, series: Series) -> int:
         """Return the season that was asked for, else that of the dates, else the clearest in the values."""
@@ -158,6 +181,7 @@ class Forecaster(Task):
             raise SettingError("error.log_needs_positive", got=float(z.min()))
         log = (positive and period > 1) if self.log is None else bool(self.log)
         z = np.log(z) if log else z
+        known = None if series.missing is None else np.where(series.missing, np.nan, z)
         window = self.window if self.window is not None else max(min(2 * period, 48), 12)
         window = min(checks.count(window, "window"), max(2, len(z) - 2 * horizon - period - 2))
         bases = ("season", "last") if period > 1 else ("last",)
@@ -171,12 +195,13 @@ class Forecaster(Task):
         for k in range(count):
             view = View(bases[k % len(bases)], window, horizon, period)
             label = f"{k + 1}/{count}"
-            view, network, error = self._member(z, view, validation, rng, callbacks(label) if callbacks else ())
+            view, network, error = self._member(z, known, view, validation, rng, callbacks(label) if callbacks else ())
             members.append((view, network))
             errors.append(error)
         # All at once, so that a run that is interrupted leaves what was learnt before.
         self.members_, self.log_, self.series_ = members, log, series
-        self.errors_ = np.mean(errors, axis=0)  # of the mean of all members, on the validation split of them all
+        # Of the mean of all members, on the validation split of them all.
+        self.errors_ = _without_holes(np.mean(errors, axis=0))
         self.period_, self.horizon_ = period, horizon
 
     @property
@@ -185,24 +210,34 @@ class Forecaster(Task):
         return hasattr(self, "members_")
 
     def _member(
-        self, z: Array, view: View, validation: int, rng: np.random.Generator, callbacks: Sequence[Callback]
+        self,
+        z: Array,
+        known: Array | None,
+        view: View,
+        validation: int,
+        rng: np.random.Generator,
+        callbacks: Sequence[Callback],
     ) -> tuple[View, ForecastNetwork, Array]:
         """Train one network; return it with its view and its errors (M, h) on the validation split."""
         h = view.horizon
         origins = np.arange(view.reach - 1, len(z) - h)
+        if known is not None:  # a window of which nothing is known that follows teaches nothing
+            origins = origins[~np.isnan(view.targets(z, origins, known)).all(axis=1)]
+        if not len(origins):
+            raise DataError("error.series.all_missing", horizon=h)
         early, late = _thinned(origins[: max(1, len(origins) - validation - h + 1)]), _thinned(origins[-validation:])
-        view = replace(view, scale=float(np.std(view.targets(z, early))) or 1.0)
-        x, y = _single(view.inputs(z, early)), _single(view.targets(z, early))[:, None]
-        x_late, y_late = _single(view.inputs(z, late)), _single(view.targets(z, late))[:, None]
+        view = replace(view, scale=float(np.nanstd(view.targets(z, early, known))) or 1.0)
+        x, y = _single(view.inputs(z, early)), _single(view.targets(z, early, known))[:, None]
+        x_late, y_late = _single(view.inputs(z, late)), _single(view.targets(z, late, known))[:, None]
         seed = int(rng.integers(2**31))
         network = ForecastNetwork(view.window, h, self.hidden_size, self.dropout, rng=seed)
         stopper = EarlyStopping(15, reductions=1)
         self._train(
-            network, x, y, seed, [*callbacks, stopper], validate=lambda: absolute_error(network(x_late), y_late)[0]
+            network, x, y, seed, [*callbacks, stopper], validate=lambda: _known_error(network(x_late), y_late)[0]
         )
         errors = view.scale * (y_late - network(x_late))[:, 0]
         if len(origins) <= _MOST_WINDOWS:  # too few to do without the latest: learn again, from all of them
-            x, y = _single(view.inputs(z, origins)), _single(view.targets(z, origins))[:, None]
+            x, y = _single(view.inputs(z, origins)), _single(view.targets(z, origins, known))[:, None]
             network = ForecastNetwork(view.window, h, self.hidden_size, self.dropout, rng=seed)
             self._train(network, x, y, seed, (), updates=stopper.best_update)
         return view, network, errors
@@ -220,7 +255,7 @@ class Forecaster(Task):
     ) -> None:
         source = Shuffled(x, y, batch_size=32 if len(x) < 500 else 64)
         trainer = Trainer(
-            network, absolute_error, AdamW(), learning_rate=self.learning_rate, clip=1.0, rng=seed, callbacks=callbacks
+            network, _known_error, AdamW(), learning_rate=self.learning_rate, clip=1.0, rng=seed, callbacks=callbacks
         )
         total = updates if updates is not None else source.batches * checks.count(self.max_epochs, "max_epochs")
         trainer.fit(source, total, validate=validate, every=source.batches)
@@ -240,7 +275,7 @@ class Forecaster(Task):
 
         Args:
             h: steps; the trained horizon if None.
-            level: percentages of the intervals.
+            level: percentages of the intervals: 95, not 0.95.
             series: forecast from the end of this one in place of the one it learnt from.
 
         Raises:
@@ -250,6 +285,8 @@ class Forecaster(Task):
         h = checks.count(h if h is not None else self.horizon_, "h")
         level = [level] if isinstance(level, (int, float)) else level
         levels = [checks.number(v, "level", low=0.0, high=math.nextafter(100.0, 0.0), open_low=True) for v in level]
+        if any(v < 1 for v in levels):
+            raise SettingError("error.level", got=f"{min(levels):g}", meant=f"{100 * min(levels):g}")
         past = self.series_ if series is None else _series(series)
         reach = max(view.reach for view, _ in self.members_)
         if len(past.values) < reach:
@@ -357,12 +394,16 @@ class Forecaster(Task):
             forecast = model.predict(horizon, (), series=past)
             scale = seasonal_scale(past.values, season)
             repeated = seasonal_naive(past.values, horizon, season)
-            own.append(float(np.abs(forecast.mean - truth).mean()))
-            other.append(float(np.abs(repeated - truth).mean()))
-            unit.append(scale)
+            there = slice(None) if whole.missing is None else ~whole.missing[cut : cut + horizon]
+            if len(truth[there]):  # what is missing is not scored
+                own.append(float(np.abs(forecast.mean - truth)[there].mean()))
+                other.append(float(np.abs(repeated - truth)[there].mean()))
+                unit.append(scale)
+        if not own:
+            raise DataError("error.series.all_missing", horizon=horizon)
         ratios = [(a / s, b / s) for a, b, s in zip(own, other, unit, strict=True)]
         return Backtest(
-            origins, horizon, season, float(np.mean(own)), float(np.mean([a for a, _ in ratios])),
+            len(own), horizon, season, float(np.mean(own)), float(np.mean([a for a, _ in ratios])),
             float(np.mean(other)), float(np.mean([b for _, b in ratios])),
         )  # fmt: skip
 
@@ -388,21 +429,23 @@ class Forecaster(Task):
     # ---- answers; see Task ------------------------------------------------------------------------------------------
 
     @classmethod
-    def likeness(cls, path: str | os.PathLike[str]) -> float:
+    def likeness(cls, path: Named) -> float:
         """Return 0.9 for a table with a column of numbers, and for what is called one."""
-        table = looks_like_series(path) or Path(path).suffix.lower() in (".csv", ".tsv")
-        return 0.9 if table else 0.0
+        return 0.9 if looks_like_series(path) or Source.of(path).suffix in (".csv", ".tsv") else 0.0
 
     @classmethod
-    def read(cls, path: str | os.PathLike[str], *, column: str | None = None) -> Series:  # type: ignore[override]
+    def read(cls, path: Named, **options: Any) -> Series:
         """Return the series of a file, see :func:`compuerta.data.read_series`."""
-        return read_series(path, column)
+        return read_series(path, **options)
 
     def learn(self, data: Series, context: Context) -> None:
         """Learn from a series, with a bar for each network."""
         for note in data.notes:
             context.note(note)
         context.note(Phrase("cli.train.series", file=context.source, name=data.name, n=len(data.values)))
+        _, horizon, _ = self._sizes(data)
+        if self.horizon is None and horizon < self._natural(self._season(data)):
+            context.note(Phrase("input.horizon", horizon=horizon, natural=self._natural(self._season(data))))
         self.fit(data, callbacks=_bars(context))
 
     def report(self) -> Report:
@@ -557,15 +600,37 @@ def _bars(context: Context) -> Callable[[str], Sequence[Callback]]:
     return callbacks
 
 
-def _series(series: Series | ArrayLike) -> Series:
-    if isinstance(series, Series):
-        checks.finite(series.values, "Forecaster", "series")
-        return series
-    values = checks.as_array(series, "Forecaster", "series", np.dtype(np.float64))
-    if values.ndim != 1:
-        raise DataError("error.series_shape", got=values.shape)
-    checks.finite(values, "Forecaster", "series")
-    return Series(values)
+def _series(series: Any) -> Series:
+    """Return anything that holds a series as one, all its values finite."""
+    made = as_series(series)
+    checks.finite(made.values, "Forecaster", "series")
+    return made
+
+
+def _known_error(predictions: Array, targets: Array) -> tuple[float, Array]:
+    """Return the mean absolute error, and its gradient, over the targets that are known: those that are not NaN."""
+    unknown = np.isnan(targets)
+    if not unknown.any():
+        return absolute_error(predictions, targets)
+    return absolute_error(predictions, np.where(unknown, 0, targets).astype(targets.dtype), ~unknown)
+
+
+def _most_horizon(n: int, period: int, origins: int) -> int:
+    """Return the longest horizon of which a backtest of ``origins`` forecasts fits into ``n`` values; 0 for none."""
+    return max(0, min((n - 8) // (3 + origins), (n - 2 * period) // (2 + origins)))
+
+
+def _without_holes(errors: Array) -> Array:
+    """Return errors (M, h) with what is unknown of each step spread as what is known of it, or of the nearest step."""
+    known = ~np.isnan(errors)
+    if known.all():
+        return errors
+    full, there = errors.copy(), np.flatnonzero(known.any(axis=0))
+    for step in range(errors.shape[1]):
+        holes = ~known[:, step]
+        of = errors[:, there[np.abs(there - step).argmin()]]
+        full[holes, step] = np.quantile(of[~np.isnan(of)], (np.arange(holes.sum()) + 0.5) / max(1, holes.sum()))
+    return full
 
 
 #: Windows that a network learns from at most; of a longer series, evenly spaced ones are taken.

@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import checks, files
-from ..data import Vocabulary, read_text
+from ..data import Text, Vocabulary
+from ..data.source import Named
+from ..data.text import UNKNOWN
 from ..errors import Count, DataError, Phrase, SettingError, Share
 from ..layers import GRU, LSTM, Dense, Dropout, Embedding, Recurrent, Sequential, Trace
 from ..training import (
@@ -90,7 +92,11 @@ class LanguageModel(Task):
         Option("clip", "number", 0, 1e9, open_low=True, default=1.0),
         Option("validation", "number", 0, 0.9, default=0.1),
     )
-    evaluation_options: ClassVar[Sequence[Option]] = (Option("all", "flag"),)
+    data_options: ClassVar[Sequence[Option]] = (Option("encoding", "text"),)
+    evaluation_options: ClassVar[Sequence[Option]] = (
+        Option("unknown", "choice", choices=UNKNOWN, default="skip"),
+        Option("all", "flag"),
+    )
 
     def __init__(
         self,
@@ -131,7 +137,7 @@ class LanguageModel(Task):
 
     def fit(
         self,
-        text: str,
+        text: str | Text,
         y: Any = None,
         *,
         callbacks: Sequence[Callback] = (),
@@ -143,20 +149,18 @@ class LanguageModel(Task):
         Every character of the whole text is in the vocabulary, so that the validation split has none unseen.
 
         Args:
-            text: the text.
+            text: the text, or a :class:`~compuerta.data.Text`, which takes one byte a character.
             y: ignored; there for scikit-learn's pipelines.
             callbacks: told of the run; see :mod:`compuerta.training`.
             checkpoint: a file to which the run is saved every minute and when it is interrupted.
             resume: go on from that file, to the same bits that an uninterrupted run would have reached.
 
         Raises:
-            DataError: the text is too short.
+            DataError: the text is too short, or holds half a character (a lone surrogate).
             SettingError: an argument is out of its range, or the checkpoint is of another run.
             DivergedError: the loss is no longer finite.
             KeyboardInterrupt: Ctrl-C; the model is then what it was after the last update, and usable.
         """
-        if not isinstance(text, str):
-            raise DataError("error.text.not_str", got=type(text).__name__)
         share = checks.number(self.validation, "validation", low=0.0, high=0.9)
         if self.cell not in ("lstm", "gru"):
             raise SettingError("error.choice", name="cell", known="lstm, gru", got=repr(self.cell))
@@ -168,8 +172,8 @@ class LanguageModel(Task):
             raise SettingError("error.resume_needs_checkpoint")
         if checkpoint is not None:
             files.check_writable(checkpoint)
-        vocabulary = Vocabulary(text)
-        ids = vocabulary.encode(text)
+        text = Text.of(text)
+        vocabulary, ids = text.vocabulary, text.ids
         cut = len(ids) - int(share * len(ids))
         steps = min(checks.count(self.steps, "steps"), max(1, (cut - 1) // 2))
         batch_size = min(checks.count(self.batch_size, "batch_size"), max(1, (cut - 1) // steps))
@@ -181,9 +185,9 @@ class LanguageModel(Task):
             "train_characters": cut,
             "batch_size": batch_size,
             "steps": steps,
-            "text_sha256": _sha256(text),
+            "text_sha256": text.sha256,
             "bits_per_char": None,
-            "unigram": self._unigram(ids[:cut], ids[cut:], vocabulary.size),
+            "unigram": _unigram_bits(text[:cut].counts(), text[cut:].counts()),
         }
         watched = ids[cut : cut + 20_000]
         callbacks = list(callbacks)
@@ -255,7 +259,7 @@ class LanguageModel(Task):
 
     # ---- what it knows ----------------------------------------------------------------------------------------------
 
-    def score(self, text: str, y: Any = None, *, clamp: Mapping[Any, float] | None = None) -> float:
+    def score(self, text: str | Text, y: Any = None, *, clamp: Mapping[Any, float] | None = None) -> float:
         """Return the surprise at ``text`` in bits per character: lower is better, 0 is certainty.
 
         The mean of −log2 p(character | all before it), over all but the first. Long texts are scored as up to 64
@@ -272,35 +276,56 @@ class LanguageModel(Task):
             raise DataError("error.text.too_short_to_score", got=len(ids))
         return bits_per_char(self.model_, ids, clamp)
 
-    def score_unigram(self, text: str) -> float:
+    def score_unigram(self, text: str | Text) -> float:
         """Return the bits per character of the letter frequencies of ``text`` itself: the figure to beat."""
-        ids = Vocabulary(text).encode(text)
-        return float(self._unigram(ids, ids, int(ids.max()) + 1) or 0.0) if len(ids) else 0.0
+        counts = Text.of(text).counts()
+        return _unigram_bits(counts[counts > 0], counts[counts > 0]) or 0.0
 
-    def validation_split(self, text: str) -> str | None:
+    def known(self, text: str | Text, unknown: str = "skip") -> tuple[Text, list[Phrase]]:
+        """Return ``text`` with characters of the vocabulary alone, and notes on how many others there were.
+
+        Args:
+            text: what is to be read.
+            unknown: what becomes of a character that is not in the vocabulary: ``"skip"``, ``"replace"`` or
+                ``"refuse"``, see :meth:`compuerta.data.Vocabulary.encode`.
+
+        Raises:
+            DataError: there is one, and it was to be refused.
+            SettingError: ``unknown`` is none of the three.
+
+        >>> model = LanguageModel(updates=1, hidden_size=2, batch_size=1, steps=4).fit("la luna, la luz. " * 4)
+        >>> text, notes = model.known("la luna?")
+        >>> str(text), str(notes[0])
+        ('la luna', "Characters that the model does not know were left out: 1 of 8 ('?').")
+        """
+        self.check_fitted()
+        kept = Text(self.vocabulary_.encode(text, unknown), self.vocabulary_)
+        missing = self.vocabulary_.unknown(text)
+        if not missing:
+            return kept, []
+        some: object = ", ".join(repr(character) for character in list(missing)[:5])
+        if len(missing) > 5:
+            some = Phrase("word.and_more", first=some, count=len(missing) - 5)
+        key = "input.skipped" if unknown == "skip" else "input.replaced"
+        return kept, [Phrase(key, count=sum(missing.values()), n=len(text), characters=some)]
+
+    def validation_split(self, text: str | Text) -> str | Text | None:
         """Return the end of ``text`` on which training was validated, or None if it is not the text trained on."""
         self.check_fitted()
-        same = _sha256(text) == self.report_["text_sha256"]
+        same = Text.of(text).sha256 == self.report_["text_sha256"]
         return text[self.report_["train_characters"] :] if same else None
-
-    def _unigram(self, train: NDArray[np.integer[Any]], test: NDArray[np.integer[Any]], size: int) -> float | None:
-        """Bits per character of ``test`` under the letter frequencies of ``train``, each count one more than seen."""
-        if not len(test):
-            return None
-        counts = np.bincount(train, minlength=size) + 1.0
-        return float(-np.log2(counts / counts.sum())[test].mean())
 
     # ---- answers; see Task ------------------------------------------------------------------------------------------
 
     @classmethod
-    def likeness(cls, path: str | os.PathLike[str]) -> float:
+    def likeness(cls, path: Named) -> float:
         """Return 0.1: anything could be a text, if it is nothing else."""
         return 0.1
 
     @classmethod
-    def read(cls, path: str | os.PathLike[str], **options: Any) -> str:
-        """Return the text of a file, see :func:`compuerta.data.read_text`."""
-        return read_text(path)
+    def read(cls, path: Named, **options: Any) -> Text:
+        """Return the text of a file, see :meth:`compuerta.data.Text.read`."""
+        return Text.read(path, **options)
 
     @classmethod
     def from_options(cls, **options: Any) -> Task:
@@ -309,10 +334,13 @@ class LanguageModel(Task):
             options.setdefault("updates", None)
         return super().from_options(**options)
 
-    def learn(self, data: str, context: Context) -> None:
+    def learn(self, data: str | Text, context: Context) -> None:
         """Train on a text, with a bar in bits per character."""
+        data = Text.of(data)
+        for note in data.notes:
+            context.note(note)
         context.note(Phrase("cli.train.text", file=context.source, characters=Count(len(data)),
-                            distinct=len(set(data)), held=Share(self.validation)))  # fmt: skip
+                            distinct=data.vocabulary.size, held=Share(self.validation)))  # fmt: skip
         bar = Progress(context.lang, scale=1 / LN2, name="bits")
         self.fit(data, callbacks=[*context.callbacks, bar], checkpoint=context.checkpoint, resume=context.resume)
 
@@ -329,14 +357,21 @@ class LanguageModel(Task):
             lines = _bits_lines(report["bits_per_char"], report["unigram"])
         return Report([*lines, speed], values)
 
-    def evaluate(self, data: str, context: Context, *, all: bool = False) -> Report:  # type: ignore[override]
+    def evaluate(  # type: ignore[override]
+        self, data: str | Text, context: Context, *, all: bool = False, unknown: str = "skip"
+    ) -> Report:
         """Return bits per character of a text; of the text it was trained on its validation split, if not ``all``."""
+        for note in Text.of(data).notes:
+            context.note(note)
         split = self.validation_split(data)
         if split is not None and not all:
             context.note(Phrase("cli.evaluate.held_out", share=Share(len(split) / len(data))))
             data = split
         elif split is not None:
             context.note(Phrase("cli.evaluate.trained_on"))
+        data, notes = self.known(data, unknown)
+        for note in notes:
+            context.note(note)
         bits = self.score(data)
         validated = split is not None and not all
         unigram = self.report_["unigram"] if validated else self.score_unigram(data)
@@ -490,6 +525,18 @@ class LanguageModel(Task):
         fill(model, tensors, path)
         task.model_, task.vocabulary_, task.report_ = model, Vocabulary(content["vocabulary"]), content["report"]
         return task
+
+
+def _unigram_bits(train: NDArray[np.integer[Any]], test: NDArray[np.integer[Any]]) -> float | None:
+    """Return the bits per character of a text under the letter frequencies of another, each count one more than seen.
+
+    Args:
+        train, test: (V,) how often each character comes in the two.
+    """
+    if not test.sum():
+        return None
+    frequencies = (train + 1.0) / (train + 1.0).sum()
+    return float(-(test * np.log2(frequencies)).sum() / test.sum())
 
 
 def _bits_lines(bits: float, unigram: float, where: str = "") -> list[Phrase]:
