@@ -9,6 +9,7 @@ import { S, any, data, clamped, nth, run, set, view } from "./state.js";
 import { num, say, signed } from "./words.js";
 
 // Where things stand in the drawings: the memory runs along the top like a belt, what is read comes in from below.
+/** @type {Plan} */
 const LSTM = {
   boxes: { f: [150, 196], i: [262, 196], g: [360, 196], o: [490, 196] },
   ops: [
@@ -38,6 +39,7 @@ const LSTM = {
     ["in", "M490 286V220"],
   ],
 };
+/** @type {Plan} */
 const GRU = {
   boxes: { r: [150, 196], z: [330, 196], n: [470, 196] },
   ops: [
@@ -67,8 +69,11 @@ const GRU = {
 function drawing() {
   const lstm = Boolean(data.quantities.c);
   const plan = lstm ? LSTM : GRU;
+  /** @type {Record<string, SVGTextElement>} */
   const texts = {};
+  /** @type {Record<string, [SVGRectElement, SVGTextElement, SVGTextElement]>} */
   const boxes = {};
+  /** @type {(id: string, x: number, y: number, anchor?: string) => SVGTextElement} */
   const say2 = (id, x, y, anchor = "middle") => (texts[id] = el("svg:text.n", { x, y, "text-anchor": anchor }));
   const node = el(
     "svg:svg.cell-drawing",
@@ -113,13 +118,15 @@ function drawing() {
     el("svg:text.sym", { x: 110, y: 342, "text-anchor": "middle" }, "x"),
     say2("x", 128, 340, "start"),
   );
-  const parts = Array.from(node.querySelectorAll("[data-part]"));
+  const parts = Array.from(/** @type {NodeListOf<SVGElement>} */ (node.querySelectorAll("[data-part]")));
   view((changed) => {
     const r = run();
     const main = lstm ? "c" : "h";
+    /** @type {(q: string) => number} */
     const value = (q) => valueAt(q);
     const asked = new Set(S.asked.split(" "));
     const away = S.asked && data.lesson[S.lesson - 1].t !== S.t; // elsewhere in the text the answer may stand
+    /** @type {(id: string, text: string) => unknown} */
     const put = (id, text) => (texts[id].textContent = away || asked.has(id) ? "?" : text);
     if (any(changed, "lit")) {
       const lit = S.lit.split(" ");
@@ -133,8 +140,8 @@ function drawing() {
       box.style.fill = hidden ? "" : css(colour);
       name.style.fill = n.style.fill = hidden ? "" : ink(colour);
       n.textContent = hidden ? "?" : num(value(q));
-      box.parentNode.classList.toggle("chosen", q === S.q);
-      box.parentNode.classList.toggle("clamped", clamped(q));
+      box.parentElement.classList.toggle("chosen", q === S.q);
+      box.parentElement.classList.toggle("clamped", clamped(q));
     }
     put("before", num(before));
     put("after", num(value(main)));
@@ -158,19 +165,25 @@ function drawing() {
 /** What happens at this step, in a sentence that these numbers make. */
 function story() {
   const at = { unit: unitName(), token: place(S.t) };
-  const told = (q) => num(valueAt(q));
+  /** @type {(q: string) => string} */
+  const shown = (q) => num(valueAt(q));
   if (!Object.keys(data.quantities).every((q) => Number.isFinite(valueAt(q)))) return say("page.story.not_finite", at);
-  const value = (q) => told(q) + (clamped(q) ? ` (${say("page.clamped")})` : "");
+  /** @type {(q: string) => string} */
+  const value = (q) => shown(q) + (clamped(q) ? ` (${say("page.clamped")})` : "");
   if (!data.quantities.c) {
     const key = clamped("h") ? "page.story.gru.clamped" : "page.story.gru";
-    return say(key, { ...at, kept: value("z"), wrote: num(1 - valueAt("z")), n: value("n"), h: told("h") });
+    return say(key, { ...at, kept: value("z"), wrote: num(1 - valueAt("z")), n: value("n"), h: shown("h") });
   }
+  /** @type {(q: string) => string} */
   const size = (q) => (valueAt(q) > 0.9 ? "high" : valueAt(q) < 0.1 ? "low" : "mid");
-  const degree = (q) => say(`page.story.${q}.${clamped(q) ? "clamped" : size(q)}`, { v: told(q) });
-  const outcome = (q) => say(`page.story.${q}.${clamped(q) ? "clamped" : "free"}`, { g: value("g"), v: told(q) });
+  /** @type {(q: string) => string} */
+  const degree = (q) => say(`page.story.${q}.${clamped(q) ? "clamped" : size(q)}`, { v: shown(q) });
+  /** @type {(q: string) => string} */
+  const outcome = (q) => say(`page.story.${q}.${clamped(q) ? "clamped" : "free"}`, { g: value("g"), v: shown(q) });
   return say("page.story", { ...at, f: degree("f"), i: degree("i"), o: degree("o"), c: outcome("c"), h: outcome("h") });
 }
 
+/** @type {(term: Term) => string} */
 const termName = ({ kind, index, place }) =>
   kind === "token"
     ? say("page.term.token", { token: quoted(S.t) })
@@ -184,6 +197,10 @@ const termName = ({ kind, index, place }) =>
             ? say("page.term.peep")
             : say("page.term.bias");
 
+/**
+ * @param {[string, number, boolean?][]} rows
+ * @param {number} most
+ */
 const bars = (rows, most) =>
   el(
     "table.terms",
@@ -211,6 +228,7 @@ const bars = (rows, most) =>
     ),
   );
 
+/** @type {Record<string, string>} */
 const FUNCTIONS = { Sigmoid: "σ", Tanh: "tanh", Identity: "" };
 
 /** The sum behind the chosen quantity: its largest terms, the rest together, the function, the value. */
@@ -223,20 +241,22 @@ function sum() {
     const quantity = data.quantities[q];
     const head = [el("h3", symbolAndName(q)), quantity.equation && el("p", el("code", quantity.equation))];
     const behind = r.model && terms(r.model, r, q, S.p, S.u, S.t);
+    /** @type {(key: string) => number} */
     const before = (key) => stateBefore(r, key, S.p, S.t)[S.u];
+    /** @type {(a: string, b: string, x: number, y: number) => [string, number]} */
     const product = (a, b, x, y) => [`${a} · ${b} = ${num(x)} · ${num(y)}`, x * y];
     const v = valueAt;
+    /** @type {[string, number, boolean?][] | null} */
     let rows = null;
     let after;
     let expected = value;
     if (behind) {
-      const { found, z } = behind;
-      const few = found.slice(0, found.length > 9 ? 8 : 9);
-      const rest = found.slice(few.length);
+      const few = behind.terms.slice(0, behind.terms.length > 9 ? 8 : 9);
+      const rest = behind.terms.slice(few.length);
       rows = few.map((term) => [termName(term), term.value]);
       if (rest.length)
         rows.push([say("page.sum.rest", { n: rest.length }), rest.reduce((a, term) => a + term.value, 0)]);
-      rows.push([say("page.sum.z"), z, true]);
+      rows.push([say("page.sum.z"), behind.z, true]);
       const [gate, input] = r.model.switches.activations?.map(([name]) => FUNCTIONS[name] ?? name) ?? [
         "σ",
         quantity.range ? "tanh" : "",
@@ -245,7 +265,7 @@ function sum() {
       const most = few[0];
       after = say("page.sum.gate", {
         f,
-        z: num(z),
+        z: num(behind.z),
         value: num(value),
         term: termName(most),
         push: signed(most.value, 2),
@@ -329,12 +349,12 @@ function table() {
 }
 
 export function cell() {
-  const told = el("p.story");
-  if (data.plain) view(() => (told.textContent = story()));
+  const summary = el("p.story");
+  if (data.plain) view(() => (summary.textContent = story()));
   const plain = data.plain ? [drawing()] : [el("p.quiet", say("page.cell.variant"))];
   return card(
     "cell",
-    ...(data.plain ? [told] : []),
+    ...(data.plain ? [summary] : []),
     el("div.two", scroller("page.cell.title", ...plain, table()), sum()),
   );
 }

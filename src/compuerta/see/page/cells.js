@@ -1,8 +1,12 @@
 // One step of each kind of cell in plain JavaScript: sums in double precision, blocks in the order of the file.
 
+/** @type {(z: number) => number} */
 const sigmoid = (z) => (z >= 0 ? 1 / (1 + Math.exp(-z)) : Math.exp(z) / (1 + Math.exp(z)));
 
-/** What gates, candidate and output may pass through, with the two numbers that some have (compuerta.activations). */
+/**
+ * What gates, candidate and output may pass through, with the two numbers that some have (compuerta.activations).
+ * @type {Record<string, (z: number, a: number, b: number) => number>}
+ */
 const ACTIVATIONS = {
   Affine: (z, a, b) => a * z + b,
   Elu: (z, a) => (z > 0 ? z : a * Math.expm1(z)),
@@ -18,15 +22,26 @@ const ACTIVATIONS = {
   ThresholdedRelu: (z, a) => (z < a ? 0 : z),
 };
 
+/** @type {(of: [string, number, number]) => (z: number) => number} */
 const activation =
   ([name, a, b]) =>
   (z) =>
     ACTIVATIONS[name](z, a, b);
 
-/** `z` kept within ± `most`, if there is such a bound. */
+/**
+ * `z` kept within ± `most`, if there is such a bound.
+ * @type {(z: number, most: number | null) => number}
+ */
 const bound = (z, most) => (most ? Math.min(most, Math.max(-most, z)) : z);
 
-/** out[r] = Σ_j w[r, j] v[j] for rows of `w` (rows, n), four rows at a time so that v is read once for them. */
+/**
+ * out[r] = Σ_j w[r, j] v[j] for rows of `w` (rows, n), four rows at a time so that v is read once for them.
+ * @template {Numbers} Out
+ * @param {Numbers} w
+ * @param {Numbers} v
+ * @param {number} rows
+ * @param {Out} out
+ */
 export function product(w, v, rows, out) {
   const n = v.length;
   let r = 0;
@@ -58,13 +73,23 @@ export function product(w, v, rows, out) {
   return out;
 }
 
-/** The standard deviation of `z`, with the epsilon that keeps it from 0. */
+/**
+ * The standard deviation of `z`, with the epsilon that keeps it from 0.
+ * @param {Float64Array} z
+ * @param {number} epsilon
+ */
 export function spread(z, epsilon) {
   const mean = z.reduce((sum, v) => sum + v, 0) / z.length;
   return Math.sqrt(z.reduce((sum, v) => sum + (v - mean) ** 2, 0) / z.length + epsilon);
 }
 
-/** Bring `z` to mean 0 and variance 1, times a gain, where the cell does so. */
+/**
+ * Bring `z` to mean 0 and variance 1, times a gain, where the cell does so.
+ *
+ * @param {Float64Array} z
+ * @param {Numbers | undefined} gain
+ * @param {number} epsilon
+ */
 export function normalize(z, gain, epsilon) {
   if (!gain) return z;
   const mean = z.reduce((sum, v) => sum + v, 0) / z.length;
@@ -75,11 +100,12 @@ export function normalize(z, gain, epsilon) {
 
 /**
  * Each makes a function that takes the state `s` of a place one step on by `x`, what the input adds to every block.
- * `w` are the weights of the place; `hold(q, values)` puts what is forced in place of what was computed.
+ * `w` are the weights of the place; `clamp(q, values)` puts the clamps of a quantity in place of what was computed.
+ * @type {Record<ModelMeta["cell"], Cell>}
  */
 export const CELLS = {
   /** Every variant of the LSTM, line by line as in compuerta.recurrence.variant. */
-  lstm({ H, blocks, gates, switches }, w, s, hold) {
+  lstm({ H, blocks, gates, switches }, w, s, clamp) {
     const {
       coupled,
       clip,
@@ -93,6 +119,7 @@ export const CELLS = {
     const zh = new Float64Array(rows);
     const c = new Float64Array(H);
     const out = new Float64Array(H);
+    /** @type {(all: Float64Array, keys: string[]) => State} */
     const block = (all, keys) => Object.fromEntries(keys.map((k, n) => [k, all.subarray(n * H, n * H + H)]));
     const own = block(z, blocks);
     const peep = w.p ? block(w.p, gates) : {};
@@ -101,10 +128,12 @@ export const CELLS = {
     const more = new Float64Array(seen.length);
     const extra = block(more, gates);
     const h = w.w_hr ? new Float64Array(s.h.length) : out;
+    /** @type {(k: string, c: Float64Array) => void} */
     const gate = (k, c) => {
       for (let u = 0; u < H; u++) s[k][u] = own[k] ? σ(bound(own[k][u] + (peep[k] ? peep[k][u] * c[u] : 0), clip)) : 1;
-      hold(k);
+      clamp(k);
     };
+    /** @type {(share: number, old: Float64Array, now: Float64Array) => void} */
     const mix = (share, old, now) => now.forEach((v, u) => (old[u] = share ? share * old[u] + (1 - share) * v : v));
     return (x) => {
       normalize(product(w.w_h, s.h, rows, zh), w.gain_h, epsilon);
@@ -117,26 +146,26 @@ export const CELLS = {
       gate("i", s.c);
       if (coupled) {
         for (let u = 0; u < H; u++) s.f[u] = 1 - s.i[u];
-        hold("f");
+        clamp("f");
       } else gate("f", s.c);
       for (let u = 0; u < H; u++) s.g[u] = φ(bound(own.g[u], clip));
-      hold("g");
+      clamp("g");
       for (let u = 0; u < H; u++) c[u] = bound(s.f[u] * s.c[u] + s.i[u] * s.g[u], cell_clip);
-      hold("c", c);
+      clamp("c", c);
       gate("o", c);
       out.set(c);
       if (w.gain_c) normalize(out, w.gain_c, epsilon).forEach((v, u) => (out[u] = v + w.b_c[u]));
       for (let u = 0; u < H; u++) out[u] = s.o[u] * ψ(out[u]);
       if (w.w_hr) product(w.w_hr, out, h.length, h);
       mix(keepC, s.c, c);
-      hold("c");
+      clamp("c");
       mix(keepH, s.h, h);
-      hold("h");
+      clamp("h");
     };
   },
 
   /** The GRU in both reset conventions: with `b_hn` it resets after the product. */
-  gru({ H }, w, s, hold) {
+  gru({ H }, w, s, clamp) {
     const zh = new Float64Array(3 * H);
     const q = new Float64Array(H);
     const reset = new Float64Array(H);
@@ -147,31 +176,31 @@ export const CELLS = {
         s.r[u] = sigmoid(x[u] + zh[u] + w.b[u]);
         s.z[u] = sigmoid(x[H + u] + zh[H + u] + w.b[H + u]);
       }
-      hold("r");
-      hold("z");
+      clamp("r");
+      clamp("z");
       if (w.b_hn) for (let u = 0; u < H; u++) q[u] = s.r[u] * (zh[2 * H + u] + w.b_hn[u]);
       else {
         for (let u = 0; u < H; u++) reset[u] = s.r[u] * s.h[u];
         product(u_n, reset, H, q);
       }
       for (let u = 0; u < H; u++) s.n[u] = Math.tanh(x[2 * H + u] + w.b[2 * H + u] + q[u]);
-      hold("n");
+      clamp("n");
       for (let u = 0; u < H; u++) s.h[u] = (1 - s.z[u]) * s.n[u] + s.z[u] * s.h[u];
-      hold("h");
+      clamp("h");
     };
   },
 
   /** The minimal LSTM; where both of its gates are clamped at 0 the state stands. */
-  minlstm({ H }, w, s, hold) {
+  minlstm({ H }, w, s, clamp) {
     return (x) => {
       for (let u = 0; u < H; u++) {
         s.i[u] = sigmoid(x[u] + w.b[u]);
         s.f[u] = sigmoid(x[H + u] + w.b[H + u]);
         s.g[u] = x[2 * H + u] + w.b[2 * H + u];
       }
-      for (const q of "ifg") hold(q);
+      for (const q of "ifg") clamp(q);
       for (let u = 0; u < H; u++) s.h[u] += (s.i[u] / (s.i[u] + s.f[u] || 1)) * (s.g[u] - s.h[u]);
-      hold("h");
+      clamp("h");
     };
   },
 };

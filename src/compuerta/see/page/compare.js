@@ -12,15 +12,21 @@ import { num, say } from "./words.js";
 const AROUND = 60;
 
 export function compare() {
-  const both = ["other", "base"].map((name) => [name, data.runs[name]]);
+  /** @type {[string, Run][]} */
+  const both = [
+    ["other", data.runs.other],
+    ["base", data.runs.base],
+  ];
   if (!both[0][1]) return null;
+  /** @type {(run: [string, Run]) => string} */
   const called = ([name, r]) => r.label || say(data.lesson ? `lesson.compare.${name}` : `page.compare.${name}`);
-  const told = el("p");
+  const summary = el("p");
   const rows = both.map(([name, r]) => {
     const line = strip();
     const score = el("span.quiet");
     const { node, canvas, cross } = grid((share) => set({ u: Math.min(data.H - 1, Math.floor(share * data.H)) }));
     node.style.height = `${Math.max(40, Math.min(180, data.H * 8))}px`;
+    /** @type {(t: number, u: number, every?: boolean) => Colour} */
     const at = (t, u, every) => rgb(S.q, valueAt(S.q, t, u, S.p, r), every);
     view(() => {
       const from = Math.max(0, Math.min(S.t - AROUND / 2, r.T - AROUND));
@@ -41,7 +47,7 @@ export function compare() {
     for (let k = 0; k < a.length; k++) sum += Math.abs(a[k] - b[k]);
     const [one, two] = both.map(called);
     const now = S.t * data.H + S.u;
-    told.textContent = say("page.compare.now", {
+    summary.textContent = say("page.compare.now", {
       symbol: symbol(S.q),
       one,
       two,
@@ -51,5 +57,5 @@ export function compare() {
     });
   }, "q p rev t u");
   const swap = button("page.compare.swap", () => set({ shown: run() === data.runs.other ? "base" : "other" }));
-  return card("compare", told, el("div.two.even", rows), el("div.row-of", swap));
+  return card("compare", summary, el("div.two.even", rows), el("div.row-of", swap));
 }

@@ -1,6 +1,6 @@
 // Where one is: step, layer, unit, quantity; play, pin, keys, language, the address's hash, what is taken along.
 
-import { button, choice, el, field, fill } from "./elements.js";
+import { button, choice, el, field, fill, selectOf } from "./elements.js";
 import { saveCsv, savePng, saveSvg } from "./export.js";
 import { LESSON_KEYS, turnTo } from "./lesson.js";
 import { placeName, symbolAndName, unitName } from "./names.js";
@@ -9,6 +9,7 @@ import { S, within, data, home, nth, run, set, view } from "./state.js";
 import { language, say } from "./words.js";
 
 const SPEEDS = [2, 5, 10, 30, 60];
+/** @type {number | null} */
 let playing = null;
 let speed = 10;
 let since = 0;
@@ -19,6 +20,7 @@ export function play(on = playing === null) {
   if (!on) return set({ playing: false });
   if (S.t >= run().T - 1) set({ t: 0 });
   since = performance.now();
+  /** @type {(now: number) => void} */
   const tick = (now) => {
     playing = requestAnimationFrame(tick);
     const steps = Math.floor(((now - since) * speed) / 1000);
@@ -33,7 +35,10 @@ export function play(on = playing === null) {
 
 export const pin = () => set({ pin: S.pin === S.t ? null : S.t });
 
-/** What each key does; the same list is the help. */
+/**
+ * What each key does; the same list is the help.
+ * @type {Key[]}
+ */
 const KEYS = [
   ["ArrowRight", "→", "next", () => set({ t: S.t + 1 })],
   ["ArrowLeft", "←", "previous", () => set({ t: S.t - 1 })],
@@ -50,10 +55,14 @@ const KEYS = [
   ["?", "?", "help", (root) => root.querySelector("dialog").showModal()],
 ];
 
-const known = () => (data.lesson ? [...LESSON_KEYS, ...KEYS] : KEYS);
+const allKeys = () => (data.lesson ? [...LESSON_KEYS, ...KEYS] : KEYS);
 
+/**
+ * @param {HTMLElement} root
+ * @param {string} id
+ */
 function go(root, id) {
-  const head = root.querySelector(`#${id}-h`);
+  const head = /** @type {HTMLElement} */ (root.querySelector(`#${id}-h`));
   head.focus();
   head.scrollIntoView({
     block: "start",
@@ -61,12 +70,15 @@ function go(root, id) {
   });
 }
 
-/** Keys act in every view, but never where one writes, chooses or presses. */
+/**
+ * Keys act in every view, but never where one writes, chooses or presses.
+ * @param {HTMLElement} root
+ */
 export function keys(root) {
   root.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || root.querySelector("dialog").open)
       return;
-    const tag = event.composedPath()[0].localName;
+    const tag = /** @type {Element} */ (event.composedPath()[0]).localName;
     if (
       ["input", "select", "textarea", "summary"].includes(tag) ||
       (["button", "a"].includes(tag) && [" ", "Enter"].includes(event.key))
@@ -84,15 +96,18 @@ export function keys(root) {
       });
       return event.preventDefault();
     }
-    const found = known().find(([key]) => key === event.key);
-    if (found) found[3](root);
+    const named = allKeys().find(([key]) => key === event.key);
+    if (named) named[3](root);
     else if (Object.hasOwn(data.quantities, event.key)) set({ q: event.key });
     else return;
     event.preventDefault();
   });
 }
 
-/** What stands on a key: a sign, or a word that is the keyboard's own in each language. */
+/**
+ * What stands on a key: a sign, or a word that is the keyboard's own in each language.
+ * @type {(key: string) => string}
+ */
 const cap = (key) => (/^\w\w/.test(key) ? say(`page.keycap.${key}`) : key);
 
 export function help() {
@@ -102,7 +117,7 @@ export function help() {
     el("h2", { id: `${data.id}-help` }, say("page.help")),
     el(
       "dl",
-      ...known().flatMap(([, key, what]) => [el("dt", el("kbd", cap(key))), el("dd", say(`page.key.${what}`))]),
+      ...allKeys().flatMap(([, key, what]) => [el("dt", el("kbd", cap(key))), el("dd", say(`page.key.${what}`))]),
       el("dt", el("kbd", Object.keys(data.quantities).join(" "))),
       el("dd", say("page.key.quantity")),
       el("dt", el("kbd", "⇧ ←→")),
@@ -113,6 +128,10 @@ export function help() {
   return node;
 }
 
+/**
+ * @param {HTMLElement} root
+ * @param {(lang: string) => void} mount
+ */
 export function header(root, mount) {
   const [other, name] = language() === "en" ? ["es", "Español"] : ["en", "English"];
   const tongue = el("button.lang", { type: "button", lang: other, onclick: () => mount(other) }, name);
@@ -133,12 +152,13 @@ function about() {
   return say(key, { cell, hidden, layers, V: vocabulary?.length, T: data.runs.base.T });
 }
 
+/** @param {HTMLElement} root */
 export function controls(root) {
   const range = el("input", {
     type: "range",
     step: 1,
     "aria-label": say("page.step"),
-    oninput: () => set({ t: range.value - nth(0) }),
+    oninput: () => set({ t: Number(range.value) - nth(0) }),
   });
   const start = button("page.play", () => play(), { class: "play" });
   const hold = button("page.pin", pin);
@@ -146,7 +166,7 @@ export function controls(root) {
     type: "number",
     min: 1,
     onchange: () => {
-      const at = data.units.indexOf(unit.value - 1);
+      const at = data.units.indexOf(Number(unit.value) - 1);
       if (at >= 0) set({ u: at });
       unit.value = unitName();
     },
@@ -172,19 +192,19 @@ export function controls(root) {
   const now = el("p.now-line", { "aria-live": "polite" });
   const shown = el("div.shown");
   const wide = el("div.row-of", start, range, hold);
-  let heard = null;
+  let heard = 0;
   view(() => {
-    range.min = nth(0);
-    range.max = nth(0) + run().T - 1;
-    range.value = nth(0) + S.t;
+    range.min = String(nth(0));
+    range.max = String(nth(0) + run().T - 1);
+    range.value = String(nth(0) + S.t);
     range.setAttribute("aria-valuetext", sentence());
     unit.value = unitName();
-    unit.max = Math.max(...data.units) + 1;
-    layer.lastChild.value = S.p;
-    quantity.lastChild.value = S.q;
+    unit.max = String(Math.max(...data.units) + 1);
+    selectOf(layer).value = String(S.p);
+    selectOf(quantity).value = S.q;
     start.textContent = say(S.playing ? "page.pause" : "page.play");
     hold.textContent = say(S.pin === S.t ? "page.unpin" : "page.pin");
-    hold.setAttribute("aria-pressed", S.pin !== null);
+    hold.setAttribute("aria-pressed", String(S.pin !== null));
     // Said when one comes to rest: a reader of the screen is not to hear every step of a run.
     clearTimeout(heard);
     heard = setTimeout(() => (now.textContent = sentence()), S.playing ? 1500 : 120);
@@ -225,28 +245,31 @@ export function controls(root) {
 
 // ---- the place in the address --------------------------------------------------------------------------------------
 
+/** @type {(keyof Shown)[]} */
 const NAMES = ["t", "p", "u", "q", "order", "pin", "lesson"];
 
 export function readHash() {
-  const found = Object.fromEntries(new URLSearchParams(location.hash.slice(1)));
+  /** @type {Words} */
+  const asked = Object.fromEntries(new URLSearchParams(location.hash.slice(1)));
+  /** @type {any} */
   const change = {};
   for (const key of NAMES)
-    if (key in found)
-      change[key] = ["q", "order"].includes(key) ? found[key] : Math.max(0, parseInt(found[key], 10) || 0);
+    if (key in asked)
+      change[key] = ["q", "order"].includes(key) ? asked[key] : Math.max(0, parseInt(asked[key], 10) || 0);
   if (change.pin >= data.runs.base.T) delete change.pin;
   if (!["index", "saturation", "memory", "cluster"].includes(change.order)) delete change.order;
   const { lesson, ...rest } = change;
   if (data.lesson && (lesson ?? S.lesson ?? 1) !== S.lesson) turnTo(lesson ?? 1);
   else set(rest);
-  return found.lang;
+  return asked.lang;
 }
 
 export function writeHash() {
-  let waiting = null;
+  let waiting = 0;
   view(() => {
     clearTimeout(waiting);
     waiting = setTimeout(() => {
-      const now = new URLSearchParams(NAMES.filter((key) => S[key] !== null).map((key) => [key, S[key]]));
+      const now = new URLSearchParams(NAMES.filter((key) => S[key] !== null).map((key) => [key, String(S[key])]));
       now.set("lang", language());
       history.replaceState(null, "", `#${now}`);
     }, 250);

@@ -6,6 +6,10 @@ import { label, placeName, symbol, unitName } from "./names.js";
 import { short } from "./ribbon.js";
 import { S, data, nth, run } from "./state.js";
 
+/**
+ * @param {string} name
+ * @param {Blob} blob
+ */
 function save(name, blob) {
   const url = URL.createObjectURL(blob);
   const link = el("a", { href: url, download: name });
@@ -13,7 +17,10 @@ function save(name, blob) {
   setTimeout(() => URL.revokeObjectURL(url), 1000);
 }
 
-/** A cell of a table: numbers as they are; text that a spreadsheet could take for a formula gets an apostrophe. */
+/**
+ * A cell of a table: numbers as they are; text that a spreadsheet could take for a formula gets an apostrophe.
+ * @param {string | number} value
+ */
 export function csvCell(value) {
   if (typeof value === "number") return String(value);
   const text = /^[=+\-@\t\r]/.test(value) ? `'${value}` : value;
@@ -25,7 +32,9 @@ export function csv() {
   const r = run();
   const keys = Object.keys(data.quantities);
   const dates = data.labels && !r.ids;
+  /** @type {(t: number) => string | number} */
   const read = (t) => (r.ids ? data.vocabulary[r.ids[t]] : (r.series?.[t] ?? ""));
+  /** @type {(string | number)[][]} */
   const rows = [["step", ...(dates ? ["label"] : []), r.ids ? "token" : "value", ...keys]];
   for (let t = 0; t < r.T; t++) {
     rows.push([
@@ -38,6 +47,7 @@ export function csv() {
   return rows.map((row) => row.map(csvCell).join(",")).join("\r\n") + "\r\n";
 }
 
+/** @type {(end: string) => string} */
 const name = (end) => `compuerta-${S.q}-${placeName(S.p).replace(/\W+/g, "")}-${unitName()}.${end}`;
 
 export const saveCsv = () => save(name("csv"), new Blob(["\ufeff", csv()], { type: "text/csv" }));
@@ -45,9 +55,12 @@ export const saveCsv = () => save(name("csv"), new Blob(["\ufeff", csv()], { typ
 const HEAD = 62;
 const RAMP = 200;
 
-/** The heat map of the current layer with its name and its scale, its pixels enlarged and never mixed. */
+/**
+ * The heat map of the current layer with its name and its scale, its pixels enlarged and never mixed.
+ * @param {HTMLElement} root
+ */
 export function savePng(root) {
-  const canvas = root.querySelectorAll(".heat canvas")[1 + S.p];
+  const canvas = /** @type {HTMLCanvasElement} */ (root.querySelectorAll(".heat canvas")[1 + S.p]);
   const zoom = Math.max(1, Math.ceil(1200 / canvas.width));
   const tall = Math.max(1, Math.round(400 / canvas.height));
   const out = el("canvas", { width: canvas.width * zoom, height: canvas.height * tall + HEAD });
@@ -82,10 +95,13 @@ const KEPT = [
   "opacity",
 ];
 
-/** The drawing of the step, its style written into it so that it looks the same elsewhere. */
+/**
+ * The drawing of the step, its style written into it so that it looks the same elsewhere.
+ * @param {HTMLElement} root
+ */
 export function saveSvg(root) {
   const drawn = root.querySelector(".cell-drawing");
-  const copy = drawn.cloneNode(true);
+  const copy = /** @type {Element} */ (drawn.cloneNode(true));
   copy.setAttribute("xmlns", "http://www.w3.org/2000/svg");
   const from = [drawn, ...drawn.querySelectorAll("*")];
   [copy, ...copy.querySelectorAll("*")].forEach((node, k) => {

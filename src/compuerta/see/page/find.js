@@ -1,6 +1,6 @@
 // Find the unit that follows something: mark it, search, doubt the find, then force the unit and see what it costs.
 
-import { button, card, choice, el, field, fill, heads, scroller } from "./elements.js";
+import { button, card, choice, el, field, fill, heads, scroller, selectOf } from "./elements.js";
 import { bits, freeRun, showLive } from "./live.js";
 import { placeName, symbol, unitName } from "./names.js";
 import { average, search } from "./readings.js";
@@ -9,9 +9,13 @@ import { S, data, run, set, times, view } from "./state.js";
 import { num, say, signed } from "./words.js";
 
 const LETTER = /[\p{L}\p{N}]/u;
+/** @type {(pattern: RegExp) => (characters: string[]) => Labels} */
 const is = (pattern) => (c) => c.map((x) => pattern.test(x));
 
-/** What can be looked for in a text: yes or no for each character, or a number. */
+/**
+ * What can be looked for in a text: yes or no for each character, or a number.
+ * @type {Record<string, (c: string[]) => Labels>}
+ */
 const PRESETS = {
   words: (c) => c.map((x, t) => LETTER.test(x) && !LETTER.test(c[t + 1] ?? " ")),
   quotes: (c) => {
@@ -46,23 +50,26 @@ export function find() {
   const pattern = el("input", { type: "text", placeholder: "\\b[A-Z]\\w+", spellcheck: "false" });
   const note = el("p", { role: "status" });
   const out = scroller("page.find.title");
-  const kinds = [...Object.keys(PRESETS), "regex", "brush"].map((kind) => [kind, say(`page.find.${kind}`)]);
+  const kinds = [...Object.keys(PRESETS), "regex", "brush"].map(
+    (kind) => /** @type {[string, string]} */ ([kind, say(`page.find.${kind}`)]),
+  );
   const what = choice("page.find.what", kinds, "words", () => mark());
   const regex = field("page.find.pattern", pattern);
-  const kind = () => what.lastChild.value;
+  const kind = () => selectOf(what).value;
   const labels = () => {
     const c = chars();
     if (kind() === "brush") return (S.marks ?? []).length === c.length ? S.marks : c.map(() => false);
     if (kind() !== "regex") return PRESETS[kind()](c);
-    const found = c.map(() => false);
+    const matched = c.map(() => false);
+    /** @type {number[]} */
     const starts = [];
     c.forEach((x, t) => {
       for (let k = 0; k < x.length; k++) starts.push(t);
     });
     for (const { index, 0: match } of c.join("").matchAll(new RegExp(pattern.value, "gu"))) {
-      for (let k = index; k < index + match.length; k++) found[starts[k]] = true;
+      for (let k = index; k < index + match.length; k++) matched[starts[k]] = true;
     }
-    return found;
+    return matched;
   };
   const mark = () => {
     regex.hidden = kind() !== "regex";
@@ -71,11 +78,11 @@ export function find() {
       const l = labels();
       set({ brush: kind() === "brush", mark: null, marks: l.some((v) => v === true) ? l : null });
     } catch (error) {
-      note.textContent = say("page.find.bad", { why: error.message });
+      note.textContent = say("page.find.bad", { why: /** @type {Error} */ (error).message });
     }
   };
   const byHand = () => {
-    what.lastChild.value = "brush";
+    selectOf(what).value = "brush";
     regex.hidden = true;
     note.textContent = say("page.find.how");
   };
@@ -85,19 +92,21 @@ export function find() {
     try {
       l = labels();
     } catch (error) {
-      return (note.textContent = say("page.find.bad", { why: error.message }));
+      return (note.textContent = say("page.find.bad", { why: /** @type {Error} */ (error).message }));
     }
     const cut = (data.warm + l.length) >> 1;
     const still = [l.slice(data.warm, cut), l.slice(cut)].some((half) => new Set(half).size < 2);
     if (l.length < 3 * data.warm || still) return (note.textContent = say("page.find.few"));
     const r = run();
-    const { binary, found, chance } = search(r, l);
-    if (!found.length) return (note.textContent = say("page.find.broken"));
+    const { binary, best, chance } = search(r, l);
+    if (!best.length) return (note.textContent = say("page.find.broken"));
+    /** @type {(hit: Hit) => Fields} */
     const name = (f) => ({ symbol: symbol(f.q), unit: unitName(f.u), layer: placeName(f.p) });
-    const hold = ({ p, q, u }) => [{ p, q, u, v: average(times(r.T, (t) => valueAt(q, t, u, p, r))) }];
-    const told = { ...name(found[0]), score: num(found[0].score, 2), chance: num(chance, 2) };
-    const result = say(binary ? "page.find.result" : "page.find.result.number", told);
-    note.textContent = found[0].score > chance ? result : `${say("page.find.nothing")} ${result}`;
+    /** @type {(hit: Hit) => Clamp[]} */
+    const clampOf = ({ p, q, u }) => [{ p, q, u, v: average(times(r.T, (t) => valueAt(q, t, u, p, r))) }];
+    const first = { ...name(best[0]), score: num(best[0].score, 2), chance: num(chance, 2) };
+    const result = say(binary ? "page.find.result" : "page.find.result.number", first);
+    note.textContent = best[0].score > chance ? result : `${say("page.find.nothing")} ${result}`;
     fill(
       out,
       el(
@@ -105,7 +114,7 @@ export function find() {
         heads("page.unit", binary ? "page.find.auroc" : "page.find.corr", "page.find.chance", "page.find.cost"),
         el(
           "tbody",
-          found.map((f) => {
+          best.map((f) => {
             const cell = el("td.n");
             const cost = el("span", { role: "status" });
             if (data.model && r.model)
@@ -114,11 +123,11 @@ export function find() {
                 " ",
                 button("page.find.clamp", () => {
                   cost.textContent = say("page.find.change", {
-                    change: signed(bits(freeRun(r.model, r.ids, hold(f))) - bits(freeRun(r.model, r.ids, []))),
+                    change: signed(bits(freeRun(r.model, r.ids, clampOf(f))) - bits(freeRun(r.model, r.ids, []))),
                   });
                 }),
                 " ",
-                button("page.find.see", () => showLive(r.ids, hold(f), r)),
+                button("page.find.see", () => showLive(r.ids, clampOf(f), r)),
               );
             return el(
               "tr",

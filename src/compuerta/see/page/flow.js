@@ -7,7 +7,10 @@ import { placeName, quoted } from "./names.js";
 import { S, any, within, data, nth, run, set, view } from "./state.js";
 import { num, say } from "./words.js";
 
-/** How the arrows move the pair of steps that the map tells: [row, column]. */
+/**
+ * How the arrows move the pair of steps that the map tells: [row, column].
+ * @type {Record<string, [number, number]>}
+ */
 const MOVES = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
 
 export function flow() {
@@ -15,9 +18,10 @@ export function flow() {
   const W = 1000;
   const HIGH = 200;
   const PAD = 10;
+  /** @type {Record<string, SVGPathElement>} */
   const lines = {};
   const now = upright("now", HIGH);
-  const told = el("p");
+  const summary = el("p");
   const pair = el("p");
   const scale = el("p.quiet");
   const svg = el(
@@ -26,11 +30,12 @@ export function flow() {
       viewBox: `0 0 ${W} ${HIGH}`,
       preserveAspectRatio: "none",
       "aria-hidden": "true",
-      onpointerdown: (event) => set({ t: Math.floor(shareOf(event, svg)[0] * run().T) }),
+      onpointerdown: (/** @type {PointerEvent} */ event) => set({ t: Math.floor(shareOf(event, svg)[0] * run().T) }),
     },
     now,
   );
   const ends = el("div.ends");
+  const chart = el("div.chart", svg, ends);
   const keys = el("p.legend");
   const spot = el("div.spot");
   const map = grid(undefined, { tabindex: 0, role: "slider", "aria-label": say("page.flow.map") });
@@ -52,8 +57,10 @@ export function flow() {
   map.node.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || !(event.key in MOVES)) return;
     event.preventDefault();
-    tell(...MOVES[event.key].map((by, n) => within(at[n] + by * (event.shiftKey ? 10 : 1), 0, run().T - 1)));
+    const [down, right] = MOVES[event.key].map((by) => by * (event.shiftKey ? 10 : 1));
+    tell(within(at[0] + down, 0, run().T - 1), within(at[1] + right, 0, run().T - 1));
   });
+  /** @type {(s: number, k: number) => void} */
   const tell = (s, k) => {
     const T = run().T;
     const v = run().flow?.reach?.[s * T + k];
@@ -74,17 +81,18 @@ export function flow() {
       ["valuenow", nth(k)],
       ["valuetext", pair.textContent],
     ]) {
-      map.node.setAttribute(`aria-${name}`, value);
+      map.node.setAttribute(`aria-${name}`, String(value));
     }
   };
+  /** @type {(v: number) => string} */
   const ten = (v) =>
     (10 ** (data.reach[0] + ((v - 1) / 254) * (data.reach[1] - data.reach[0]))).toExponential(0).replace("-", "−");
   view((changed) => {
     const r = run();
     const T = r.T;
-    svg.parentNode.hidden = keys.hidden = !r.flow;
+    chart.hidden = keys.hidden = !r.flow;
     reach.hidden = !r.flow?.reach;
-    if (!r.flow) return (told.textContent = say("page.flow.none"));
+    if (!r.flow) return (summary.textContent = say("page.flow.none"));
     if (any(changed, "rev", "p")) {
       const logs = [];
       const parts = Object.keys(r.flow).filter((q) => q !== "reach");
@@ -93,9 +101,11 @@ export function flow() {
           if (v > 0 && Number.isFinite(v)) logs.push(Math.log10(v));
       const top = Math.ceil(Math.max(...logs, -12));
       const low = Math.max(Math.floor(Math.min(...logs, top - 1)), top - 16);
+      /** @type {(v: number) => number} */
       const y = (v) => HIGH - PAD - ((Math.max(low, Math.log10(v)) - low) / (top - low)) * (HIGH - 2 * PAD);
       for (const q of parts) {
-        lines[q] ??= svg.insertBefore(el(`svg:path.d${q}`), now);
+        lines[q] ??= svg.insertBefore(/** @type {SVGPathElement} */ (el(`svg:path.d${q}`)), now);
+        /** @type {[number, number][]} */
         const points = Array.from(r.flow[q].subarray(S.p * T, S.p * T + T), (v, t) => [
           ((t + 0.5) * W) / T,
           v > 0 ? y(v) : NaN,
@@ -109,6 +119,7 @@ export function flow() {
         placeName(S.p),
       );
       if (r.flow.reach) {
+        /** @type {Uint8Array} */
         const sizes = r.flow.reach;
         const most = sizes.reduce((a, v) => Math.max(a, v), 1);
         const least = Math.max(1, most - 112); // seven decades
@@ -121,8 +132,8 @@ export function flow() {
     standAt(now, ((S.t + 0.5) * W) / T);
     map.cross([S.t / T, 1 / T]);
     const norms = Object.keys(lines).map((q) => `∥dL/d${q}∥ = ${num(r.flow[q][S.p * T + S.t], 5)}`);
-    told.textContent = `${say("page.flow.now", { t: nth(S.t), token: quoted(S.t) })} ${norms.join(", ")}.`;
+    summary.textContent = `${say("page.flow.now", { t: nth(S.t), token: quoted(S.t) })} ${norms.join(", ")}.`;
     if (any(changed, "t", "rev")) tell(S.t, Math.max(0, S.t - 10));
   });
-  return card("flow", el("p.quiet", say(`page.flow.of.${data.flowOf}`)), keys, el("div.chart", svg, ends), told, reach);
+  return card("flow", el("p.quiet", say(`page.flow.of.${data.flowOf}`)), keys, chart, summary, reach);
 }

@@ -10,7 +10,11 @@ import { say } from "./words.js";
 
 const ORDERS = ["index", "saturation", "memory", "cluster"];
 
-/** The places of the units from top to bottom, by one of the orders: those of plots.gates, and "cluster". */
+/**
+ * The places of the units from top to bottom, by one of the orders: those of plots.gates, and "cluster".
+ * @param {string} order
+ * @param {number} p
+ */
 export function orderOf(order, p, r = run()) {
   const H = data.H;
   const units = times(H, (u) => u);
@@ -23,7 +27,12 @@ export function orderOf(order, p, r = run()) {
   return units.sort((a, b) => score[b] - score[a] || a - b);
 }
 
-/** Units in a chain where each is followed by the one that correlates with it most (in size) of those left. */
+/**
+ * Units in a chain where each is followed by the one that correlates with it most (in size) of those left.
+ * @param {Numbers} values
+ * @param {number} T
+ * @param {number} H
+ */
 function chain(values, T, H) {
   const every = Math.max(1, Math.floor(T / 64));
   const n = Math.floor(T / every);
@@ -51,7 +60,13 @@ function chain(values, T, H) {
   return out;
 }
 
-/** Paint rows × steps of colours, one pixel each; the style sheet makes the pixels large. */
+/**
+ * Paint rows × steps of colours, one pixel each; the style sheet makes the pixels large.
+ * @param {HTMLCanvasElement} canvas
+ * @param {number} rows
+ * @param {number} T
+ * @param {(row: number, t: number) => Colour} colour
+ */
 export function paint(canvas, rows, T, colour) {
   canvas.width = T;
   canvas.height = rows;
@@ -69,13 +84,17 @@ export function paint(canvas, rows, T, colour) {
   context.putImageData(image, 0, 0);
 }
 
-/** A canvas with a cross on the current step and row; `pick(share of height)` hears a click. */
+/**
+ * A canvas with a cross on the current step and row; `pick(share of height)` hears a click.
+ * @param {((share: number) => void) | undefined} pick
+ */
 export function grid(pick, more = {}) {
   const canvas = el("canvas");
   const column = el("div.column");
   const pin = el("div.column.pin");
   const row = el("div.row");
   const node = el("div.grid", { ...more }, canvas, pin, column, row);
+  /** @type {(event: PointerEvent) => void} */
   const at = (event) => {
     const [across, down] = shareOf(event, canvas);
     set({ t: Math.floor(across * run().T) });
@@ -83,12 +102,15 @@ export function grid(pick, more = {}) {
   };
   node.addEventListener("pointerdown", at);
   node.addEventListener("pointermove", (event) => event.buttons && at(event));
+  /** @type {(share?: [number, number]) => void} */
   const cross = (share) => {
     const T = run().T;
-    for (const [mark, t] of [
+    /** @type {[HTMLElement, number | null][]} */
+    const marks = [
       [column, S.t],
       [pin, S.pin],
-    ]) {
+    ];
+    for (const [mark, t] of marks) {
       mark.hidden = t === null;
       mark.style.left = `${(100 * (t ?? 0)) / T}%`;
       mark.style.width = `${100 / T}%`;
@@ -112,8 +134,11 @@ function strips() {
   return el("div.strips", names, node);
 }
 
+/** @param {number} p */
 function layer(p) {
+  /** @type {number[]} */
   let order;
+  /** @type {number[]} */
   const row = [];
   const { node, canvas, cross } = grid((share) =>
     set({ p, u: order[Math.min(data.H - 1, Math.floor(share * data.H))] }),

@@ -10,7 +10,12 @@ import { num, percent, say, signed } from "./words.js";
 
 const SHOWN = 90;
 
-/** The account of a state in words: what is in it, as far as there is an account of it. */
+/**
+ * The account of a state in words: what is in it, as far as there is an account of it.
+ * @param {Run} r
+ * @param {string} state
+ * @param {Ledger} ledger
+ */
 function account(r, state, { shares, start, total }) {
   const value = valueAt(state);
   const rest = value - total;
@@ -34,7 +39,7 @@ function account(r, state, { shares, start, total }) {
 }
 
 export function ledgerView() {
-  const told = el("p.story");
+  const summary = el("p.story");
   const line = strip();
   const body = el("tbody");
   const note = el("p.quiet");
@@ -45,12 +50,14 @@ export function ledgerView() {
   view(() => {
     const r = run();
     const state = data.quantities.c ? "c" : "h";
-    const found = ledger(r, S.p, S.u, S.t);
-    const { steps, shares } = clamped(state) ? { steps: [], shares: [] } : found;
+    const whole = ledger(r, S.p, S.u, S.t);
+    const { steps, shares } = clamped(state)
+      ? { steps: /** @type {number[]} */ ([]), shares: new Float64Array() }
+      : whole;
     const sizes = shares.map(Math.abs).filter(Number.isFinite);
     const most = Math.max(...sizes, 0);
     const all = sizes.reduce((a, v) => a + v, 0);
-    told.textContent = account(r, state, found);
+    summary.textContent = account(r, state, whole);
     line.show(steps.slice(-SHOWN), (k) => tint(shares[Math.max(0, steps.length - SHOWN) + k] / (most || 1)));
     const top = Array.from(shares.keys())
       .sort((a, b) => Math.abs(shares[b]) - Math.abs(shares[a]))
@@ -72,7 +79,7 @@ export function ledgerView() {
   }, "t u p rev");
   return card(
     "ledger",
-    told,
+    summary,
     line.node,
     note,
     table,

@@ -1,4 +1,4 @@
-// The person's own model, live: new text, forced gates, a text that goes on; and whether this copy computes the same.
+// The person's own model, live: new text, clamped gates, a text that goes on; and whether this copy computes the same.
 
 import { button, card, el, field, fill } from "./elements.js";
 import { forward, outputsAt, probabilitiesOf, sample, surprise } from "./model.js";
@@ -10,18 +10,29 @@ import { glyph, num, say, signed } from "./words.js";
 
 const MOST = 2000;
 
-/** Token ids of a text, and the characters that the model does not know. */
+/**
+ * Token ids of a text, and the characters that the model does not know.
+ * @param {string} text
+ * @returns {[Int32Array, string[]]}
+ */
 export function encode(text) {
-  const known = new Map(data.vocabulary.map((c, v) => [c, v]));
+  const tokens = new Map(data.vocabulary.map((c, v) => [c, v]));
   const unknown = new Set();
   const ids = [];
-  for (const c of text) known.has(c) ? ids.push(known.get(c)) : unknown.add(c);
+  for (const c of text) tokens.has(c) ? ids.push(tokens.get(c)) : unknown.add(c);
   return [Int32Array.from(ids), [...unknown]];
 }
 
-/** Run a model over inputs with what is forced, as a run like the stored ones. */
+/**
+ * Run a model over inputs under clamps, as a run like the stored ones.
+ * @param {Model} model
+ * @param {any} inputs
+ * @param {Clamp[]} clamps
+ * @param {Run | null} [before]
+ * @returns {Run}
+ */
 export function freeRun(model, inputs, clamps, before = null) {
-  const r = forward(model, inputs, { clamps, before });
+  const r = /** @type {Run} */ (forward(model, inputs, { clamps, before }));
   r.numbers = Object.values(data.runs).find((other) => other.inputs === inputs)?.numbers;
   if (data.vocabulary) Object.assign(r, { ids: inputs, probabilities: probabilitiesOf(model, r, before) });
   else r.series = data.runs.base.series;
@@ -33,9 +44,16 @@ export function freeRun(model, inputs, clamps, before = null) {
   return r;
 }
 
+/** @type {(r: Run) => number} */
 export const bits = (r) => average(surprise(r, data.vocabulary.length));
 
-/** Run what is not as in the `last` run, which may be of another text. */
+/**
+ * Run what is not as in the `last` run, which may be of another text.
+ * @param {Run | undefined} last
+ * @param {Model} model
+ * @param {any} inputs
+ * @param {Clamp[]} clamps
+ */
 function runAgain(last, model, inputs, clamps) {
   const alike =
     last?.ids &&
@@ -45,14 +63,18 @@ function runAgain(last, model, inputs, clamps) {
   return freeRun(model, inputs, clamps, alike ? last : null);
 }
 
-/** Show the live run of `inputs` under what is forced now, by the model of the run `of`. */
+/**
+ * Show the live run of `inputs` under these clamps, by the model of the run `of`.
+ * @param {any} inputs
+ */
 export function showLive(inputs, clamps = S.clamps, of = run()) {
   data.runs.live = runAgain(data.runs.live, of.model, inputs, clamps);
   data.runs.live.home = of.home;
   set({ clamps, shown: "live" });
 }
 
-const forced = (c) =>
+/** @type {(c: Clamp) => string} */
+const clampName = (c) =>
   say("page.clamp", { symbol: symbol(c.q), unit: unitName(c.u), layer: placeName(c.p), v: num(c.v, 2) });
 
 export function live() {
@@ -65,18 +87,21 @@ export function live() {
   const loss = el("p");
   const went = el("div");
   const check = el("p.quiet");
-  let free = null; // the run of the same text with nothing forced
+  /** @type {Run | null} */
+  let free = null; // the run of the same text without clamps
   const inputs = () => {
+    /** @type {[any, string[]]} */
     const [ids, unknown] = text?.value ? encode(text.value) : [data.runs.base.ids ?? data.runs.base.inputs, []];
     note.textContent = unknown.length ? say("page.live.unknown", { chars: unknown.map(glyph).join(" ") }) : "";
     return ids;
   };
   /** The number in a field, or null with a word on it where there is none. */
+  /** @type {(input: HTMLInputElement, what: string) => number | null} */
   const numberIn = (input, what) => {
-    const found = input.value.trim() === "" ? NaN : Number(input.value);
-    const good = Number.isFinite(found);
-    input.setAttribute("aria-invalid", !good);
-    if (good) return found;
+    const number = input.value.trim() === "" ? NaN : Number(input.value);
+    const good = Number.isFinite(number);
+    input.setAttribute("aria-invalid", String(!good));
+    if (good) return number;
     note.textContent = say("page.live.number", { what });
     input.focus();
     return null;
@@ -84,7 +109,6 @@ export function live() {
   const rerun = (clamps = S.clamps) => {
     const read = inputs();
     if (!read.length) return;
-    const started = performance.now();
     showLive(read, clamps);
     if (text?.value) set({ t: data.runs.live.T - 1 });
     if (data.vocabulary && clamps.length && read.length > 1) {
@@ -97,7 +121,6 @@ export function live() {
         change: signed(after - before),
       });
     } else loss.textContent = "";
-    live.took = performance.now() - started;
   };
   const value = el("input", { type: "number", step: 0.1, value: 0, "aria-label": say("page.live.value") });
   const force = button("page.live.clamp", () => {
@@ -113,8 +136,10 @@ export function live() {
     const asked = numberIn(heat, say("page.live.heat"));
     const first = numberIn(seed, say("page.live.seed"));
     if (asked === null || first === null) return;
-    const temperature = (heat.value = within(asked, 0, 3));
-    seed.value = within(Math.trunc(first), 0, 2 ** 31 - 1);
+    const temperature = within(asked, 0, 3);
+    heat.value = String(temperature);
+    seed.value = String(within(Math.trunc(first), 0, 2 ** 31 - 1));
+    /** @type {(key: string, clamps: Clamp[]) => HTMLElement} */
     const written = (key, clamps) => {
       const ids = sample(run().model, read, 160, temperature, +seed.value, clamps);
       return el("div", el("h3", say(key)), el("pre", ids.map((id) => data.vocabulary[id]).join("")));
@@ -122,6 +147,7 @@ export function live() {
     fill(went, written("page.live.free", []), S.clamps.length ? written("page.live.clamped", S.clamps) : null);
   };
   text?.addEventListener("input", () => (text.value ? rerun() : set({ shown: home() })));
+  /** @type {(clamp: Clamp) => void} */
   const release = (clamp) => {
     const left = S.clamps.filter((other) => other !== clamp);
     if (left.length || text?.value) rerun(left);
@@ -137,10 +163,10 @@ export function live() {
             "button",
             {
               type: "button",
-              "aria-label": say("page.live.release", { what: forced(clamp) }),
+              "aria-label": say("page.live.release", { what: clampName(clamp) }),
               onclick: () => release(clamp),
             },
-            `${forced(clamp)} ✕`,
+            `${clampName(clamp)} ✕`,
           ),
         ),
       ),
@@ -150,7 +176,7 @@ export function live() {
     force.textContent = say("page.live.clamp", { symbol: symbol(S.q), unit: unitName() });
     if (S.shown !== "live") loss.textContent = "";
   });
-  setTimeout(() => (check.textContent = said()), 400);
+  setTimeout(() => (check.textContent = agreement()), 400);
   const none = el("p.quiet", say("page.live.none"));
   const body = el(
     "div",
@@ -166,16 +192,17 @@ export function live() {
     check,
   );
   view(() => (none.hidden = !(body.hidden = !run().model)), "rev");
-  const made = card("live", none, body);
-  if (!text) made.querySelector(".lede").textContent = say("page.live.lede.series");
-  return made;
+  const whole = card("live", none, body);
+  if (!text) whole.querySelector(".lede").textContent = say("page.live.lede.series");
+  return whole;
 }
 
 /** This copy of the model against the numbers in the file. */
-function said() {
+function agreement() {
   const { worst, allowed, same } = (data.parity = parity(data.model, data.runs.base));
   const key = !same ? "page.live.differs" : worst < 1e-6 ? "page.live.same" : "page.live.rounded";
+  /** @type {(v: number) => string} */
   const ten = (v) => (v < Infinity ? v.toExponential(1).replace("-", "−") : num(v));
-  const told = say(key, { worst: ten(worst), allowed: ten(allowed) });
-  return `${told} ${say("page.live.whatif")}`;
+  const first = say(key, { worst: ten(worst), allowed: ten(allowed) });
+  return `${first} ${say("page.live.whatif")}`;
 }

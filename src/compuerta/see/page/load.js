@@ -1,6 +1,9 @@
 // The first script of a page: it inflates the others, lets them run (the policy knows their hash) and hands over.
 
-/** Bytes of deflated base64. */
+/**
+ * Bytes of deflated base64.
+ * @param {string} text
+ */
 export async function inflate(text) {
   const raw = atob(text);
   const bytes = new Uint8Array(raw.length);
@@ -9,10 +12,12 @@ export async function inflate(text) {
   return new Uint8Array(await new Response(stream).arrayBuffer());
 }
 
+/** @param {string} text */
 const inflatedText = async (text) => new TextDecoder().decode(await inflate(text));
 
+/** @param {string} id */
 export async function start(id) {
-  const file = JSON.parse(document.getElementById(`${id}-data`).textContent);
+  const file = JSON.parse(document.getElementById(`${id}-data`)?.textContent ?? "");
   const script = document.createElement("script");
   script.textContent = await inflatedText(file.code);
   file.css = await inflatedText(file.css);

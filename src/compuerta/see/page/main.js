@@ -20,20 +20,27 @@ import { say, speak } from "./words.js";
 
 /**
  * A run as the views want it, of what the file stores about it: the first steps whole, and states before some of the
- * others. `known` tells a quantity of a place after a step where that is stored.
+ * others. `stored` returns a quantity of a place after a step where the file has it.
+ * @param {RunMeta} meta
+ * @param {Arrays} arrays
+ * @param {Model | null} model
+ * @returns {Run}
  */
 function storedRun(meta, arrays, model) {
   const { T, whole, parts } = meta;
   const { H, places } = data;
+  /** @type {(part: string) => any} */
   const name = (part) => arrays[`${meta.name}.${part}`];
   const frames = new Map(meta.frames.map((t, k) => [t, k]));
+  /** @type {(array: any, at: number) => Numbers} */
   const cut = (array, at) => array.subarray(at * H, (at + 1) * H);
+  /** @type {(array: string, p: number, n: number, k?: number) => Numbers} */
   const state = (array, p, n, k = 0) => cut(name(array), (k * places.length + p) * parts.length + n);
   const ids = name("ids");
   const inputs = ids ?? (name("inputs") && rows(name("inputs"), T));
   const initial =
     name("initial") && Object.fromEntries(parts.map((q, n) => [q, places.map((_, p) => state("initial", p, n))]));
-  const r = {
+  const r = /** @type {Run} */ ({
     T,
     ids,
     inputs,
@@ -43,36 +50,44 @@ function storedRun(meta, arrays, model) {
     numbers: name("numbers"),
     label: meta.label,
     model,
-  };
-  Object.assign(r, { clamps: meta.clamps, home: meta.name });
-  r.known = (q, p, t) => {
+    clamps: meta.clamps,
+    home: meta.name,
+  });
+  r.stored = (q, p, t) => {
     if (t < 0 || t >= T) return beginning(r, q, p);
     if (t < whole) return cut(name(q), p * whole + t);
     const k = frames.get(t + (places[p][1] ? -1 : 1));
     const n = parts.indexOf(q); // states are those before a step
     return k === undefined || n < 0 ? undefined : state("frames", p, n, k);
   };
-  const stored = Object.fromEntries(Object.keys(data.quantities).map((q) => [q, rows(name(q), places.length)]));
+  const values = Object.fromEntries(Object.keys(data.quantities).map((q) => [q, rows(name(q), places.length)]));
   if (model) model.initial = initial;
   if (whole < T) {
-    Object.assign(r, forward(model, inputs, { known: r.known }));
-    for (const q in stored) stored[q].forEach((values, p) => r.values[q][p].set(values));
-  } else r.values = stored;
+    Object.assign(r, forward(model, inputs, { stored: r.stored }));
+    for (const q in values) values[q].forEach((line, p) => r.values[q][p].set(line));
+  } else r.values = values;
   r.probabilities = probabilitiesOf(model, r);
   const flow = ["c", "h", "reach"].filter((q) => name(`d${q}`)).map((q) => [q, name(`d${q}`)]);
   if (flow.length) r.flow = Object.fromEntries(flow);
   return r;
 }
 
+/** @type {(flat: any, T: number) => any[]} */
 const rows = (flat, T) =>
   Array.from({ length: T }, (_, t) => flat.subarray((t * flat.length) / T, ((t + 1) * flat.length) / T));
 
-/** Show a page (or one output of a notebook) in the element `id`; what it shows stands in the element `id`-data. */
+/**
+ * Show a page (or one output of a notebook) in the element `id`; what it shows stands in the element `id`-data.
+ * @param {string} id
+ * @param {PageFile} file
+ * @param {Uint8Array} bytes
+ */
 function mount(id, file, bytes) {
   const host = document.getElementById(id);
   const arrays = unpack(bytes, file.index);
   Object.assign(data, file.about, { id, limits: {}, runs: {} });
   data.model = load(file.model, arrays, "");
+  /** @type {Record<string, Model | null>} */
   const models = { base: data.model, other: load(file.other, arrays, "other.") };
   for (const meta of file.runs) data.runs[meta.name] = storedRun(meta, arrays, models[meta.name]);
   colours(data.stops);
@@ -92,6 +107,7 @@ function mount(id, file, bytes) {
   fill(root, whole);
   host.previousElementSibling?.remove();
   const own = Boolean(file.page); // alone in its document, whose address and language are then its own
+  /** @type {(lang?: string) => void} */
   const build = (lang) => {
     if (lang) {
       play(false);
@@ -104,7 +120,7 @@ function mount(id, file, bytes) {
       whole,
       header(whole, (other) => {
         build(other);
-        whole.querySelector(".lang").focus();
+        /** @type {HTMLElement} */ (whole.querySelector(".lang")).focus();
       }),
       ...(data.lesson
         ? [lesson(whole, controls(whole))]
@@ -132,8 +148,8 @@ function mount(id, file, bytes) {
       const same = new KeyboardEvent("keydown", { key: event.key, shiftKey: event.shiftKey, cancelable: true });
       if (!whole.dispatchEvent(same)) event.preventDefault();
     });
-  host.compuerta = { S, data, set }; // for who drives the page from outside: a lesson, a test
-  requestAnimationFrame(() => (host.dataset.ready = Math.round(performance.now())));
+  Object.assign(host, { compuerta: { S, data, set } }); // for who drives the page from outside: a lesson, a test
+  requestAnimationFrame(() => (host.dataset.ready = String(Math.round(performance.now()))));
 }
 
-globalThis.compuerta = { ...globalThis.compuerta, mount };
+globalThis.compuerta = { mount };

@@ -13,6 +13,9 @@ const ROUNDED = 2 ** -24;
  * For each row of `w`, how far a sum of n products w v that was rounded to 32 bits at every term may be off:
  * √n u Σ|w v|, as signs of roundings differ (Higham and Mary 2019, "A new approach to probabilistic rounding error analysis").
  * `sizes` keeps |w|.
+ * @param {Numbers} w
+ * @param {Numbers} v
+ * @param {Map<Numbers, Numbers>} sizes
  */
 function blur(w, v, sizes) {
   if (!sizes.has(w)) sizes.set(w, w.map(Math.abs)); // once, not at every step
@@ -23,7 +26,14 @@ function blur(w, v, sizes) {
   );
 }
 
-/** The same of sums that are brought to variance 1 after it, where they are. */
+/**
+ * The same of sums that are brought to variance 1 after it, where they are.
+ * @param {Numbers} w
+ * @param {Numbers} v
+ * @param {Map<Numbers, Numbers>} sizes
+ * @param {Numbers | undefined} gain
+ * @param {number} epsilon
+ */
 function blurred(w, v, sizes, gain, epsilon) {
   const off = blur(w, v, sizes);
   if (!gain) return off;
@@ -31,7 +41,14 @@ function blurred(w, v, sizes, gain, epsilon) {
   return off.map((size, r) => (size * Math.abs(gain[r])) / wide);
 }
 
-/** How far what the activations of a place see may be off by rounding, at the step from the state `s` by `input`. */
+/**
+ * How far what the activations of a place see may be off by rounding, at the step from the state `s` by `input`.
+ * @param {Model} model
+ * @param {number} p
+ * @param {State} s
+ * @param {any} input
+ * @param {Map<Numbers, Numbers>} sizes
+ */
 function roundingOf(model, p, s, input, sizes) {
   const w = model.places[p];
   const { H, blocks, gates, inputs: K } = model;
@@ -44,13 +61,7 @@ function roundingOf(model, p, s, input, sizes) {
     epsilon,
   );
   if (w.w_h) blurred(w.w_h, s.h, sizes, w.gain_h, epsilon).forEach((size, r) => (off[r] += size));
-  const seen =
-    w.w_r &&
-    blur(
-      w.w_r,
-      gates.flatMap((q) => [...s[q]]),
-      sizes,
-    );
+  const seen = w.w_r && blur(w.w_r, Float64Array.from(gates.flatMap((q) => [...s[q]])), sizes);
   gates.forEach((q, n) => {
     for (let u = 0; u < H && blocks.includes(q); u++) {
       off[blocks.indexOf(q) * H + u] +=
@@ -64,9 +75,12 @@ function roundingOf(model, p, s, input, sizes) {
  * One step of the model from each stored state, against the stored step. `worst` is the greatest difference (relative
  * where the number is above 1), `allowed` what is allowed there, and `same` whether every difference is: a millionth,
  * and what follows when the sums of the blocks, one block after the other, are off by what rounding to 32 bits leaves open.
+ * @param {Model} model
+ * @param {Run} r
+ * @returns {Parity}
  */
 export function parity(model, r) {
-  const told = { worst: 0, allowed: NEAR, same: true };
+  const verdict = { worst: 0, allowed: NEAR, same: true };
   const { H, blocks } = model;
   const sizes = new Map(); // |w| of each of the weights
   data.places.forEach(([k], p) => {
@@ -74,14 +88,14 @@ export function parity(model, r) {
     const moved = stepper(model, p);
     const { w_hr: projection } = model.places[p];
     for (let t = 0; t < r.T; t++) {
-      if (!r.known("h", p, t) || !restore(model, s, r.known, p, t)) continue;
+      if (!r.stored("h", p, t) || !restore(model, s, r.stored, p, t)) continue;
       const input = k ? handed(model, r.values, k - 1, t) : r.inputs[t];
       const off = roundingOf(model, p, s, input, sizes);
       step(input);
       const slack = Object.fromEntries(Object.entries(s).map(([q, values]) => [q, new Float64Array(values.length)]));
       if (projection) slack.h.set(blur(projection, s.o, sizes));
       for (const b of times(blocks.length, (n) => n)) {
-        restore(model, moved.s, r.known, p, t);
+        restore(model, moved.s, r.stored, p, t);
         moved.step(
           input,
           off.map((size, row) => (Math.floor(row / H) === b ? size : 0)),
@@ -89,17 +103,18 @@ export function parity(model, r) {
         for (const q in s) slack[q].forEach((size, u) => (slack[q][u] = size + Math.abs(moved.s[q][u] - s[q][u])));
       }
       for (const q in s)
-        r.known(q, p, t)
+        r.stored(q, p, t)
           ?.subarray(0, s[q].length)
           .forEach((there, u) => {
             if (Object.is(there, s[q][u]) || there === s[q][u]) return; // NaN where there is NaN, too
             const size = Math.max(1, Math.abs(there));
             const apart = Math.abs(there - s[q][u]) / size;
             const all = NEAR + slack[q][u] / size;
-            if (!(apart < NEAR || apart < all)) told.same = false;
-            if (!(apart <= told.worst)) [told.worst, told.allowed] = [Number.isNaN(apart) ? Infinity : apart, all];
+            if (!(apart < NEAR || apart < all)) verdict.same = false;
+            if (!(apart <= verdict.worst))
+              [verdict.worst, verdict.allowed] = [Number.isNaN(apart) ? Infinity : apart, all];
           });
     }
   });
-  return told;
+  return verdict;
 }

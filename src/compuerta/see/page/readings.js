@@ -3,21 +3,40 @@
 import { beginning } from "./model.js";
 import { data, times } from "./state.js";
 
-/** The order in which a place read the steps up to and with t, the earliest first. */
+/**
+ * The order in which a place read the steps up to and with t, the earliest first.
+ * @param {Run} r
+ * @param {number} p
+ * @param {number} t
+ */
 export function past(r, p, t) {
   const back = data.places[p][1];
   return Array.from({ length: back ? r.T - t : t + 1 }, (_, k) => (back ? r.T - 1 - k : k));
 }
 
-/** What a unit keeps of its state and writes at a step: f and i·g, or z and (1 − z)·n. NaN without such gates. */
+/**
+ * What a unit keeps of its state and writes at a step: f and i·g, or z and (1 − z)·n. NaN without such gates.
+ * @param {Run} r
+ * @param {number} p
+ * @param {number} u
+ * @param {number} t
+ */
 function parts(r, p, u, t) {
+  /** @type {(q: string) => number} */
   const v = (q) => r.values[q]?.[p][t * data.H + u];
   if (r.values.z) return [v("z"), (1 - v("z")) * v("n")];
   const all = r.values.c ? 1 : v("f") + v("i"); // a MinLSTM shares itself out
   return [v("f") / all, (v("i") * v("g")) / all];
 }
 
-/** The exact ledger c_t = (∏ f) c_0 + Σ_k (∏_{j>k} f_j) i_k g_k along the direct path; `start` is what c_0 left. */
+/**
+ * The exact ledger c_t = (∏ f) c_0 + Σ_k (∏_{j>k} f_j) i_k g_k along the direct path; `start` is what c_0 left.
+ * @param {Run} r
+ * @param {number} p
+ * @param {number} u
+ * @param {number} t
+ * @returns {Ledger}
+ */
 export function ledger(r, p, u, t) {
   const steps = past(r, p, t);
   const shares = new Float64Array(steps.length);
@@ -32,7 +51,12 @@ export function ledger(r, p, u, t) {
   return { steps, shares, start, total: total + start };
 }
 
-/** Steps after which half of a unit's memory is left: ln ½ over the mean of ln f of the whole run. */
+/**
+ * Steps after which half of a unit's memory is left: ln ½ over the mean of ln f of the whole run.
+ * @param {Run} r
+ * @param {number} p
+ * @param {number} u
+ */
 export function halfLife(r, p, u) {
   let sum = 0;
   for (let t = 0; t < r.T; t++) sum += Math.log(parts(r, p, u, t)[0]);
@@ -42,7 +66,14 @@ export function halfLife(r, p, u) {
 const LOW = Math.fround(0.1);
 const HIGH = Math.fround(0.9);
 
-/** How many steps a gate of a unit stood below 0.1 and above 0.9: [low, high]. */
+/**
+ * How many steps a gate of a unit stood below 0.1 and above 0.9: [low, high].
+ * @param {Run} r
+ * @param {string} q
+ * @param {number} p
+ * @param {number} u
+ * @returns {[number, number]}
+ */
 export function saturation(r, q, p, u) {
   let low = 0;
   let high = 0;
@@ -54,7 +85,10 @@ export function saturation(r, q, p, u) {
   return [low, high];
 }
 
-/** The rank of each value among all, from 1; equal values share the mean of theirs. */
+/**
+ * The rank of each value among all, from 1; equal values share the mean of theirs.
+ * @param {Float64Array} values
+ */
 function ranks(values) {
   const order = Array.from(values.keys()).sort((a, b) => values[a] - values[b]);
   const out = new Float64Array(values.length);
@@ -65,7 +99,11 @@ function ranks(values) {
   return out;
 }
 
-/** How far the area under the ROC curve lies above a half, from the ranks of the values (Mann and Whitney). */
+/**
+ * How far the area under the ROC curve lies above a half, from the ranks of the values (Mann and Whitney).
+ * @param {Float64Array} rank
+ * @param {Labels} labels
+ */
 export function above(rank, labels) {
   let ones = 0;
   let sum = 0;
@@ -74,7 +112,11 @@ export function above(rank, labels) {
   return ones && zeros ? (sum - (ones * (ones + 1)) / 2) / (ones * zeros) - 0.5 : NaN;
 }
 
-/** Pearson's correlation; 0 where one of the two stands still. */
+/**
+ * Pearson's correlation; 0 where one of the two stands still.
+ * @param {Float64Array} a
+ * @param {any} b
+ */
 export function correlation(a, b) {
   const ma = average(a);
   const mb = average(b);
@@ -89,20 +131,28 @@ export function correlation(a, b) {
   return aa && bb ? ab / Math.sqrt(aa * bb) : 0;
 }
 
-export const average = (values) => values.reduce((x, y) => x + y, 0) / values.length;
+/** @type {(values: any) => number} */
+export const average = (values) =>
+  values.reduce((/** @type {number} */ x, /** @type {number} */ y) => x + y, 0) / values.length;
 
 /**
  * Units ranked by how well their c or h follows `labels` (T,) on the first half; their score on the second half, unseen
  * by the ranking; and the best that the same search finds in labels shifted round the text, which is what chance finds:
- * by the same steps as in Python, told as shares of a text so that they serve texts of any length. Units that are not
+ * by the same steps as in Python, as shares of a text so that they serve texts of any length. Units that are not
  * finite at all steps are left out.
+ * @param {Run} r
+ * @param {Labels} labels
+ * @param {number} [count]
+ * @returns {Search}
  */
 export function search(r, labels, count = 6) {
   const H = data.H;
   const T = r.T;
   const cut = (data.warm + T) >> 1;
   const binary = typeof labels[0] === "boolean";
+  /** @type {{ q: string, p: number, u: number, early: Float64Array, late: Float64Array }[]} */
   const all = [];
+  /** @type {(q: string, p: number, u: number, from: number, to: number) => Float64Array} */
   const column = (q, p, u, from, to) => {
     const values = Float64Array.from({ length: to - from }, (_, k) => r.values[q][p][(from + k) * H + u]);
     return binary ? ranks(values) : values;
@@ -114,17 +164,19 @@ export function search(r, labels, count = 6) {
         if (finite()) all.push({ q, p, u, early: column(q, p, u, data.warm, cut), late: column(q, p, u, cut, T) });
       }
   const score = binary ? above : correlation;
-  const told = (v) => (binary ? v + 0.5 : v);
+  /** @type {(v: number) => number} */
+  const shown = (v) => (binary ? v + 0.5 : v);
+  /** @type {(marks: Labels, most: number) => Hit[]} */
   const best = (marks, most) => {
     const a = marks.slice(data.warm, cut);
     const b = marks.slice(cut);
-    const scored = all.map((one) => [one, score(one.early, a)]).filter(([, v]) => Number.isFinite(v));
+    const scored = all.map((one) => ({ ...one, v: score(one.early, a) })).filter(({ v }) => Number.isFinite(v));
     return scored
-      .sort((x, y) => Math.abs(y[1]) - Math.abs(x[1]))
+      .sort((x, y) => Math.abs(y.v) - Math.abs(x.v))
       .slice(0, most)
-      .map(([{ q, p, u, late }, v]) => {
+      .map(({ q, p, u, late, v }) => {
         const sign = v < 0 ? -1 : 1;
-        return { q, p, u, sign, score: told(sign * score(late, b)) };
+        return { q, p, u, sign, score: shown(sign * score(late, b)) };
       });
   };
   const chance = data.shifts
@@ -136,5 +188,5 @@ export function search(r, labels, count = 6) {
       )[0]?.score;
     })
     .filter(Number.isFinite);
-  return { binary, found: best(labels, count), chance: chance.length ? Math.max(...chance) : told(0) };
+  return { binary, best: best(labels, count), chance: chance.length ? Math.max(...chance) : shown(0) };
 }

@@ -6,20 +6,26 @@ import { label, placeName, quantityName, quoted, symbolAndName, unitName } from 
 import { S, any, data, nth, run, set, times, view } from "./state.js";
 import { glyph, num, percent, say } from "./words.js";
 
-/** The keys that every view of time shares, told to screen readers as a slider over the steps. */
+/**
+ * The keys that every view of time shares, which screen readers take for a slider over the steps.
+ * @template {HTMLElement} E
+ * @param {E} node
+ * @param {string} name
+ */
 export function overTime(node, name) {
   node.tabIndex = 0;
   node.setAttribute("role", "slider");
   node.setAttribute("aria-label", name);
   view(() => {
-    node.setAttribute("aria-valuemin", nth(0));
-    node.setAttribute("aria-valuemax", nth(run().T - 1));
-    node.setAttribute("aria-valuenow", nth(S.t));
+    node.setAttribute("aria-valuemin", String(nth(0)));
+    node.setAttribute("aria-valuemax", String(nth(run().T - 1)));
+    node.setAttribute("aria-valuenow", String(nth(S.t)));
     node.setAttribute("aria-valuetext", sentence());
   }, "t u p q rev");
   return node;
 }
 
+/** @param {string} q */
 export const valueAt = (q, t = S.t, u = S.u, p = S.p, r = run()) => r.values[q][p][t * data.H + u];
 
 /** The current step in one short sentence. */
@@ -34,7 +40,10 @@ export const sentence = () =>
     value: S.asked ? "?" : num(valueAt(S.q)),
   });
 
-/** A limit of a scale, without zeros that say nothing. */
+/**
+ * A limit of a scale, without zeros that say nothing.
+ * @type {(value: number) => string}
+ */
 export const short = (value) => num(value, 2).replace(/\.?0+$/, "");
 
 /** A legend: the scale of the unit or, with `every`, of all of them, as a ramp with its two ends. */
@@ -53,11 +62,16 @@ export function legend(every = false) {
   return el("p.legend", name, el("span.ends-of", low, bar, high));
 }
 
+/** @type {(line: Float32Array, count: number) => number[]} */
 const top = (line, count) =>
   Array.from(line.keys())
     .sort((a, b) => line[b] - line[a])
     .slice(0, count);
 
+/**
+ * @param {Run} r
+ * @param {number} t
+ */
 function best(r, t) {
   const V = data.vocabulary.length;
   let k = t * V;
@@ -67,16 +81,18 @@ function best(r, t) {
 
 /** A line of characters whose cells are kept and only coloured anew: `show(steps, colour of k, run)`. */
 export function strip() {
+  /** @type {(event: any) => void} */
   const go = ({ target }) => target.dataset.t && set({ t: +target.dataset.t });
   const node = el(`p.ribbon.plain${data.vocabulary ? "" : ".numbers"}`, { "aria-hidden": "true", onclick: go });
+  /** @type {(steps: number[], colour: (k: number) => Colour, r?: Run) => void} */
   const show = (steps, colour, r = run()) => {
     while (node.childElementCount > steps.length) node.lastChild.remove();
     while (node.childElementCount < steps.length) node.append(el("span.cell"));
     steps.forEach((t, k) => {
-      const cell = node.children[k];
+      const cell = /** @type {HTMLElement} */ (node.children[k]);
       const tone = colour(k);
-      cell.textContent = r.ids ? label(t, r) : (data.labels?.[t] ?? (r.series ? label(t, r) : nth(t)));
-      cell.dataset.t = t;
+      cell.textContent = r.ids ? label(t, r) : (data.labels?.[t] ?? (r.series ? label(t, r) : String(nth(t))));
+      cell.dataset.t = String(t);
       cell.classList.toggle("now", t === S.t);
       Object.assign(cell.style, { background: css(tone), color: ink(tone) });
     });
@@ -87,20 +103,26 @@ export function strip() {
 /** The text, one cell a character: above the character, below it what the model thought likeliest to come next. */
 function textRibbon() {
   const node = overTime(el("div.ribbon"), say("page.ribbon.title"));
+  /** @type {HTMLElement[]} */
   let cells = [];
+  /** @type {[string, string | null][]} */
   let shown = [];
+  /** @type {HTMLElement | null} */
   let now = null;
+  /** @type {HTMLElement | null} */
   let pinned = null;
+  /** @type {(id: number | null) => string} */
   const char = (id) => data.vocabulary[id] ?? "";
   /** Build the words from the first that is another than before: while one types, that is the last. */
   const build = () => {
     const r = run();
+    /** @type {[string, string | null][]} */
     const next = Array.from(r.ids, (id, t) => [char(id), r.probabilities ? char(best(r, t)) : null]);
     let t = next.findIndex((pair, k) => pair.some((one, n) => one !== shown[k]?.[n]));
     if (t < 0) t = next.length;
-    const word = cells[t]?.parentNode;
+    const word = cells[t]?.parentElement;
     if (word) {
-      t = +word.firstChild.dataset.t;
+      t = Number(/** @type {HTMLElement} */ (word.firstChild).dataset.t);
       while (node.lastChild !== word) node.lastChild.remove();
       word.remove();
     }
@@ -117,7 +139,7 @@ function textRibbon() {
           likely === null ? null : el("i", likely && glyph(likely)),
         ),
       );
-      node.lastChild.append(cells[t]);
+      node.lastElementChild.append(cells[t]);
       if (read === "\n") node.append(el("br"), el("span.word"));
     }
   };
@@ -126,11 +148,16 @@ function textRibbon() {
     () =>
       cells.forEach((cell, t) => {
         const colour = rgb(S.q, valueAt(S.q, t));
-        Object.assign(cell.firstChild.style, { background: css(colour), color: ink(colour) });
+        Object.assign(/** @type {HTMLElement} */ (cell.firstChild).style, {
+          background: css(colour),
+          color: ink(colour),
+        });
       }),
     "rev q u p",
   );
+  /** @type {number | null} */
   let from = null;
+  /** @type {(event: any) => string | undefined} */
   const at = (event) => event.target.closest?.(".cell")?.dataset.t;
   node.addEventListener("pointerdown", (event) => {
     if (at(event) === undefined) return;
@@ -225,13 +252,16 @@ function seriesRibbon() {
   node.addEventListener("pointerdown", (event) => set({ t: Math.floor((shareOf(event, svg)[0] * W) / wide) }));
   view(() => {
     const r = run();
+    /** @type {ArrayLike<number> & Iterable<number>} */
     const series = r.series ?? [];
+    /** @type {ArrayLike<number> & Iterable<number>} */
     const after = r.forecast ?? [];
     const all = [...series, ...after].filter(Number.isFinite);
     const least = Math.min(...all);
     const most = Math.max(...all);
     const span = most - least || 1;
     wide = W / (r.T + after.length);
+    /** @type {(v: number, t: number) => [number, number]} */
     const point = (v, t) => [(t + 0.5) * wide, HIGH - PAD - ((v - least) / span) * (HIGH - 2 * PAD)];
     for (const drawn of [halo, line]) drawn.setAttribute("d", through(Array.from(series, point)));
     ahead.setAttribute("d", through([series[r.T - 1], ...after].map((v, k) => point(v, r.T - 1 + k))));

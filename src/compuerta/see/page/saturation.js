@@ -14,8 +14,11 @@ export function saturationView() {
   const plots = el("div.plots");
   const verdicts = el("ul.verdicts");
   const mine = el("p");
+  /** @type {Record<string, [number, number][]>} */
   let counts = {};
+  /** @type {(share: number) => number} */
   const at = (share) => EDGE + share * SIDE;
+  /** @type {(q: string) => [HTMLElement, SVGElement]} */
   const plot = (q) => {
     const me = el("svg:circle.me", { r: 6 });
     const node = el(
@@ -36,7 +39,9 @@ export function saturationView() {
     );
     return [el("figure", el("figcaption", symbolAndName(q)), node), me];
   };
+  /** @type {[HTMLElement, SVGElement][]} */
   let marks = [];
+  /** @type {(q: string, u: number, count: number, open: number) => string} */
   const verdict = (q, u, count, open) =>
     say("reading.counted", {
       what: say(`reading.${q}.${open ? "open" : "closed"}`, { unit: unitName(u) }),
@@ -73,8 +78,8 @@ export function saturationView() {
     const T = run().T;
     marks.forEach(([, me], k) => {
       const [low, high] = counts[gates[k]][S.u];
-      me.setAttribute("cx", at(low / T));
-      me.setAttribute("cy", at(1 - high / T));
+      me.setAttribute("cx", String(at(low / T)));
+      me.setAttribute("cy", String(at(1 - high / T)));
     });
     const each = gates.map((q) => `${symbol(q)}: ${counts[q][S.u].join(" / ")}`);
     mine.textContent = `${say("page.saturation.unit", { unit: unitName(), T })} ${each.join(" · ")}`;

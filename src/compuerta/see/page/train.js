@@ -9,19 +9,27 @@ const WIDE = 320;
 const TALL = 120;
 const STARTS = [-2, 0, 2];
 
-/** What is left after n steps, the loss (1 − fⁿ)², and its slope in b: −2 (1 − fⁿ) n fⁿ (1 − f). */
+/**
+ * What is left after n steps, the loss (1 − fⁿ)², and its slope in b: −2 (1 − fⁿ) n fⁿ (1 − f).
+ * @param {number} b
+ * @param {number} n
+ */
 export function gateOf(b, n) {
   const f = 1 / (1 + Math.exp(-b));
   const left = f ** n;
   return { f, left, loss: (1 - left) ** 2, slope: -2 * (1 - left) * n * left * (1 - f) };
 }
 
-/** The card, and what its key does. */
+/**
+ * The card, and what its key does.
+ * @param {number} n
+ */
 export function training(n) {
   const bars = el("svg:g.bars");
   const line = el("svg:path.line");
   const dot = el("svg:circle.me", { r: 4 });
-  const told = el("p", { role: "status" });
+  const summary = el("p", { role: "status" });
+  /** @type {(name: string, ...marks: Child[]) => HTMLElement} */
   const plot = (name, ...marks) =>
     el(
       "figure",
@@ -34,6 +42,7 @@ export function training(n) {
       ),
     );
   let b = 0;
+  /** @type {number[]} */
   let losses = [];
   const show = () => {
     const { f, left, loss, slope } = gateOf(b, n);
@@ -44,12 +53,14 @@ export function training(n) {
         el("svg:rect", { x: k * wide + 1, width: wide - 2, y: TALL * (1 - f ** k), height: TALL * f ** k }),
       ),
     );
+    /** @type {(k: number) => number} */
     const x = (k) => (WIDE * k) / Math.max(20, losses.length - 1);
+    /** @type {(v: number) => number} */
     const y = (v) => TALL * (1 - v);
     line.setAttribute("d", losses.map((v, k) => `${k ? "L" : "M"}${x(k)} ${y(v)}`).join(""));
-    dot.setAttribute("cx", x(losses.length - 1));
-    dot.setAttribute("cy", y(loss));
-    told.textContent = say("lesson.gate.now", {
+    dot.setAttribute("cx", String(x(losses.length - 1)));
+    dot.setAttribute("cy", String(y(loss)));
+    summary.textContent = say("lesson.gate.now", {
       k: losses.length - 1,
       b: num(b),
       f: num(f),
@@ -59,6 +70,7 @@ export function training(n) {
       slope: num(slope),
     });
   };
+  /** @type {(from: number) => void} */
   const start = (from) => {
     b = from;
     losses = [gateOf(b, n).loss];
@@ -87,7 +99,7 @@ export function training(n) {
       button("lesson.gate.step", () => step(), { class: "main" }),
       button("lesson.gate.ten", () => step(10)),
     ),
-    told,
+    summary,
     el("div.plots", plot("memory", bars), plot("loss", line, dot)),
   );
   start(STARTS[2]);
