@@ -249,7 +249,7 @@ def test_a_run_that_began_from_a_state_says_so(opened, rng):
         tab.go(t=4)
         told = readings.ledger(trace, step=4)
         assert f"the shares of 5 steps sum to {shown(float(told.value[2]))}" in tab.text("#ledger .story")
-        assert f"{shown(float(told.start[2]))} is left of what it began with" in tab.text("#ledger .story")
+        assert f"{shown(float(told.start[2]))} is left of its initial state" in tab.text("#ledger .story")
         tab.go(t=0)
         assert "; the share of the only step so far is" in tab.text("#ledger .story")
 
@@ -380,7 +380,7 @@ def test_nan_and_infinity_are_shown_as_such(opened, rng):
     assert not re.search(r"\bNaN\b", tab.text("#ledger .story + p + .quiet"))
     tab.go(u=3)
     assert "NaN" not in tab.text("#ledger")
-    assert "loses nothing of what it holds" in tab.text("#ledger .story")
+    assert "loses nothing of what it remembers" in tab.text("#ledger .story")
 
 
 def test_hostile_text_stays_text(opened):

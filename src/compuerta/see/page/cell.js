@@ -125,7 +125,8 @@ function drawing() {
     /** @type {(q: string) => number} */
     const value = (q) => valueAt(q);
     const asked = new Set(S.asked.split(" "));
-    const away = S.asked && data.lesson[S.lesson - 1].t !== S.t; // elsewhere in the text the answer may stand
+    // Elsewhere in the text the answer may stand
+    const away = S.asked && data.lesson[S.lesson - 1].t !== S.t;
     /** @type {(id: string, text: string) => unknown} */
     const put = (id, text) => (texts[id].textContent = away || asked.has(id) ? "?" : text);
     if (any(changed, "lit")) {

@@ -37,7 +37,8 @@ let of = "";
  * @param {boolean} every
  */
 function needed(q, every) {
-  const runs = [data.runs.base, data.runs.other].filter(Boolean); // what is run live keeps to the scales of these
+  // What is run live keeps to the scales of these
+  const runs = [data.runs.base, data.runs.other].filter(Boolean);
   let most = data.quantities[q].range ? 1 : 0;
   for (const values of runs.flatMap((r) => (every ? r.values[q] : [r.values[q][S.p]]))) {
     for (let k = every ? 0 : S.u; k < values.length; k += every ? 1 : data.H) {

@@ -219,7 +219,8 @@ export function controls(root) {
       " ",
       button(name && S.shown === "live" ? "page.shown.back.other" : "page.shown.back", () => {
         set({ shown: S.shown === "live" ? home() : "base" });
-        range.focus(); // the button goes
+        // The button goes
+        range.focus();
       }),
     );
   }, "rev clamps");

@@ -30,7 +30,8 @@ const PRESETS = {
     });
   },
   dialogue: (c) => {
-    const apart = c.some((x, t) => x === "\n" && c[t + 1] === "\n"); // paragraphs: lines may be broken within them
+    // Paragraphs: lines may be broken within them
+    const apart = c.some((x, t) => x === "\n" && c[t + 1] === "\n");
     let inside = false;
     return c.map((x, t) => (inside = x === "—" ? !inside : inside && !(x === "\n" && (!apart || c[t + 1] === "\n"))));
   },
@@ -147,7 +148,8 @@ export function find() {
     );
   };
   let before = S.marks;
-  let stroke = S.stroke; // what was marked by hand before the stretch that is being marked
+  // What was marked by hand before the stretch that is being marked
+  let stroke = S.stroke;
   view(() => {
     if (!S.mark || !S.brush) return;
     if (kind() !== "brush") {
@@ -159,7 +161,8 @@ export function find() {
   }, "mark stroke");
   view(() => S.marks && S.marks.length !== run().T && mark(), "rev");
   regex.hidden = true;
-  if (S.brush) byHand(); // so it was before the page was built in the other language
+  // So it was before the page was built in the other language
+  if (S.brush) byHand();
   const clear = button("page.find.clear", () => set({ marks: null, mark: null }));
   return card(
     "find",

@@ -122,7 +122,8 @@ export function flow() {
         /** @type {Uint8Array} */
         const sizes = r.flow.reach;
         const most = sizes.reduce((a, v) => Math.max(a, v), 1);
-        const least = Math.max(1, most - 112); // seven decades
+        // Seven decades
+        const least = Math.max(1, most - 112);
         paint(map.canvas, T, T, (s, k) =>
           shade(sizes[s * T + k] ? Math.max(0, (sizes[s * T + k] - least) / (most - least || 1)) : NaN),
         );

@@ -179,7 +179,8 @@ export function heat() {
   }, "u p q rev");
   view(() => (wide.style.minWidth = run().T > 900 ? `${run().T}px` : ""), "rev");
   view(() => {
-    if (run().T <= 900) return; // it fits
+    // It fits
+    if (run().T <= 900) return;
     return () => {
       const wanted = (S.t / run().T) * wide.scrollWidth;
       if (

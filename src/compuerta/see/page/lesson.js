@@ -141,7 +141,8 @@ export function lesson(root, controls) {
       dot.classList.toggle("done", Boolean(answers[k + 1]));
     });
     root.classList.toggle("asking", Boolean(S.asked));
-    root.classList.toggle("inside", S.lesson > 1); // what comes next is the matter of the first step alone
+    // What comes next is the matter of the first step alone
+    root.classList.toggle("inside", S.lesson > 1);
     for (const [id, node] of Object.entries(cards))
       if (node) node.hidden = !step.views.includes(id) && !(given && step.after.includes(id));
   });

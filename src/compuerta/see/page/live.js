@@ -88,7 +88,8 @@ export function live() {
   const went = el("div");
   const check = el("p.quiet");
   /** @type {Run | null} */
-  let free = null; // the run of the same text without clamps
+  // The run of the same text without clamps
+  let free = null;
   const inputs = () => {
     /** @type {[any, string[]]} */
     const [ids, unknown] = text?.value ? encode(text.value) : [data.runs.base.ids ?? data.runs.base.inputs, []];

@@ -57,7 +57,8 @@ function storedRun(meta, arrays, model) {
     if (t < 0 || t >= T) return beginning(r, q, p);
     if (t < whole) return cut(name(q), p * whole + t);
     const k = frames.get(t + (places[p][1] ? -1 : 1));
-    const n = parts.indexOf(q); // states are those before a step
+    // States are those before a step
+    const n = parts.indexOf(q);
     return k === undefined || n < 0 ? undefined : state("frames", p, n, k);
   };
   const values = Object.fromEntries(Object.keys(data.quantities).map((q) => [q, rows(name(q), places.length)]));
@@ -106,7 +107,8 @@ function mount(id, file, bytes) {
   const whole = el("div.compuerta");
   fill(root, whole);
   host.previousElementSibling?.remove();
-  const own = Boolean(file.page); // alone in its document, whose address and language are then its own
+  // Alone in its document, whose address and language are then its own
+  const own = Boolean(file.page);
   /** @type {(lang?: string) => void} */
   const build = (lang) => {
     if (lang) {
@@ -148,7 +150,8 @@ function mount(id, file, bytes) {
       const same = new KeyboardEvent("keydown", { key: event.key, shiftKey: event.shiftKey, cancelable: true });
       if (!whole.dispatchEvent(same)) event.preventDefault();
     });
-  Object.assign(host, { compuerta: { S, data, set } }); // for who drives the page from outside: a lesson, a test
+  // For who drives the page from outside: a lesson, a test
+  Object.assign(host, { compuerta: { S, data, set } });
   requestAnimationFrame(() => (host.dataset.ready = String(Math.round(performance.now()))));
 }
 

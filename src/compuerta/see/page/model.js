@@ -31,10 +31,12 @@ export function load(meta, all, prefix) {
   const rows = blocks.length * H;
   const { embedding } = model;
   for (const [p, w] of places.entries()) {
-    if (w.w_h) w.w_h = Float64Array.from(w.w_h); // read at every step
+    // Read at every step
+    if (w.w_h) w.w_h = Float64Array.from(w.w_h);
     if (data.places[p][0] || !embedding) continue;
     const V = data.vocabulary.length;
-    const K = meta.inputs; // W_x E once for each token, as its column is all that a token adds
+    // W_x E once for each token, as its column is all that a token adds
+    const K = meta.inputs;
     w.table = Array.from({ length: V }, (_, v) =>
       fromInput(model, w, embedding.subarray(v * K, v * K + K), new Float64Array(rows)),
     );
@@ -288,7 +290,8 @@ export function terms(model, r, q, p, u, t) {
   const row = block * H + u;
   /** @type {Term[]} */
   const all = [{ kind: "bias", value: w.b[row] }];
-  const below = k && data.places.findIndex(([layer]) => layer === k - 1); // the first place of the layer below
+  // The first place of the layer below
+  const below = k && data.places.findIndex(([layer]) => layer === k - 1);
   const input = k ? handed(model, r.values, k - 1, t) : w.table ? [] : r.inputs[t];
   if (!k && w.table) all.push({ kind: "token", value: w.table[r.ids[t]][row] });
   input.forEach((/** @type {number} */ x, /** @type {number} */ j) => {

@@ -18,7 +18,8 @@ const ROUNDED = 2 ** -24;
  * @param {Map<Numbers, Numbers>} sizes
  */
 function blur(w, v, sizes) {
-  if (!sizes.has(w)) sizes.set(w, w.map(Math.abs)); // once, not at every step
+  // Once, not at every step
+  if (!sizes.has(w)) sizes.set(w, w.map(Math.abs));
   const n = v.length;
   const rows = w.length / n;
   return product(sizes.get(w), Float64Array.from(v, Math.abs), rows, new Float64Array(rows)).map(
@@ -82,7 +83,8 @@ function roundingOf(model, p, s, input, sizes) {
 export function parity(model, r) {
   const verdict = { worst: 0, allowed: NEAR, same: true };
   const { H, blocks } = model;
-  const sizes = new Map(); // |w| of each of the weights
+  // |w| of each of the weights
+  const sizes = new Map();
   data.places.forEach(([k], p) => {
     const { s, step } = stepper(model, p);
     const moved = stepper(model, p);
@@ -106,7 +108,8 @@ export function parity(model, r) {
         r.stored(q, p, t)
           ?.subarray(0, s[q].length)
           .forEach((there, u) => {
-            if (Object.is(there, s[q][u]) || there === s[q][u]) return; // NaN where there is NaN, too
+            // NaN where there is NaN, too
+            if (Object.is(there, s[q][u]) || there === s[q][u]) return;
             const size = Math.max(1, Math.abs(there));
             const apart = Math.abs(there - s[q][u]) / size;
             const all = NEAR + slack[q][u] / size;

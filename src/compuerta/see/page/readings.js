@@ -25,7 +25,8 @@ function parts(r, p, u, t) {
   /** @type {(q: string) => number} */
   const v = (q) => r.values[q]?.[p][t * data.H + u];
   if (r.values.z) return [v("z"), (1 - v("z")) * v("n")];
-  const all = r.values.c ? 1 : v("f") + v("i"); // a MinLSTM shares itself out
+  // A MinLSTM shares itself out
+  const all = r.values.c ? 1 : v("f") + v("i");
   return [v("f") / all, (v("i") * v("g")) / all];
 }
 

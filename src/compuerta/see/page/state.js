@@ -68,7 +68,8 @@ export function set(change) {
   if ("shown" in change) {
     const rev = S.rev + Number(change.shown !== S.shown || change.shown === "live");
     change = { t: S.t, rev, ...change };
-    if (change.shown !== "live" && S.clamps.length) change.clamps = []; // what is stored has none
+    // What is stored has none
+    if (change.shown !== "live" && S.clamps.length) change.clamps = [];
   }
   if (change.t !== undefined) change.t = within(Math.round(change.t) || 0, 0, r.T - 1);
   if (change.p !== undefined) change.p = within(change.p | 0, 0, data.places.length - 1);
