@@ -163,7 +163,7 @@ def test_what_cannot_stand_in_one_page_is_refused(model):
     _, nothing = LSTM(2, 3, rng=0).trace(np.ones((0, 2)))
     with pytest.raises(SettingError, match="nothing to show"):
         html.page(nothing)
-    with pytest.raises(SettingError, match="must read the same"):
+    with pytest.raises(SettingError, match="must be of the same text or series"):
         html.page(model, "la luna", other=model.trace("la lana"))
 
 
