@@ -108,7 +108,7 @@ FAULTS = {
         "interop/onnx/operators.py", "b, b_hn = b_w + b_r, None", "b, b_hn = b_w.copy(), None", RUNTIME
     ),
     "clip forgotten where activations are any": fault(
-        EQUATIONS, "return np.minimum(np.maximum(value, -bound), bound),", "return value,", RUNTIME
+        EQUATIONS, "else np.minimum(np.maximum(value, -bound), bound)", "else value", RUNTIME
     ),
     "update gate the other way where activations are any": fault(
         GENERAL_GRU, "(1 - z) * n + z * h_prev", "z * n + (1 - z) * h_prev", RUNTIME
@@ -218,7 +218,7 @@ FAULTS = {
         VARIANT, 'dc_before += w["p_" + k] * dz[k]', "dc_before += 0", f"{VARIANT_STEP}[peepholes-whole-]"
     ),
     "a clip that the gradient passes": fault(
-        EQUATIONS, "return d if inside is None else d * inside", "return d", f"{VARIANT_STEP}[cell clip-whole-]"
+        EQUATIONS, "return d * passes", "return d", f"{VARIANT_STEP}[cell clip-whole-]"
     ),
     "what zoneout kept counted as computed": fault(
         VARIANT, "dh = dh if dh_prev is None else dh - dh_prev", "dh = dh", f"{VARIANT_STEP}[zoneout-whole-]"
@@ -308,6 +308,17 @@ FAULTS = {
     "gradient of a stepwise GRU's reset gate": fault(
         GENERAL_GRU, 'da["r"], dq = dz_n * s.q, dz_n * r', 'da["r"], dq = dz_n * r, dz_n * s.q',
         f"{TRACE}::test_gradients_of_every_number_by_complex_step",
+    ),
+    "the way back through a reset gate before the product": fault(
+        GENERAL_GRU, 'da["r"], dh_prev = dq * h_prev, dq * r', 'da["r"], dh_prev = dq * h_prev, dq',
+        "test_stepwise.py::test_gradients[reset before-]",
+    ),
+    "the way back through the simple recurrence": fault(
+        "recurrence/equations/rnn.py", 'dz @ w["w_h"]', 'dz @ w["w_h"].T', "test_stepwise.py::test_gradients[simple-]"
+    ),
+    "a tape made again whose steps follow themselves": fault(
+        STEPWISE, "packing.before(np.concatenate((packing.sort(first), a[part])))", "a[part]",
+        "test_stepwise.py::test_a_tape_made_again_from_its_quantities_flows_back_as_the_first[reset after]",
     ),
     "a forget gate that is 1 − i cannot be held": fault(
         VARIANT, 'clamps.apply("f", 1 - i)', "1 - i", f"{TRACE}::test_holding_a_unit_and_the_gradient_of_what_is_held"

@@ -132,7 +132,7 @@ class Stepwise:
     def reopen(
         self, weights: Weights, packing: Packing, x: Array, read: Callable[[str], Array], state: Sequence[Array]
     ) -> StepwiseTape:
-        """Return the tape that this cell would have written, from what another engine's tape gives.
+        """Return the tape that this cell, without a clip, would have written, from what another engine's tape gives.
 
         Args:
             x: the inputs, (N, T, F) or (N, T).

@@ -31,16 +31,15 @@ Weights: TypeAlias = dict[str, Array]
 Parts: TypeAlias = Sequence[Array]
 
 
-def clip(value: Array, bound: float | None) -> tuple[Array, Array | None]:
-    """Keep ``value`` within ± ``bound``; return with it where the gradient passes. NaN stays."""
-    if bound is None:
-        return value, None
-    return np.minimum(np.maximum(value, -bound), bound), ~(np.abs(value.real) > bound)
+def clip(value: Array, bound: float | None) -> Array:
+    """Keep ``value`` within ± ``bound``. NaN stays."""
+    return value if bound is None else np.minimum(np.maximum(value, -bound), bound)
 
 
-def through_clip(d: Array, inside: Array | None) -> Array:
-    """Return the gradient before a clip from that behind it."""
-    return d if inside is None else d * inside
+def clip_back(d: Array, value: Array, bound: float) -> Array:
+    """Return the gradient of ``value`` from that of what was clipped: nothing passes where the clip acted."""
+    passes: Array = ~(np.abs(value) > bound)
+    return d * passes
 
 
 def columns(rows: Array, parts: int) -> list[Array]:
@@ -61,19 +60,19 @@ class Step:
     before: Parts  # the parts of the state before it
     z: dict[str, Array]  # by block, what its activation saw
     a: dict[str, Array] = field(default_factory=dict)  # every quantity
-    inside: dict[str, Array | None] = field(default_factory=dict)  # where a clip let the value through
+    raw: dict[str, Array] = field(default_factory=dict)  # z before it was clipped
 
     def activate(self, key: str, function: Activation, bound: float | None, clamps: Clamps) -> Array:
         """Make the quantity ``key`` of its ``z``, clipped, and return it."""
-        z, self.inside[key] = clip(self.z[key], bound)
-        self.z[key] = z
+        raw = self.raw[key] = self.z[key]
+        z = self.z[key] = clip(raw, bound)
         a = self.a[key] = clamps.apply(key, function(z))
         return a
 
-    def activate_back(self, key: str, da: Array, function: Activation, clamps: Clamps) -> Array:
-        """Return the gradient of ``z`` from that of the quantity."""
-        dz = through_clip(da * function.slope(self.z[key], self.a[key]), self.inside.get(key))
-        return clamps.mask_gradient(key, dz)
+    def activate_back(self, key: str, da: Array, function: Activation, bound: float | None, clamps: Clamps) -> Array:
+        """Return the gradient of ``z``, before it was clipped, from that of the quantity."""
+        dz = da * function.slope(self.z[key], self.a[key])
+        return clamps.mask_gradient(key, dz if bound is None else clip_back(dz, self.raw[key], bound))
 
 
 @dataclass(slots=True, eq=False)

@@ -20,7 +20,7 @@ from ...activations import SIGMOID, TANH, Activation
 from ...gates import GRU
 from ..clamps import Clamps
 from ..masks import StepMasks
-from . import Array, Back, Equations, Parts, Step, Weights, columns, stacked
+from . import Array, Back, Equations, Parts, Step, Weights, clip, columns, stacked
 
 
 @dataclass(slots=True, eq=False)
@@ -67,10 +67,13 @@ class GRUEquations(Equations):
     def step(self, w: Weights, z_x: Array, before: Parts, clamps: Clamps, masks: StepMasks | None) -> GRUStep:
         """Take one step. See :class:`Equations`."""
         h_prev = before[0]
-        x_r, x_z, x_n = columns(z_x, 3)
-        h_r, h_z = columns(h_prev @ w["u_rz"].T, 2)
-        s = GRUStep(before, {"r": x_r + h_r, "z": x_z + h_z})
-        r, z = (s.activate(k, self.gate_activation, self.clip, clamps) for k in ("r", "z"))
+        s, wide = GRUStep(before, {}), 2 * h_prev.shape[1]
+        raw = z_x[:, :wide] + h_prev @ w["u_rz"].T
+        seen = clip(raw, self.clip)
+        gates = (columns(rows, 2) for rows in (raw, seen, self.gate_activation(seen)))
+        for k, s.raw[k], s.z[k], gate in zip("rz", *gates, strict=True):
+            s.a[k] = clamps.apply(k, gate)
+        r, z, x_n = s.a["r"], s.a["z"], z_x[:, wide:]
         s.q = self._q(w, h_prev, r)
         s.z["n"] = x_n + (r * s.q if self.reset_after else s.q @ w["u_n"].T)
         n = s.activate("n", self.input_activation, self.clip, clamps)
@@ -82,14 +85,14 @@ class GRUEquations(Equations):
         r, z, n, h_prev = s.a["r"], s.a["z"], s.a["n"], s.before[0]
         dh = clamps.mask_gradient("h", d[0])
         da = {"z": dh * (h_prev - n), "n": dh * (1 - z), "h": d[0]}
-        dz_n = s.activate_back("n", da["n"], self.input_activation, clamps)
+        dz_n = s.activate_back("n", da["n"], self.input_activation, self.clip, clamps)
         if self.reset_after:
             da["r"], dq = dz_n * s.q, dz_n * r
             dh_prev = dq @ w["u_n"]
         else:
             dq = dz_n @ w["u_n"]
             da["r"], dh_prev = dq * h_prev, dq * r
-        dz_r, dz_z = (s.activate_back(k, da[k], self.gate_activation, clamps) for k in ("r", "z"))
+        dz_r, dz_z = (s.activate_back(k, da[k], self.gate_activation, self.clip, clamps) for k in ("r", "z"))
         dh_prev = dh_prev + dh * z + dz_r @ w["u_r"] + dz_z @ w["u_z"]
         flat = np.concatenate((dz_r, dz_z, dz_n), axis=1, out=out)
         return GRUBack((dh_prev,), da, {"r": dz_r, "z": dz_z, "n": dz_n}, flat, dq)

@@ -21,7 +21,7 @@ from ..normalize import Normalized, normalize, normalize_backward
 from ..packing import Packing
 from ..tiles import of_inputs
 from ..variant import Variant
-from . import Array, Back, Equations, Parts, Step, Weights, clip, columns, stacked, through_clip
+from . import Array, Back, Equations, Parts, Step, Weights, clip, clip_back, columns, stacked
 
 
 @dataclass(slots=True, eq=False)
@@ -128,8 +128,8 @@ class LSTMEquations(Equations):
         i = s.a["i"] = gate("i", c_prev)
         f = s.a["f"] = clamps.apply("f", 1 - i) if v.coupled else gate("f", c_prev)
         g = s.activate("g", v.input_activation, v.clip, clamps)
-        new, s.inside["c"] = clip(f * c_prev + i * g, v.cell_clip)
-        new = s.new = clamps.apply("c", new)
+        s.raw["c"] = f * c_prev + i * g
+        new = s.new = clamps.apply("c", clip(s.raw["c"], v.cell_clip))
         o = s.a["o"] = gate("o", new)
         s.seen = new
         if v.layer_norm == "cell":
@@ -159,7 +159,7 @@ class LSTMEquations(Equations):
         def gate(k: str) -> None:
             if k in seen_later:
                 da[k] = da[k] + seen_later[k]
-            dz[k] = s.activate_back(k, da[k], v.gate_activation, clamps)
+            dz[k] = s.activate_back(k, da[k], v.gate_activation, v.clip, clamps)
 
         dseen = dout * a["o"] * v.output_activation.slope(s.seen, s.shown)
         dnew = dnew + (dseen if s.norm_c is None else normalize_backward(s.norm_c, dseen * w["gain_c"]))
@@ -168,7 +168,7 @@ class LSTMEquations(Equations):
             gate("o")
             dnew = dnew + w["p_o"] * dz["o"] if v.peepholes else dnew
         da["c"] = dnew
-        dnew = clamps.mask_gradient("c", through_clip(dnew, s.inside.get("c")))
+        dnew = clamps.mask_gradient("c", dnew if v.cell_clip is None else clip_back(dnew, s.raw["c"], v.cell_clip))
         da["g"], da["f"] = dnew * a["i"], dnew * c_prev
         da["i"] = dnew * a["g"]
         if v.coupled:
@@ -179,7 +179,7 @@ class LSTMEquations(Equations):
                 gate(k)
                 if v.peepholes:
                     dc_before += w["p_" + k] * dz[k]
-        dz["g"] = s.activate_back("g", da["g"], v.input_activation, clamps)
+        dz["g"] = s.activate_back("g", da["g"], v.input_activation, v.clip, clamps)
         if dc_prev is not None:
             dc_before += dc_prev
 

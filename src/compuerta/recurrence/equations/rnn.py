@@ -36,7 +36,7 @@ class RNNEquations(Equations):
 
     def step_back(self, w: Weights, s: Step, d: Parts, clamps: Clamps, out: Array | None) -> Back:
         """Go back through one step. See :class:`Equations`."""
-        dz = s.activate_back("h", d[0], self.activation, clamps)
+        dz = s.activate_back("h", d[0], self.activation, self.clip, clamps)
         flat = np.concatenate([dz], axis=1, out=out)
         return Back((dz @ w["w_h"],), {"h": d[0]}, {"h": dz}, flat)
 
