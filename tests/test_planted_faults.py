@@ -158,7 +158,7 @@ FAULTS = {
         "packing.unpack(flat[:, hidden : 3 * hidden] @ weights.public_w_x[: 2 * hidden])", STEP,
     ),
     "state as (c, h)": fault(
-        "layers/stack.py", "return state[0], state[1]", "return state[1], state[0]",
+        "layers/stack.py", "public = state[0], state[1]", "public = state[1], state[0]",
         GOLDEN,
     ),
     "stream forgets c": fault(LSTM, "        self.c *= self._f\n", "        self.c[...] = 0\n", STREAM),
@@ -350,7 +350,7 @@ FAULTS = {
         "see/explain.py", "self.first + int(u) + 1", "int(u) + 1", "test_explain.py::test_one_unit_goes_by_its_number"
     ),
     "a reset before the product told as one after it": fault(
-        "layers/recurrent.py", "gates.GRU if self.reset_after else gates.GRU_RESET_BEFORE", "gates.GRU",
+        "layers/gru.py", "gates.GRU if self.reset_after else gates.GRU_RESET_BEFORE", "gates.GRU",
         "test_explain.py::test_every_number_told_is_that_of_the_trace",
     ),
     "the ledger takes a step's own gate off what it writes": fault(
