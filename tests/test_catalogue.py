@@ -80,7 +80,7 @@ NARROW = [p.replace("[\\w.]*", r"\w*") for p in PATTERNS if re.fullmatch(r"\w+\\
 EXPLAINING = {
     piece for text in re.findall(r"[\"'][\w.{}]+[\"']", (SOURCE / "see" / "explain.py").read_text(encoding="utf-8"))
     for piece in re.findall(r"[^\W_]+", text)
-}  # fmt: skip
+} | {key for kind in gates.KINDS.values() for key in kind}  # fmt: skip
 #: Families of keys that a reader finds in the source only by their beginning, and whose members are checked below.
 #: (Those of the page and its lesson are said by its own script: tests/test_page.py, test_lesson.py.)
 DYNAMIC = ("cli.kind.", "cli.range.", "cli.system.", "cli.metavar.", "lesson.", "page.")

@@ -161,7 +161,7 @@ def test_resume_with_another_setup_is_refused_and_the_differences_listed(tmp_pat
         before = other.model.parameters.flat.copy()
         with pytest.raises(SettingError) as caught:
             other.restore(arrays, content["training"], source)
-        assert "checkpoint is of another run" in str(caught.value)
+        assert "checkpoint belongs to another run" in str(caught.value)
         assert [word for word in words if word not in str(caught.value)] == []
         np.testing.assert_array_equal(other.model.parameters.flat, before)
         assert other.update == 0
