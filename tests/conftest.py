@@ -47,6 +47,11 @@ def _missing(tier):
     return _without("nbclient", "nbformat", "ipykernel")
 
 
+def pytest_xdist_auto_num_workers(config):
+    """No other processes where files are named on the command line: to start them takes longer than most files."""
+    return None if config.args_source == config.ArgsSource.TESTPATHS else 0
+
+
 def pytest_collection_modifyitems(items):
     """Mark ``browser`` what asks for the browser, through whatever fixture."""
     for item in items:

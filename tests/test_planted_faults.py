@@ -14,6 +14,8 @@ import pytest
 import compuerta
 from planting import NATIVE_ANY, Fault, assert_red, environment, fault, plant, run
 
+pytestmark = pytest.mark.planted
+
 SOURCE = Path(compuerta.__file__).parent
 LSTM, GRU = "recurrence/numpy_lstm.py", "recurrence/numpy_gru.py"
 BRIDGE = "recurrence/native.py"

@@ -12,6 +12,8 @@ import pytest
 
 from planting import NATIVE_ANY, TESTS, assert_red, environment, fault, plant, run
 
+pytestmark = pytest.mark.planted
+
 NATIVE = TESTS.parent / "native"
 
 NATIVE_LSTM = "test_native.py::test_an_lstm_is_the_textbook_one_forward_and_backward"
