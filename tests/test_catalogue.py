@@ -76,8 +76,8 @@ def strings():
 WHOLE, PATTERNS = strings()
 #: Patterns that leave open one word only, after two that are fixed: ``cli.train.order.{order}``.
 NARROW = [p.replace("[\\w.]*", r"\w*") for p in PATTERNS if re.fullmatch(r"\w+\\\.\w+\\\..*", p)]
-#: Words of which see/explain.py makes its keys, as f"explain.{...}".
-EXPLAINING = {
+#: Words of which see/explain.py makes its keys, as f"explain.{...}": its own, and the keys of the quantities.
+EXPLAINING = {*gates.LSTM, *gates.GRU} | {
     piece for text in re.findall(r"[\"'][\w.{}]+[\"']", (SOURCE / "see" / "explain.py").read_text(encoding="utf-8"))
     for piece in re.findall(r"[^\W_]+", text)
 } | {key for kind in gates.KINDS.values() for key in kind}  # fmt: skip

@@ -215,5 +215,5 @@ def test_the_command_writes_a_page(model, tmp_path):
     content = json.loads(parsed(page.read_text(encoding="utf-8")).scripts[0])
     assert content["lang"] == "es"
     assert content["about"]["layers"] == 2
-    assert content["model"]["cell"] == "lstm"  # the page can run it
+    assert content["model"]["kind"]["key"] == "lstm"  # the page can run it
     assert content["about"]["start"] == {"unit": 2, "place": 1, "key": "f"}

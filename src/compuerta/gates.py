@@ -99,7 +99,7 @@ class MemoryEquation:
         if self.normalized:
             both = keep + share
             with np.errstate(all="ignore"):
-                keep, share = np.where(both > 0, keep / both, 1), np.where(both > 0, share / both, 0)
+                keep, share = np.where(both == 0, 1, keep / both), np.where(both == 0, 0, share / both)
         if self.zoneout:
             keep, share = self.zoneout + (1 - self.zoneout) * keep, (1 - self.zoneout) * share
         return keep, share
@@ -206,6 +206,7 @@ class CellKind(Mapping[str, Quantity]):
                 for q in self.quantities
             },
             "blocks": list(self.blocks),
+            "own_gates": list(self.own_gates),
             "parts": list(self.parts),
             "memory": {"quantity": m.quantity, "keep": m.keep, "candidate": m.candidate, "write": m.write,
                        "normalized": m.normalized, "clip": m.clip, "zoneout": m.zoneout},

@@ -3,7 +3,7 @@ import { test } from "node:test";
 
 import { forward, outputs, sample, softmax, terms } from "../../src/compuerta/see/page/model.js";
 import { product } from "../../src/compuerta/see/page/cells.js";
-import { about, numbers } from "./page.js";
+import { KINDS, about, numbers } from "./page.js";
 
 const H = 3;
 const K = 2;
@@ -13,13 +13,18 @@ const near = (a, b, most = 1e-6) => assert.ok(Math.abs(a - b) <= most, `${a} is 
 
 /** A plain LSTM of one layer with random weights over rows of numbers. */
 function lstm() {
-  about(H, ["f", "i", "g", "c", "o", "h"]);
-  const blocks = ["i", "f", "g", "o"];
-  const activations = [["Sigmoid"], ["Tanh"], ["Tanh"]];
-  const switches = { coupled: false, clip: null, cell_clip: null, zoneout: [0, 0], epsilon: 0, activations };
+  about(H, KINDS.lstm);
   const w = { w_x: numbers(1, 4 * H * K), w_h: numbers(2, 4 * H * H), b: numbers(3, 4 * H) };
-  const size = { cell: "lstm", parts: ["h", "c"], blocks, gates: ["i", "f", "o"], H, handed: H, outputs: 2 };
-  return { ...size, switches, places: [w], w: numbers(4, 2 * H), b: numbers(5, 2) };
+  return {
+    kind: KINDS.lstm,
+    H,
+    handed: H,
+    outputs: 2,
+    epsilon: 0,
+    places: [w],
+    w: numbers(4, 2 * H),
+    b: numbers(5, 2),
+  };
 }
 
 const inputs = () => Array.from({ length: T }, (_, t) => numbers(100 + t, K));

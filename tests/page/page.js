@@ -9,14 +9,41 @@ export function numbers(seed, count, low = -1, high = 1) {
   return Float64Array.from({ length: count }, () => low + (high - low) * next());
 }
 
-/** Give the page one layer of H units that reads forward (or backward) and knows these quantities. */
-export function about(H, quantities, { back = false, vocabulary = null } = {}) {
+/** The kinds of cells as the page receives them, as far as the tests ask. */
+const MEMORY = { normalized: false, clip: null, zoneout: 0 };
+export const KINDS = {
+  lstm: {
+    key: "lstm",
+    quantities: { f: {}, i: {}, g: {}, c: {}, o: {}, h: {} },
+    blocks: ["i", "f", "g", "o"],
+    own_gates: ["i", "f", "o"],
+    parts: ["h", "c"],
+    memory: { ...MEMORY, quantity: "c", keep: "f", write: "i", candidate: "g" },
+    activations: { i: ["Sigmoid"], f: ["Sigmoid"], g: ["Tanh"], o: ["Sigmoid"], h: ["Tanh"] },
+    switches: {},
+  },
+  gru: {
+    key: "gru",
+    quantities: { r: {}, z: {}, n: {}, h: {} },
+    parts: ["h"],
+    memory: { ...MEMORY, quantity: "h", keep: "z", write: null, candidate: "n" },
+  },
+  minlstm: {
+    key: "minlstm",
+    quantities: { f: {}, i: {}, g: {}, h: {} },
+    parts: ["h"],
+    memory: { ...MEMORY, quantity: "h", keep: "f", write: "i", candidate: "g", normalized: true },
+  },
+};
+
+/** Give the page one layer of H units of a kind of cell that reads forward (or backward). */
+export function about(H, kind, { back = false, vocabulary = null } = {}) {
   Object.assign(data, {
     H,
     layers: 1,
     directions: 1,
     places: [[0, Number(back)]],
-    quantities: Object.fromEntries(quantities.map((q) => [q, {}])),
+    kind,
     vocabulary,
     units: Array.from({ length: H }, (_, u) => u),
     warm: 10,

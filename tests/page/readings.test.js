@@ -1,8 +1,17 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { above, correlation, halfLife, ledger, saturation, search } from "../../src/compuerta/see/page/readings.js";
-import { about, numbers } from "./page.js";
+import {
+  above,
+  correlation,
+  halfLife,
+  keptAndWritten,
+  ledger,
+  saturation,
+  search,
+  shares,
+} from "../../src/compuerta/see/page/readings.js";
+import { KINDS, about, numbers } from "./page.js";
 
 const T = 60;
 const H = 3;
@@ -10,7 +19,7 @@ const near = (a, b, most = 1e-9) => assert.ok(Math.abs(a - b) <= most, `${a} is 
 
 /** A run of an LSTM's memory: c of every step follows from random gates, in the order of reading. */
 function memory(back) {
-  about(H, ["f", "i", "g", "c"], { back });
+  about(H, KINDS.lstm, { back });
   const f = numbers(1, T * H, 0, 1);
   const i = numbers(2, T * H, 0, 1);
   const g = numbers(3, T * H);
@@ -42,6 +51,39 @@ for (const back of [false, true]) {
   });
 }
 
+/** Each kind's memory, its equation written out, and one with zoneout. */
+const EQUATIONS = {
+  lstm: [KINDS.lstm, ({ f, i, g }, m) => f * m + i * g],
+  gru: [KINDS.gru, ({ z, n }, m) => (1 - z) * n + z * m],
+  minlstm: [KINDS.minlstm, ({ f, i, g }, m) => (f * m + i * g) / (f + i)],
+  zoneout: [
+    { ...KINDS.lstm, memory: { ...KINDS.lstm.memory, zoneout: 0.3 } },
+    ({ f, i, g }, m) => 0.3 * m + 0.7 * (f * m + i * g),
+  ],
+};
+
+for (const [name, [kind, next]] of Object.entries(EQUATIONS)) {
+  test(`what is kept and written of a memory follows from its equation: ${name}`, () => {
+    about(H, kind);
+    const keys = Object.keys(kind.quantities);
+    const values = Object.fromEntries(keys.map((q, n) => [q, [numbers(30 + n, T * H, 0.1, 1)]]));
+    for (let at = 0; at < T * H; at++) {
+      const here = Object.fromEntries(keys.map((q) => [q, values[q][0][at]]));
+      const [kept, wrote] = keptAndWritten({ values }, 0, at % H, Math.floor(at / H));
+      near(kept * 0.7 + wrote, next(here, 0.7));
+    }
+  });
+}
+
+test("a memory that is neither kept nor written over stays, and NaN is no share", () => {
+  const { memory } = KINDS.minlstm;
+  assert.deepEqual(
+    shares(memory, () => 0),
+    [1, 0],
+  );
+  assert.ok(shares(memory, () => NaN).every(Number.isNaN));
+});
+
 test("half of a memory is left after its half-life", () => {
   const r = memory(false);
   r.values.f[0].fill(0.9);
@@ -51,7 +93,7 @@ test("half of a memory is left after its half-life", () => {
 });
 
 test("saturation counts what lies beyond 0.1 and 0.9 as 32 bits have them", () => {
-  about(1, ["f"]);
+  about(1, KINDS.lstm);
   const f = Float32Array.from([0.1, 0.9, 0.0999, 0.9001, 0.5, NaN]);
   assert.deepEqual(saturation({ T: 6, values: { f: [f] } }, "f", 0, 0), [1, 1]);
 });
@@ -65,7 +107,7 @@ test("the area under the ROC curve is the chance of a pair, correlation that of 
 });
 
 test("the search finds the unit that was planted, its sign, and leaves out what is not finite", () => {
-  about(H, ["c", "h"]);
+  about(H, KINDS.lstm);
   const labels = Array.from({ length: T }, (_, t) => (t * 7) % 11 < 4);
   const c = numbers(5, T * H);
   const h = numbers(6, T * H);

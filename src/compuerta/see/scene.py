@@ -124,23 +124,16 @@ class Scene:
 
     def about(self) -> dict[str, Any]:
         """Return what the page is told about it, for JSON."""
-        kind = self.kind.to_json()
-        quantities = {
-            key: each | {"symbol": each["symbol"].replace("_t", "")} for key, each in kind["quantities"].items()
-        }
         searched = max(self.steps, 3 * WARM_UP)
         return {
             "title": self.title,
-            "kind": kind,
-            "cell": self.kind.title,
-            "plain": self.kind.plain and self.kind.key != "minlstm",
+            "kind": self.kind.to_json(),
             "hidden": self.hidden,
             "H": len(self.units),
             "layers": max(k for k, _ in self.places) + 1,
             "directions": max(d for _, d in self.places) + 1,
             "places": [list(place) for place in self.places],
             "units": self.units,
-            "quantities": quantities,
             "vocabulary": self.vocabulary,
             "flowOf": self.flow_of,
             "reach": list(DECADES),
@@ -298,9 +291,8 @@ def _add_model(scene: Scene, trace: Trace, row: int, stop: int) -> None:
     for p, names in enumerate(places):
         scene.weights |= {f"{short}.{p}": layer.parameters[name] for short, name in zip(plain[p], names, strict=True)}
     scene.model = {
-        "cell": scene.kind.key, "parts": scene.kind.parts, "blocks": scene.kind.blocks, "names": plain[0],
-        "inputs": layer.input_size, "hidden": layer.hidden_size, "handed": layer.output_size, "epsilon": EPSILON,
-        "switches": _switches(scene.kind) if scene.kind.key == "lstm" else {},
+        "kind": scene.kind.to_json(), "names": plain[0], "inputs": layer.input_size, "hidden": layer.hidden_size,
+        "handed": layer.output_size, "epsilon": EPSILON,
     }  # fmt: skip
     if text:
         scene.weights["embedding"] = (
@@ -309,16 +301,6 @@ def _add_model(scene: Scene, trace: Trace, row: int, stop: int) -> None:
     if after:
         scene.weights |= {"w": after[0].parameters["w"], "wb": after[0].parameters["b"]}
         scene.model["outputs"] = after[0].output_size
-
-
-def _switches(kind: CellKind) -> dict[str, Any]:
-    """Return what the page's step of an LSTM has to know; what is drawn only in training does nothing here."""
-    changed = {"coupled": False, "clip": None, "cell_clip": None, "zoneout": (0.0, 0.0)} | dict(kind.switches)
-    functions = [kind.activation(key) for key in ("o", "g", "h")]
-    return {
-        **{key: changed[key] for key in ("coupled", "clip", "cell_clip", "zoneout")},
-        "epsilon": EPSILON, "activations": [[f.name, f.alpha, f.beta] for f in functions],
-    }  # fmt: skip
 
 
 def _add_flow(scene: Scene, trace: Trace, row: int, stop: int, dy: Array | None) -> None:

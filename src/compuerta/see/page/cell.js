@@ -4,6 +4,7 @@ import { css, ink, rgb } from "./colour.js";
 import { card, el, fill, scroller } from "./elements.js";
 import { stateBefore, terms } from "./model.js";
 import { label, place, placeName, quantityName, quoted, symbol, symbolAndName, unitName } from "./names.js";
+import { keptAndWritten, shares } from "./readings.js";
 import { valueAt } from "./ribbon.js";
 import { S, any, data, clamped, nth, run, set, view } from "./state.js";
 import { num, say, signed } from "./words.js";
@@ -11,6 +12,7 @@ import { num, say, signed } from "./words.js";
 // Where things stand in the drawings: the memory runs along the top like a belt, what is read comes in from below.
 /** @type {Plan} */
 const LSTM = {
+  texts: { kept: [228, 50], wrote: [322, 98, "start"], h1: [700, 306, "start"], tanh: [624, 90, "start"] },
   boxes: { f: [150, 196], i: [262, 196], g: [360, 196], o: [490, 196] },
   ops: [
     ["×", 150, 60, "f"],
@@ -38,9 +40,11 @@ const LSTM = {
     ["in", "M360 286V220"],
     ["in", "M490 286V220"],
   ],
+  story: lstmStory,
 };
 /** @type {Plan} */
 const GRU = {
+  texts: { kept: [450, 50], wrote: [598, 98, "start"] },
   boxes: { r: [150, 196], z: [330, 196], n: [470, 196] },
   ops: [
     ["×", 330, 60],
@@ -64,11 +68,19 @@ const GRU = {
     ["in", "M470 286V220"],
     ["r", "M174 196H240V252H446V220"],
   ],
+  story: gruStory,
 };
+/** @type {Record<string, Plan>} */
+const PLANS = { lstm: LSTM, gru: GRU };
 
-function drawing() {
-  const lstm = Boolean(data.quantities.c);
-  const plan = lstm ? LSTM : GRU;
+/** @type {(kind: Kind) => Plan | null} the drawing of a cell, or null where there is none */
+export const planOf = (kind) => (kind.plain && PLANS[kind.key]) || null;
+
+/** @param {Plan} plan */
+function drawing(plan) {
+  const memory = data.kind.memory.quantity;
+  const output = data.kind.parts[0];
+  const apart = memory !== output;
   /** @type {Record<string, SVGTextElement>} */
   const texts = {};
   /** @type {Record<string, [SVGRectElement, SVGTextElement, SVGTextElement]>} */
@@ -81,7 +93,7 @@ function drawing() {
     el("svg:title", { id: `${data.id}-cell-now` }),
     el("svg:rect.hull", { x: 84, y: 24, width: 560, height: 286, rx: 18 }),
     ...plan.wires.map(([kind, d]) => el("svg:path", { d, class: `wire ${kind}`, "data-part": kind })),
-    el("svg:path.tip", { d: `M${lstm ? "690 60" : "690 60"}l-8 -5v10z${lstm ? "M690 286l-8 -5v10z" : ""}` }),
+    el("svg:path.tip", { d: `M690 60l-8 -5v10z${apart ? "M690 286l-8 -5v10z" : ""}` }),
     ...plan.ops.map(([text, x, y, part]) =>
       el(
         "svg:g.op",
@@ -99,29 +111,21 @@ function drawing() {
       boxes[q] = [box, name, n];
       return el("svg:g.gate", { "data-part": q, onclick: () => set({ q }) }, box, name, n);
     }),
-    el("svg:text.sym", { x: 14, y: 40 }, lstm ? "c′" : "h′"),
+    el("svg:text.sym", { x: 14, y: 40 }, `${memory}′`),
     say2("before", 14, 80, "start"),
-    el("svg:text.sym", { x: 700, y: 50 }, lstm ? "c" : "h"),
+    el("svg:text.sym", { x: 700, y: 50 }, memory),
     say2("after", 700, 80, "start"),
     say2("clamped", 756, 100, "end"),
-    el("svg:text.sym", { x: 14, y: 276 }, "h′"),
+    el("svg:text.sym", { x: 14, y: 276 }, `${output}′`),
     say2("h0", 14, 306, "start"),
-    ...(lstm
-      ? [
-          el("svg:text.sym", { x: 700, y: 276 }, "h"),
-          say2("h1", 700, 306, "start"),
-          say2("kept", 228, 50),
-          say2("wrote", 322, 98, "start"),
-          say2("tanh", 624, 90, "start"),
-        ]
-      : [say2("kept", 450, 50), say2("wrote", 598, 98, "start")]),
+    apart && el("svg:text.sym", { x: 700, y: 276 }, output),
+    ...Object.entries(plan.texts).map(([id, [x, y, anchor]]) => say2(id, x, y, anchor)),
     el("svg:text.sym", { x: 110, y: 342, "text-anchor": "middle" }, "x"),
     say2("x", 128, 340, "start"),
   );
   const parts = Array.from(/** @type {NodeListOf<SVGElement>} */ (node.querySelectorAll("[data-part]")));
   view((changed) => {
     const r = run();
-    const main = lstm ? "c" : "h";
     /** @type {(q: string) => number} */
     const value = (q) => valueAt(q);
     const asked = new Set(S.asked.split(" "));
@@ -134,7 +138,7 @@ function drawing() {
       node.classList.toggle("some", Boolean(S.lit));
       for (const part of parts) part.classList.toggle("lit", lit.includes(part.dataset.part));
     }
-    const before = stateBefore(r, main, S.p, S.t)[S.u];
+    const before = stateBefore(r, memory, S.p, S.t)[S.u];
     for (const [q, [box, name, n]] of Object.entries(boxes)) {
       const colour = rgb(q, value(q));
       const hidden = away || asked.has(q);
@@ -145,43 +149,66 @@ function drawing() {
       box.parentElement.classList.toggle("clamped", clamped(q));
     }
     put("before", num(before));
-    put("after", num(value(main)));
-    texts.clamped.textContent = clamped(main) ? say("page.clamped") : "";
-    put("h0", num(stateBefore(r, "h", S.p, S.t)[S.u]));
+    put("after", num(value(memory)));
+    texts.clamped.textContent = clamped(memory) ? say("page.clamped") : "";
+    put("h0", num(stateBefore(r, output, S.p, S.t)[S.u]));
     put("x", data.places[S.p][0] ? say("page.cell.below") : label(S.t));
-    if (lstm) {
-      put("h1", num(value("h")));
-      put("kept", num(value("f") * before));
-      put("wrote", num(value("i") * value("g")));
-      put("tanh", num(Math.tanh(value("c"))));
-    } else {
-      put("kept", num(value("z") * before));
-      put("wrote", num((1 - value("z")) * value("n")));
+    const [kept, wrote] = keptAndWritten(r, S.p, S.u, S.t);
+    put("kept", num(kept * before));
+    put("wrote", num(wrote));
+    if (apart) {
+      put("h1", num(value(output)));
+      put("tanh", num(Math.tanh(value(memory))));
     }
-    node.firstChild.textContent = S.asked ? say("lesson.asked") : story();
+    node.firstChild.textContent = S.asked ? say("lesson.asked") : story(plan);
   });
   return node;
 }
 
-/** What happens at this step, in a sentence that these numbers make. */
-function story() {
+/**
+ * What happens at this step, in a sentence that these numbers make.
+ * @param {Plan} plan
+ */
+function story(plan) {
   const at = { unit: unitName(), token: place(S.t) };
-  /** @type {(q: string) => string} */
-  const shown = (q) => num(valueAt(q));
-  if (!Object.keys(data.quantities).every((q) => Number.isFinite(valueAt(q)))) return say("page.story.not_finite", at);
-  /** @type {(q: string) => string} */
-  const value = (q) => shown(q) + (clamped(q) ? ` (${say("page.clamped")})` : "");
-  if (!data.quantities.c) {
-    const key = clamped("h") ? "page.story.gru.clamped" : "page.story.gru";
-    return say(key, { ...at, kept: value("z"), wrote: num(1 - valueAt("z")), n: value("n"), h: shown("h") });
-  }
+  const finite = Object.keys(data.kind.quantities).every((q) => Number.isFinite(valueAt(q)));
+  return finite ? plan.story(at) : say("page.story.not_finite", at);
+}
+
+/** @type {(q: string) => string} */
+const shown = (q) => num(valueAt(q));
+
+/** @type {(q: string) => string} */
+const shownClamped = (q) => shown(q) + (clamped(q) ? ` (${say("page.clamped")})` : "");
+
+/** @param {Fields} at */
+function gruStory(at) {
+  const key = clamped("h") ? "page.story.gru.clamped" : "page.story.gru";
+  const wrote = num(1 - valueAt("z"));
+  return say(key, { ...at, kept: shownClamped("z"), wrote, n: shownClamped("n"), h: shown("h") });
+}
+
+/** @param {Fields} at */
+function lstmStory(at) {
   /** @type {(q: string) => string} */
   const size = (q) => (valueAt(q) > 0.9 ? "high" : valueAt(q) < 0.1 ? "low" : "mid");
   /** @type {(q: string) => string} */
   const degree = (q) => say(`page.story.${q}.${clamped(q) ? "clamped" : size(q)}`, { v: shown(q) });
   /** @type {(q: string) => string} */
-  const outcome = (q) => say(`page.story.${q}.${clamped(q) ? "clamped" : "free"}`, { g: value("g"), v: shown(q) });
+  const outcome = (q) =>
+    say(`page.story.${q}.${clamped(q) ? "clamped" : "free"}`, { g: shownClamped("g"), v: shown(q) });
   return say("page.story", { ...at, f: degree("f"), i: degree("i"), o: degree("o"), c: outcome("c"), h: outcome("h") });
+}
+
+/**
+ * How the shares of the equation of a memory are written: of what is kept, and of the candidate.
+ * @param {MemoryEquation} memory
+ */
+function sharesAsWritten({ keep, write, normalized, zoneout }) {
+  let [kept, share] = [keep, write ?? `(1 − ${keep})`];
+  if (normalized) [kept, share] = [kept, share].map((gate) => `${gate}/(${keep} + ${share})`);
+  const [stays, moves] = [num(zoneout, 2), num(1 - zoneout, 2)];
+  return zoneout ? [`(${stays} + ${moves} · ${kept})`, `${moves} · ${share}`] : [kept, share];
 }
 
 /** @type {(term: Term) => string} */
@@ -239,14 +266,16 @@ function sum() {
     const r = run();
     const q = S.q;
     const value = valueAt(q);
-    const quantity = data.quantities[q];
+    const quantity = data.kind.quantities[q];
+    const { memory } = data.kind;
     const head = [el("h3", symbolAndName(q)), quantity.equation && el("p", el("code", quantity.equation))];
     const behind = r.model && terms(r.model, r, q, S.p, S.u, S.t);
     /** @type {(key: string) => number} */
     const before = (key) => stateBefore(r, key, S.p, S.t)[S.u];
     /** @type {(a: string, b: string, x: number, y: number) => [string, number]} */
     const product = (a, b, x, y) => [`${a} · ${b} = ${num(x)} · ${num(y)}`, x * y];
-    const v = valueAt;
+    /** @type {(q: string) => number} */
+    const v = (q) => valueAt(q);
     /** @type {[string, number, boolean?][] | null} */
     let rows = null;
     let after;
@@ -258,11 +287,8 @@ function sum() {
       if (rest.length)
         rows.push([say("page.sum.rest", { n: rest.length }), rest.reduce((a, term) => a + term.value, 0)]);
       rows.push([say("page.sum.z"), behind.z, true]);
-      const [gate, input] = r.model.switches.activations?.map(([name]) => FUNCTIONS[name] ?? name) ?? [
-        "σ",
-        quantity.range ? "tanh" : "",
-      ];
-      const f = quantity.range?.[0] === 0 ? gate : input;
+      const [name] = r.model.kind.activations[q];
+      const f = FUNCTIONS[name] ?? name;
       const most = few[0];
       after = say("page.sum.gate", {
         f,
@@ -271,22 +297,24 @@ function sum() {
         term: termName(most),
         push: signed(most.value, 2),
       });
-    } else if ((q === "c" && r.values.f) || (q === "h" && r.values.z)) {
-      rows =
-        q === "c"
-          ? [product("f", "c′", v("f"), before("c")), product("i", "C̃", v("i"), v("g"))]
-          : [product("z", "h′", v("z"), before("h")), product("(1 − z)", "n", 1 - v("z"), v("n"))];
+    } else if (q === memory.quantity) {
+      const [keep, write] = sharesAsWritten(memory);
+      const [kept, share] = shares(memory, v);
+      rows = [
+        product(keep, `${q}′`, kept, before(q)),
+        product(write, symbol(memory.candidate), share, v(memory.candidate)),
+      ];
       expected = rows[0][1] + rows[1][1];
       after = say("page.sum.total", { symbol: symbol(q), value: num(value) });
-    } else if (q === "h" && data.plain && r.values.c) {
-      const shown = Math.tanh(v("c"));
+    } else if (q === data.kind.parts[0] && planOf(data.kind)) {
+      const shown = Math.tanh(v(memory.quantity));
       expected = v("o") * shown;
-      after = `h = o · tanh(c) = ${num(v("o"))} · ${num(shown)} = ${num(value)}`;
+      after = `${q} = o · tanh(${memory.quantity}) = ${num(v("o"))} · ${num(shown)} = ${num(value)}`;
     }
-    if (quantity.range?.[0] === 0 && r.model && !r.model.blocks.includes(q)) {
+    if (quantity.range?.[0] === 0 && r.model && !r.model.kind.blocks.includes(q)) {
       // a gate without weights of its own
-      const coupled = q === "f" && r.model.switches.coupled;
-      after = coupled ? `f = 1 − i = 1 − ${num(v("i"))} = ${num(value)}` : `${symbol(q)} = ${num(value)}`;
+      const coupled = q === memory.keep && r.model.kind.switches.coupled;
+      after = coupled ? `${q} = 1 − i = 1 − ${num(v("i"))} = ${num(value)}` : `${symbol(q)} = ${num(value)}`;
       expected = coupled ? 1 - v("i") : 1;
     }
     if (after && (clamped(q) || Math.abs(expected - value) > 1e-3))
@@ -332,7 +360,7 @@ function table() {
     pinned.hidden = !pin;
     fill(
       body,
-      ...Object.keys(data.quantities).map((q) => {
+      ...Object.keys(data.kind.quantities).map((q) => {
         const colour = rgb(q, valueAt(q));
         return el(
           "tr",
@@ -351,11 +379,8 @@ function table() {
 
 export function cell() {
   const summary = el("p.story");
-  if (data.plain) view(() => (summary.textContent = story()));
-  const plain = data.plain ? [drawing()] : [el("p.quiet", say("page.cell.variant"))];
-  return card(
-    "cell",
-    ...(data.plain ? [summary] : []),
-    el("div.two", scroller("page.cell.title", ...plain, table()), sum()),
-  );
+  const plan = planOf(data.kind);
+  if (plan) view(() => (summary.textContent = story(plan)));
+  const drawn = plan ? drawing(plan) : el("p.quiet", say("page.cell.variant"));
+  return card("cell", plan && summary, el("div.two", scroller("page.cell.title", drawn, table()), sum()));
 }

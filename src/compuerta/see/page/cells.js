@@ -101,20 +101,15 @@ export function normalize(z, gain, epsilon) {
 /**
  * Each makes a function that takes the state `s` of a place one step on by `x`, what the input adds to every block.
  * `w` are the weights of the place; `clamp(q, values)` puts the clamps of a quantity in place of what was computed.
- * @type {Record<ModelMeta["cell"], Cell>}
+ * By the keys of their kinds (compuerta.see.scene.RUNNABLE).
+ * @type {Record<string, Cell>}
  */
 export const CELLS = {
   /** Every variant of the LSTM, line by line as in compuerta.recurrence.variant. */
-  lstm({ H, blocks, gates, switches }, w, s, clamp) {
-    const {
-      coupled,
-      clip,
-      cell_clip,
-      zoneout: [keepC, keepH],
-      epsilon,
-    } = switches;
+  lstm({ H, kind: { blocks, own_gates: gates, switches, activations }, epsilon }, w, s, clamp) {
+    const { coupled, clip, cell_clip, zoneout: [keepC, keepH] = [0, 0] } = switches;
     const rows = blocks.length * H;
-    const [σ, φ, ψ] = switches.activations.map(activation);
+    const [σ, φ, ψ] = ["i", "g", "h"].map((k) => activation(activations[k]));
     const z = new Float64Array(rows);
     const zh = new Float64Array(rows);
     const c = new Float64Array(H);

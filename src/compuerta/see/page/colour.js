@@ -39,7 +39,7 @@ let of = "";
 function needed(q, every) {
   // What is run live keeps to the scales of these
   const runs = [data.runs.base, data.runs.other].filter(Boolean);
-  let most = data.quantities[q].range ? 1 : 0;
+  let most = data.kind.quantities[q].range ? 1 : 0;
   for (const values of runs.flatMap((r) => (every ? r.values[q] : [r.values[q][S.p]]))) {
     for (let k = every ? 0 : S.u; k < values.length; k += every ? 1 : data.H) {
       const v = Math.abs(values[k]);
@@ -55,7 +55,7 @@ function needed(q, every) {
  * @param {string} q
  */
 export function scaleOf(q, every = false) {
-  if (data.quantities[q].range?.[0] === 0) return [0, 1];
+  if (data.kind.quantities[q].range?.[0] === 0) return [0, 1];
   const now = `${S.p} ${S.u}`;
   if (of !== now) [own, of] = [{}, now];
   const limit = ((every ? data.limits : own)[q] ??= needed(q, every));

@@ -1,5 +1,6 @@
 // Where one is: step, layer, unit, quantity; play, pin, keys, language, the address's hash, what is taken along.
 
+import { planOf } from "./cell.js";
 import { button, choice, el, field, fill, selectOf } from "./elements.js";
 import { saveCsv, savePng, saveSvg } from "./export.js";
 import { LESSON_KEYS, turnTo } from "./lesson.js";
@@ -98,7 +99,7 @@ export function keys(root) {
     }
     const named = allKeys().find(([key]) => key === event.key);
     if (named) named[3](root);
-    else if (Object.hasOwn(data.quantities, event.key)) set({ q: event.key });
+    else if (Object.hasOwn(data.kind.quantities, event.key)) set({ q: event.key });
     else return;
     event.preventDefault();
   });
@@ -118,7 +119,7 @@ export function help() {
     el(
       "dl",
       ...allKeys().flatMap(([, key, what]) => [el("dt", el("kbd", cap(key))), el("dd", say(`page.key.${what}`))]),
-      el("dt", el("kbd", Object.keys(data.quantities).join(" "))),
+      el("dt", el("kbd", Object.keys(data.kind.quantities).join(" "))),
       el("dd", say("page.key.quantity")),
       el("dt", el("kbd", "⇧ ←→")),
       el("dd", say("page.key.mark")),
@@ -147,9 +148,9 @@ export function header(root, mount) {
 }
 
 function about() {
-  const { cell, hidden, layers, vocabulary, lesson } = data;
+  const { kind, hidden, layers, vocabulary, lesson } = data;
   const key = lesson ? "lesson.about" : vocabulary ? "page.about.text" : "page.about.series";
-  return say(key, { cell, hidden, layers, V: vocabulary?.length, T: data.runs.base.T });
+  return say(key, { cell: kind.title, hidden, layers, V: vocabulary?.length, T: data.runs.base.T });
 }
 
 /** @param {HTMLElement} root */
@@ -179,7 +180,7 @@ export function controls(root) {
   );
   const quantity = choice(
     "page.quantity",
-    Object.keys(data.quantities).map((q) => [q, symbolAndName(q)]),
+    Object.keys(data.kind.quantities).map((q) => [q, symbolAndName(q)]),
     S.q,
     (v) => set({ q: v }),
   );
@@ -231,7 +232,7 @@ export function controls(root) {
       "div.row-of",
       button("page.csv", saveCsv),
       button("page.png", () => savePng(root)),
-      data.plain ? button("page.svg", () => saveSvg(root)) : null,
+      planOf(data.kind) ? button("page.svg", () => saveSvg(root)) : null,
     ),
   );
   return el(

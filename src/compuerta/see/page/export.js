@@ -30,7 +30,7 @@ export function csvCell(value) {
 /** Every quantity of the current unit at every step. */
 export function csv() {
   const r = run();
-  const keys = Object.keys(data.quantities);
+  const keys = Object.keys(data.kind.quantities);
   const dates = data.labels && !r.ids;
   /** @type {(t: number) => string | number} */
   const read = (t) => (r.ids ? data.vocabulary[r.ids[t]] : (r.series?.[t] ?? ""));

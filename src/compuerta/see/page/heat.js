@@ -18,11 +18,13 @@ const ORDERS = ["index", "saturation", "memory", "cluster"];
 export function orderOf(order, p, r = run()) {
   const H = data.H;
   const units = times(H, (u) => u);
-  const gate = r.values.f ? "f" : "z";
+  const { memory } = data.kind;
   if (order === "index") return units;
-  if (order === "cluster") return chain(r.values[r.values.c ? "c" : "h"][p], r.T, H);
+  if (order === "cluster") return chain(r.values[memory.quantity][p], r.T, H);
   const score = units
-    .map((u) => (order === "memory" ? halfLife(r, p, u) : saturation(r, gate, p, u).reduce((low, high) => low + high)))
+    .map((u) =>
+      order === "memory" ? halfLife(r, p, u) : saturation(r, memory.keep, p, u).reduce((low, high) => low + high),
+    )
     .map((v) => (Number.isNaN(v) ? -1 : v));
   return units.sort((a, b) => score[b] - score[a] || a - b);
 }
@@ -123,7 +125,7 @@ export function grid(pick, more = {}) {
 
 /** All quantities of the current unit, one strip each. */
 function strips() {
-  const keys = Object.keys(data.quantities);
+  const keys = Object.keys(data.kind.quantities);
   const names = el("div.names", ...keys.map((q) => el("span", symbol(q))));
   const { node, canvas, cross } = grid((share) =>
     set({ q: keys[Math.min(keys.length - 1, Math.floor(share * keys.length))] }),
@@ -168,10 +170,10 @@ export function heat() {
     title.textContent = say("page.heat.unit", { unit: unitName(), layer: placeName(S.p) });
     const [low, high] = scaleOf(S.q, true);
     limit.textContent =
-      data.quantities[S.q].range && high <= 1
+      data.kind.quantities[S.q].range && high <= 1
         ? say("page.heat.fixed", { low: short(low), high: short(high) })
         : say("page.heat.limit", { symbol: symbol(S.q), limit: short(high) });
-    const signed = Object.keys(data.quantities).filter((q) => scaleOf(q)[0] < 0);
+    const signed = Object.keys(data.kind.quantities).filter((q) => scaleOf(q)[0] < 0);
     own.textContent = say("page.heat.own", {
       unit: unitName(),
       limits: signed.map((q) => `${symbol(q)} ±${short(scaleOf(q)[1])}`).join(", "),

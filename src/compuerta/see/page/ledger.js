@@ -6,7 +6,7 @@ import { label, symbol, unitName } from "./names.js";
 import { halfLife, ledger } from "./readings.js";
 import { strip, valueAt } from "./ribbon.js";
 import { S, data, clamped, nth, run, view } from "./state.js";
-import { num, percent, say, signed } from "./words.js";
+import { has, num, percent, say, signed } from "./words.js";
 
 const SHOWN = 90;
 
@@ -49,7 +49,7 @@ export function ledgerView() {
   );
   view(() => {
     const r = run();
-    const state = data.quantities.c ? "c" : "h";
+    const state = data.kind.memory.quantity;
     const whole = ledger(r, S.p, S.u, S.t);
     const { steps, shares } = clamped(state)
       ? { steps: /** @type {number[]} */ ([]), shares: new Float64Array() }
@@ -77,12 +77,6 @@ export function ledgerView() {
     note.textContent = say("page.ledger.scale", { limit: num(most) });
     for (const node of [line.node, note, table]) node.hidden = !steps.length;
   }, "t u p rev");
-  return card(
-    "ledger",
-    summary,
-    line.node,
-    note,
-    table,
-    el("p.quiet", say(`page.ledger.direct.${data.cell.toLowerCase()}`)),
-  );
+  const path = `page.ledger.direct.${data.kind.key}`;
+  return card("ledger", summary, line.node, note, table, el("p.quiet", say(has(path) ? path : "page.ledger.direct")));
 }

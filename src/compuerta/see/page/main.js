@@ -61,14 +61,16 @@ function storedRun(meta, arrays, model) {
     const n = parts.indexOf(q);
     return k === undefined || n < 0 ? undefined : state("frames", p, n, k);
   };
-  const values = Object.fromEntries(Object.keys(data.quantities).map((q) => [q, rows(name(q), places.length)]));
+  const values = Object.fromEntries(Object.keys(data.kind.quantities).map((q) => [q, rows(name(q), places.length)]));
   if (model) model.initial = initial;
   if (whole < T) {
     Object.assign(r, forward(model, inputs, { stored: r.stored }));
     for (const q in values) values[q].forEach((line, p) => r.values[q][p].set(line));
   } else r.values = values;
   r.probabilities = probabilitiesOf(model, r);
-  const flow = ["c", "h", "reach"].filter((q) => name(`d${q}`)).map((q) => [q, name(`d${q}`)]);
+  const flow = [data.kind.memory.quantity, data.kind.parts[0], "reach"]
+    .filter((q) => name(`d${q}`))
+    .map((q) => [q, name(`d${q}`)]);
   if (flow.length) r.flow = Object.fromEntries(flow);
   return r;
 }
@@ -97,7 +99,7 @@ function mount(id, file, bytes) {
     rev: 0,
     u: unit,
     p: place,
-    q: Object.hasOwn(data.quantities, key) ? key : data.quantities.c ? "c" : "h",
+    q: Object.hasOwn(data.kind.quantities, key) ? key : data.kind.memory.quantity,
   });
   speak(file.texts, file.lang);
   const root = host.attachShadow({ mode: "open" });

@@ -15,20 +15,19 @@ export function load(meta, all, prefix) {
   if (!meta) return null;
   /** @type {(name: string) => any} */
   const own = (name) => all[prefix + name];
-  const { blocks, hidden: H } = meta;
+  const { hidden: H } = meta;
   /** @type {any[]} */
   const places = data.places.map((_, p) => Object.fromEntries(meta.names.map((name) => [name, own(`${name}.${p}`)])));
   const model = /** @type {Model} */ ({
     ...meta,
     H,
     places,
-    gates: blocks.filter((q) => "ifo".includes(q)),
     w: own("w"),
     b: own("wb"),
     embedding: own("embedding"),
     around: ["base", "scale", "skip"].map(own),
   });
-  const rows = blocks.length * H;
+  const rows = meta.kind.blocks.length * H;
   const { embedding } = model;
   for (const [p, w] of places.entries()) {
     // Read at every step
@@ -49,7 +48,7 @@ export function load(meta, all, prefix) {
  * @type {(model: Model, w: Weights, input: any, out: Float64Array) => Float64Array}
  */
 const fromInput = (model, w, input, out) =>
-  w.table?.[input] ?? normalize(product(w.w_x, input, out.length, out), w.gain_x, model.switches.epsilon);
+  w.table?.[input] ?? normalize(product(w.w_x, input, out.length, out), w.gain_x, model.epsilon);
 
 /**
  * One place with a state of its own, which `step` moves on; clamps are [{p, q, u, v}], `more` is added to the blocks.
@@ -59,16 +58,16 @@ const fromInput = (model, w, input, out) =>
  */
 export function stepper(model, p, clamps = []) {
   const w = model.places[p];
-  const x = new Float64Array(model.blocks.length * model.H);
+  const x = new Float64Array(model.kind.blocks.length * model.H);
   /** @type {State} */
   const s = Object.fromEntries(
-    Object.keys(data.quantities).map((q) => [q, new Float64Array(q === "h" ? model.handed : model.H)]),
+    Object.keys(data.kind.quantities).map((q) => [q, new Float64Array(q === "h" ? model.handed : model.H)]),
   );
   const mine = clamps.filter((c) => c.p === p);
-  const go = CELLS[model.cell](model, w, s, (q, values = s[q]) => {
+  const go = CELLS[model.kind.key](model, w, s, (q, values = s[q]) => {
     for (const c of mine) if (c.q === q) values[c.u] = c.v;
   });
-  for (const q of model.parts) s[q].set(beginning(model, q, p).subarray(0, s[q].length));
+  for (const q of model.kind.parts) s[q].set(beginning(model, q, p).subarray(0, s[q].length));
   return {
     s,
     /** @type {(input: any, more?: Float64Array | null) => void} */
@@ -110,9 +109,9 @@ const previous = (p, t) => t + (data.places[p][1] ? 1 : -1);
  */
 export function restore(model, s, stored, p, t) {
   /** @type {Numbers[]} */
-  const parts = model.parts.map((q) => stored(q, p, previous(p, t)));
+  const parts = model.kind.parts.map((q) => stored(q, p, previous(p, t)));
   if (parts.includes(undefined)) return false;
-  model.parts.forEach((q, n) => s[q].set(parts[n].subarray(0, s[q].length)));
+  model.kind.parts.forEach((q, n) => s[q].set(parts[n].subarray(0, s[q].length)));
   return true;
 }
 
@@ -133,12 +132,12 @@ export function forward(model, inputs, { clamps = [], stored = null, before = nu
   // By the number of steps read.
   const states = new Map(kept.filter(([n]) => n === start || (n < start && n % EVERY === 0)));
   const values = Object.fromEntries(
-    Object.keys(data.quantities).map((q) => [q, data.places.map(() => new Float32Array(T * H).fill(NaN))]),
+    Object.keys(data.kind.quantities).map((q) => [q, data.places.map(() => new Float32Array(T * H).fill(NaN))]),
   );
   runners.forEach(({ s, step }, p) => {
     const [k, back] = data.places[p];
     if (start) for (const q in values) values[q][p].set(before.values[q][p].subarray(0, start * H));
-    if (start) model.parts.forEach((q, n) => s[q].set(states.get(start)[p][n]));
+    if (start) model.kind.parts.forEach((q, n) => s[q].set(states.get(start)[p][n]));
     for (let n = start; n < T; n++) {
       const t = back ? T - 1 - n : n;
       if (stored) restore(model, s, stored, p, t);
@@ -146,7 +145,7 @@ export function forward(model, inputs, { clamps = [], stored = null, before = nu
       for (const q in values) values[q][p].set(s[q], t * H);
       if ((n + 1) % EVERY && n + 1 < T) continue;
       if (!states.has(n + 1)) states.set(n + 1, []);
-      states.get(n + 1)[p] = model.parts.map((q) => s[q].slice());
+      states.get(n + 1)[p] = model.kind.parts.map((q) => s[q].slice());
     }
   });
   return { T, start, values, kept: states, inputs, model, clamps, initial: model.initial };
@@ -282,11 +281,11 @@ export function sample(model, ids, count, temperature, seed, clamps) {
  * @returns {{ terms: Term[], z: number } | null}
  */
 export function terms(model, r, q, p, u, t) {
-  const { H, blocks, handed: P } = model;
+  const { H, kind, handed: P } = model;
   const w = model.places[p];
   const [k] = data.places[p];
-  const block = blocks.indexOf(q);
-  if (block < 0 || w.gain_x || w.w_r || model.switches.clip || (w.p && model.switches.zoneout[0])) return null;
+  const block = kind.blocks.indexOf(q);
+  if (block < 0 || w.gain_x || w.w_r || kind.switches.clip || (w.p && kind.memory.zoneout)) return null;
   const row = block * H + u;
   /** @type {Term[]} */
   const all = [{ kind: "bias", value: w.b[row] }];
@@ -298,8 +297,10 @@ export function terms(model, r, q, p, u, t) {
     const from = k ? { kind: "below", index: j % P, place: below + Math.floor(j / P) } : { kind: "input", index: j };
     all.push({ ...from, value: w.w_x[row * input.length + j] * x });
   });
-  const after = q === "n" && w.b_hn;
-  const reset = q === "n" ? r.values.r[p].subarray(t * H, t * H + H) : null;
+  // What the candidate of a GRU sees of the state goes through the reset gate
+  const gated = kind.key === "gru" && q === kind.memory.candidate;
+  const after = gated && w.b_hn;
+  const reset = gated ? r.values.r[p].subarray(t * H, t * H + H) : null;
   if (after) all.push({ kind: "bias_h", value: reset[u] * w.b_hn[u] });
   if (w.w_h)
     stateBefore(r, "h", p, t)
@@ -307,9 +308,9 @@ export function terms(model, r, q, p, u, t) {
       .forEach((h, j) =>
         all.push({ kind: "unit", index: j, value: w.w_h[row * P + j] * h * (after ? reset[u] : reset ? reset[j] : 1) }),
       );
-  if (w.p && q !== "g") {
+  if (w.p && kind.own_gates.includes(q)) {
     const c = q === "o" ? r.values.c[p].subarray(t * H) : stateBefore(r, "c", p, t);
-    all.push({ kind: "peep", index: u, value: w.p[model.gates.indexOf(q) * H + u] * c[u] });
+    all.push({ kind: "peep", index: u, value: w.p[kind.own_gates.indexOf(q) * H + u] * c[u] });
   }
   const z = all.reduce((sum, term) => sum + term.value, 0);
   return { terms: all.sort((a, b) => Math.abs(b.value) - Math.abs(a.value)), z };

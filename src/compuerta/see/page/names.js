@@ -10,7 +10,7 @@ export const placeName = (p) =>
   say("page.layer", { n: data.places[p][0] + 1 }) + (data.directions > 1 ? (data.places[p][1] ? " ←" : " →") : "");
 
 /** @type {(q: string) => string} */
-export const symbol = (q) => data.quantities[q].symbol;
+export const symbol = (q) => data.kind.quantities[q].symbol.replace("_t", "");
 
 /** @type {(q: string) => string} */
 export const quantityName = (q) => say(`gate.${q}.name`);

@@ -52,8 +52,8 @@ function blurred(w, v, sizes, gain, epsilon) {
  */
 function roundingOf(model, p, s, input, sizes) {
   const w = model.places[p];
-  const { H, blocks, gates, inputs: K } = model;
-  const { epsilon } = model.switches;
+  const { H, inputs: K, epsilon } = model;
+  const { blocks, own_gates: gates } = model.kind;
   const off = blurred(
     w.w_x,
     w.table ? model.embedding.subarray(input * K, input * K + K) : input,
@@ -82,7 +82,8 @@ function roundingOf(model, p, s, input, sizes) {
  */
 export function parity(model, r) {
   const verdict = { worst: 0, allowed: NEAR, same: true };
-  const { H, blocks } = model;
+  const { H } = model;
+  const { blocks } = model.kind;
   // |w| of each of the weights
   const sizes = new Map();
   data.places.forEach(([k], p) => {
@@ -90,7 +91,7 @@ export function parity(model, r) {
     const moved = stepper(model, p);
     const { w_hr: projection } = model.places[p];
     for (let t = 0; t < r.T; t++) {
-      if (!r.stored("h", p, t) || !restore(model, s, r.stored, p, t)) continue;
+      if (!r.stored(model.kind.parts[0], p, t) || !restore(model, s, r.stored, p, t)) continue;
       const input = k ? handed(model, r.values, k - 1, t) : r.inputs[t];
       const off = roundingOf(model, p, s, input, sizes);
       step(input);

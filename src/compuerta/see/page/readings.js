@@ -15,23 +15,37 @@ export function past(r, p, t) {
 }
 
 /**
- * What a unit keeps of its state and writes at a step: f and i·g, or z and (1 − z)·n. NaN without such gates.
+ * The share of the memory that is kept and the share of the candidate that is written: MemoryEquation.shares in Python.
+ * @param {MemoryEquation} memory
+ * @param {(q: string) => number} v the value of a quantity
+ */
+export function shares({ keep, write, normalized, zoneout }, v) {
+  let kept = v(keep);
+  let share = write ? v(write) : 1 - kept;
+  if (normalized) {
+    const both = kept + share;
+    [kept, share] = both === 0 ? [1, 0] : [kept / both, share / both];
+  }
+  return zoneout ? [zoneout + (1 - zoneout) * kept, (1 - zoneout) * share] : [kept, share];
+}
+
+/**
+ * What share of its memory a unit keeps at a step, and what it writes to it.
  * @param {Run} r
  * @param {number} p
  * @param {number} u
  * @param {number} t
  */
-function parts(r, p, u, t) {
+export function keptAndWritten(r, p, u, t) {
+  const { memory } = data.kind;
   /** @type {(q: string) => number} */
-  const v = (q) => r.values[q]?.[p][t * data.H + u];
-  if (r.values.z) return [v("z"), (1 - v("z")) * v("n")];
-  // A MinLSTM shares itself out
-  const all = r.values.c ? 1 : v("f") + v("i");
-  return [v("f") / all, (v("i") * v("g")) / all];
+  const v = (q) => r.values[q][p][t * data.H + u];
+  const [kept, share] = shares(memory, v);
+  return [kept, share * v(memory.candidate)];
 }
 
 /**
- * The exact ledger c_t = (∏ f) c_0 + Σ_k (∏_{j>k} f_j) i_k g_k along the direct path; `start` is what c_0 left.
+ * The exact ledger m_t = (∏ k) m_0 + Σ_s (∏_{j>s} k_j) w_s along the direct path; `start` is what m_0 left.
  * @param {Run} r
  * @param {number} p
  * @param {number} u
@@ -44,23 +58,23 @@ export function ledger(r, p, u, t) {
   let kept = 1;
   let total = 0;
   for (let k = steps.length - 1; k >= 0; k--) {
-    const [f, wrote] = parts(r, p, u, steps[k]);
+    const [share, wrote] = keptAndWritten(r, p, u, steps[k]);
     total += shares[k] = kept * wrote;
-    kept *= f;
+    kept *= share;
   }
-  const start = kept * beginning(r, r.values.c ? "c" : "h", p)[u];
+  const start = kept * beginning(r, data.kind.memory.quantity, p)[u];
   return { steps, shares, start, total: total + start };
 }
 
 /**
- * Steps after which half of a unit's memory is left: ln ½ over the mean of ln f of the whole run.
+ * Steps after which half of a unit's memory is left: ln ½ over the mean of ln k of the whole run.
  * @param {Run} r
  * @param {number} p
  * @param {number} u
  */
 export function halfLife(r, p, u) {
   let sum = 0;
-  for (let t = 0; t < r.T; t++) sum += Math.log(parts(r, p, u, t)[0]);
+  for (let t = 0; t < r.T; t++) sum += Math.log(keptAndWritten(r, p, u, t)[0]);
   return sum < 0 ? (Math.log(0.5) * r.T) / sum : Number.isNaN(sum) ? NaN : Infinity;
 }
 
@@ -137,7 +151,7 @@ export const average = (values) =>
   values.reduce((/** @type {number} */ x, /** @type {number} */ y) => x + y, 0) / values.length;
 
 /**
- * Units ranked by how well their c or h follows `labels` (T,) on the first half; their score on the second half, unseen
+ * Units ranked by how well their memory or output follows `labels` (T,) on the first half; their score on the second half, unseen
  * by the ranking; and the best that the same search finds in labels shifted round the text, which is what chance finds:
  * by the same steps as in Python, as shares of a text so that they serve texts of any length. Units that are not
  * finite at all steps are left out.
@@ -159,8 +173,8 @@ export function search(r, labels, count = 6) {
     return binary ? ranks(values) : values;
   };
   for (let p = 0; p < data.places.length; p++)
-    for (const q of ["c", "h"])
-      for (let u = 0; r.values[q] && u < H; u++) {
+    for (const q of new Set([data.kind.memory.quantity, data.kind.parts[0]]))
+      for (let u = 0; u < H; u++) {
         const finite = () => times(T, (t) => t).every((t) => Number.isFinite(r.values[q][p][t * H + u]));
         if (finite()) all.push({ q, p, u, early: column(q, p, u, data.warm, cut), late: column(q, p, u, cut, T) });
       }

@@ -10,7 +10,7 @@ const SIDE = 170;
 const EDGE = 24;
 
 export function saturationView() {
-  const gates = Object.keys(data.quantities).filter((q) => data.quantities[q].range?.[0] === 0);
+  const gates = Object.keys(data.kind.quantities).filter((q) => data.kind.quantities[q].range?.[0] === 0);
   const plots = el("div.plots");
   const verdicts = el("ul.verdicts");
   const mine = el("p");

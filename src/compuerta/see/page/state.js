@@ -74,7 +74,7 @@ export function set(change) {
   if (change.t !== undefined) change.t = within(Math.round(change.t) || 0, 0, r.T - 1);
   if (change.p !== undefined) change.p = within(change.p | 0, 0, data.places.length - 1);
   if (change.u !== undefined) change.u = ((change.u % data.H) + data.H) % data.H || 0;
-  if (change.q !== undefined && !Object.hasOwn(data.quantities, change.q)) delete change.q;
+  if (change.q !== undefined && !Object.hasOwn(data.kind.quantities, change.q)) delete change.q;
   const changed = Object.entries(change).filter(([key, value]) => S[/** @type {keyof Shown} */ (key)] !== value);
   Object.assign(S, Object.fromEntries(changed));
   if (changed.length) soon(changed.map(([key]) => key));

@@ -15,6 +15,35 @@ interface Quantity {
   range: [number, number] | null;
 }
 
+/** The equation of a memory: compuerta.gates.MemoryEquation. */
+interface MemoryEquation {
+  quantity: string;
+  keep: string;
+  candidate: string;
+  write: string | null;
+  normalized: boolean;
+  clip: number | null;
+  zoneout: number;
+}
+
+/** What a cell is: compuerta.gates.CellKind. */
+interface Kind {
+  key: string;
+  title: string;
+  /** In the order in which a step computes them. */
+  quantities: Record<string, Quantity>;
+  /** The blocks of the stacked parameters, and those of them that are gates. */
+  blocks: string[];
+  own_gates: string[];
+  /** The parts of the state, the output first. */
+  parts: string[];
+  memory: MemoryEquation;
+  /** Name, alpha and beta of what each block, and the output, passes through. */
+  activations: Record<string, [string, number, number]>;
+  plain: boolean;
+  switches: { coupled?: boolean; clip?: number; cell_clip?: number; zoneout?: [number, number] } & Fields;
+}
+
 /** A quantity of a unit of a place that is clamped at a value v. */
 interface Clamp {
   p: number;
@@ -40,8 +69,7 @@ interface LessonStep {
 /** What the file says about all of its runs. */
 interface About {
   title: string;
-  cell: string;
-  plain: boolean;
+  kind: Kind;
   hidden: number;
   H: number;
   layers: number;
@@ -49,7 +77,6 @@ interface About {
   /** Layer and direction (1 reads backward) of each place. */
   places: [number, number][];
   units: number[];
-  quantities: Record<string, Quantity>;
   vocabulary: string[];
   flowOf: string;
   reach: [number, number];
@@ -70,27 +97,17 @@ interface Data extends About {
   parity: Parity;
 }
 
-/** Sizes and switches of a model that the page can run. */
+/** What the cell of a model is that the page can run, and its sizes. */
 interface ModelMeta {
-  cell: "lstm" | "gru" | "minlstm";
-  parts: string[];
-  blocks: string[];
+  kind: Kind;
   names: string[];
   inputs: number;
   hidden: number;
   handed: number;
   outputs: number;
   log?: boolean;
-  switches: Switches;
-}
-
-interface Switches {
-  coupled: boolean;
-  clip: number | null;
-  cell_clip: number | null;
-  zoneout: [number, number];
+  /** What keeps a standard deviation from 0. */
   epsilon: number;
-  activations: [string, number, number][];
 }
 
 /** The arrays of one place, of which each kind of cell has its own: w_x (rows, inputs), w_h, b, … */
@@ -103,7 +120,6 @@ interface Weights extends Record<string, any> {
 interface Model extends ModelMeta {
   H: number;
   places: Weights[];
-  gates: string[];
   w: Numbers;
   b: Numbers;
   embedding: Numbers;
@@ -195,8 +211,10 @@ interface Shown {
 type Changed = Set<string>;
 /** A key, its name on the keyboard, the end of the key of its text, and what it does. */
 type Key = [string, string, string, (root: HTMLElement) => unknown];
-/** Where things stand in the drawing of a cell. */
+/** Where things stand in the drawing of a cell, and the sentence of what happens at a step. */
 interface Plan {
+  texts: Record<string, [number, number, string?]>;
+  story: (at: Fields) => string;
   boxes: Record<string, [number, number]>;
   ops: [string, number, number, string?][];
   wires: [string, string][];

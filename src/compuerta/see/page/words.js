@@ -24,6 +24,9 @@ export function say(key, values = {}) {
   return text.replace(/\{(\w+)\}/g, (all, name) => (Object.hasOwn(values, name) ? String(values[name]) : all));
 }
 
+/** @type {(key: string) => boolean} whether there is a sentence of this key */
+export const has = (key) => Object.hasOwn(words.texts[words.lang], key);
+
 /**
  * A number as it is shown: a true minus, three decimals, and no scale that NaN or infinity could break.
  * @param {number} value
