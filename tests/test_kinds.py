@@ -20,6 +20,8 @@ from compuerta.see.explain import explain_step, gate_table
 from compuerta.see.html import page
 from compuerta.see.scene import RUNNABLE, scene_of
 from compuerta.see.search import find_units
+from compuerta.texts import catalogue
+from in_browser import Tab, shown
 from layer_cases import shuffled
 from variant_cases import CASES, cases, make, random_state
 
@@ -174,13 +176,31 @@ def test_a_new_kind_is_not_converted_as_another(format, tmp_path):
         formats.write(SLSTM(2, 3, rng=0), tmp_path / "a", format)
 
 
-def test_a_page_of_a_new_kind_calls_it_by_its_name(new, monkeypatch):
+def test_a_page_of_a_new_kind_calls_it_by_its_name(new):
     scene = scene_of(new)
     about = scene.about()
     assert (about["kind"]["key"], about["kind"]["title"], scene.model) == ("slstm", "sLSTM", None)
     assert about["kind"]["memory"]["write"] is None
     assert not re.search(r'"lstm"|"LSTM"', json.dumps(about))
     assert page(new, lang="es").startswith("<!DOCTYPE html>")
+
+
+@pytest.mark.browser
+def test_a_page_of_a_new_kind_is_read_in_a_browser(new, browser, tmp_path):
+    tab = Tab(browser, tmp_path, page(new, lang="en")).open()
+    assert "sLSTM" in tab.text("header")
+    assert tab.inside("data.kind.title") == "sLSTM"
+    assert catalogue("en")["page.cell.variant"] in tab.text("#cell")
+    assert catalogue("en")["page.ledger.direct"] in tab.text("#ledger")
+    for key in new.names:
+        tab.go(q=key, t=40, u=2)
+        assert shown(new[key, 0][0, 40, 2]) in tab.text("#cell table.step")
+    tab.go(q="c")
+    f, before = new["f", 0][0, 40, 2], new["c", 0][0, 39, 2]
+    assert f"f · c′ = {shown(f)} · {shown(before)}" in tab.text("#cell .sum-of")
+    assert f"(1 − f) · C̃ = {shown(1 - f)} · {shown(new['g', 0][0, 40, 2])}" in tab.text("#cell .sum-of")
+    assert not re.search(r"(?<!s)LSTM", tab.text(".compuerta"))
+    tab.close()
 
 
 def test_layers_of_different_cells_do_not_stand_in_one_page(rng):

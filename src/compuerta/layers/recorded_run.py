@@ -9,7 +9,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .. import checks, recurrence
+from .. import checks, gates, recurrence
 from ..errors import SettingError
 from ..recurrence import Clamps, Stepwise, StepwiseTape
 from ..recurrence.packing import Packing
@@ -110,7 +110,7 @@ class StackNode(Node):
         block = key.removeprefix("z_")
         if block == key or block not in self.layer.blocks:
             raise KeyError(key)
-        if self.layer.parts == ("h",) and not self._recurrent_weights(k, d):
+        if not self._recurrent_weights(k, d):
             return tape.read(key)
         return self._before_activation(block, k, d)
 
@@ -147,7 +147,9 @@ class StackNode(Node):
         dense = recurrence.active().dense
         x, out, first = self.inputs(k), self.read("h", k, d), self.initial(k, d)[0]
         order = slice(None, None, -1 if d else 1)
-        r = self.read("r", k, d)[:, order] if block == "n" else None
+        kind = self.layer.kind
+        gated = kind.key == gates.GRU.key and block == kind.memory.candidate  # what it sees of h goes through r
+        r = self.read("r", k, d)[:, order] if gated else None
         x, h = x[:, order], out[:, order]
         n, t = h.shape[:2]
         # Where each row begins: read backward, behind its padding.
