@@ -95,6 +95,32 @@ def test_early_stopping_reduces_the_rate_from_the_best_weights():
     np.testing.assert_array_equal(trainer.model.parameters.flat, kept[5])
 
 
+def test_callbacks_start_anew_with_each_fit():
+    """A stopper used for a second model keeps none of the first one's weights and stops by the second one's figures."""
+    stopper = EarlyStopping(2)
+    first = Trainer(text_model(), cross_entropy, learning_rate=0.01, rng=0, callbacks=[stopper])
+    values = iter([1.0, 0.1, 2.0, 2.0])
+    first.fit(TextStreams(ids(), 4, 10), 9, validate=lambda: next(values), every=1)
+    assert (stopper.best, stopper.best_update, stopper.stopped_early) == (0.1, 1, True)
+    second = Trainer(text_model(seed=9), cross_entropy, learning_rate=0.01, rng=0, callbacks=[stopper])
+    kept = {}
+    second.callbacks.append(Act(2, lambda trainer: kept.update({2: trainer.model.parameters.flat.copy()})))
+    values = iter([3.0, 2.9, 2.5, 2.8])
+    second.fit(TextStreams(ids(), 4, 10), 3, validate=lambda: next(values), every=1)
+    assert (second.update, stopper.best, stopper.best_update, stopper.stopped_early) == (3, 2.5, 2, False)
+    np.testing.assert_array_equal(second.model.parameters.flat, kept[2])
+
+
+def test_without_patience_the_best_weights_are_kept_and_training_goes_on():
+    kept, values = {}, iter([4.0, 1.0, *[2.0] * 20])
+    keep = Act(1, lambda trainer: kept.update({1: trainer.model.parameters.flat.copy()}))
+    stopper = EarlyStopping(None)
+    trainer = Trainer(text_model(), cross_entropy, learning_rate=0.01, rng=0, callbacks=[keep, stopper])
+    trainer.fit(TextStreams(ids(), 4, 10), 20, validate=lambda: next(values), every=1)
+    assert (trainer.update, stopper.best_update, stopper.stopped_early) == (20, 1, False)
+    np.testing.assert_array_equal(trainer.model.parameters.flat, kept[1])
+
+
 @pytest.mark.parametrize("values", [[math.nan, 2.0, 1.0, 3.0, 3.0], [math.inf, 2.0, 1.0, 3.0, 3.0]])
 def test_early_stopping_outlives_a_first_figure_that_is_not_finite(values):
     given = iter(values)

@@ -157,6 +157,10 @@ def test_resume_with_another_setup_is_refused_and_the_differences_listed(tmp_pat
         Trainer(text_model(0.3), cross_entropy, AdamW(), clip=0.5, rng=7): ["optimizer", "AdamW", "clip", "0.5", "1.0"],
         Trainer(text_model(0.3), cross_entropy, Adam(0.8), clip=1.0, rng=7): ["optimizer", "0.8", "0.9"],
         Trainer(text_model(0.3), squared_error, clip=1.0, schedule=Cosine(), rng=7): ["loss", "schedule", "Cosine"],
+        Trainer(text_model(0.3), cross_entropy, learning_rate=0.5, clip=1.0, rng=7): ["learning_rate: 0.001 ≠ 0.5"],
+        Trainer(text_model(0.3), cross_entropy, clip=1.0, rng=7, callbacks=[EarlyStopping()]): [
+            "callbacks: [] ≠ ['EarlyStopping']"
+        ],
     }.items():
         before = other.model.parameters.flat.copy()
         with pytest.raises(SettingError) as caught:
@@ -165,6 +169,25 @@ def test_resume_with_another_setup_is_refused_and_the_differences_listed(tmp_pat
         assert [word for word in words if word not in str(caught.value)] == []
         np.testing.assert_array_equal(other.model.parameters.flat, before)
         assert other.update == 0
+
+
+def test_a_snapshot_stays_as_it_is():
+    """Taken in the middle of a run and restored after more of it, it leads where it led the first time."""
+    source = TextStreams(ids(), 4, 11, restarts=0.2)
+    trainer = Trainer(text_model(0.3), cross_entropy, learning_rate=0.02, rng=7)
+    trainer.fit(source, 3)
+    arrays, content = trainer.snapshot(source)
+    before, told = {name: array.copy() for name, array in arrays.items()}, json.dumps(content)
+    trainer.fit(source, 6)
+    expected, losses = trainer.model.parameters.flat.copy(), list(trainer.losses)
+    for name, array in before.items():
+        np.testing.assert_array_equal(arrays[name], array)
+    assert json.dumps(content) == told
+    trainer.restore(arrays, content, source)
+    np.testing.assert_array_equal(trainer.model.parameters.flat, before["parameters"])
+    trainer.fit(source, 6)
+    np.testing.assert_array_equal(trainer.model.parameters.flat, expected)
+    assert trainer.losses == losses
 
 
 def test_a_loss_with_arguments_is_known_again_in_another_process():

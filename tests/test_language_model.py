@@ -27,7 +27,7 @@ def noisy(length, seed=0):
 
 @pytest.fixture(scope="module")
 def saying():
-    return LanguageModel(updates=200, **SMALL).fit(SAYING * 60)
+    return LanguageModel(updates=300, **SMALL).fit(SAYING * 60)
 
 
 @pytest.fixture(scope="module")
@@ -178,7 +178,54 @@ def test_the_report():
 def test_minutes():
     model = LanguageModel(updates=None, minutes=0.3 / 60, **SMALL).fit(noisy(1000))
     assert model.report_["updates"] > 2
-    assert 0.3 <= model.report_["seconds"] < 3
+    assert 0.03 <= model.report_["seconds"] < 3
+
+
+def test_the_best_weights_are_kept_and_training_stops_when_it_learns_by_heart():
+    """A short text of chance is learnt by heart: the validation split turns worse long before the end."""
+    settings = {**SMALL, "hidden_size": 48, "learning_rate": 0.03, "schedule": "constant"}
+    text = "".join(np.random.default_rng(4).choice(list("abcdefgh"), 500, p=[0.5, 0.2, *[0.05] * 6]))
+    model = LanguageModel(updates=400, patience=4, **settings).fit(text)
+    report, figures = model.report_, dict(model.report_["validations"])
+    assert report["stopped_early"]
+    assert report["updates"] < 400
+    assert report["best_update"] < report["updates"]
+    assert min(figures.values()) == report["validation_bits"] == figures[report["best_update"]]
+    assert max(figures) == report["best_update"] + 4 * 5
+    assert model.score(text[450:]) == report["bits_per_char"] == pytest.approx(report["validation_bits"], rel=1e-6)
+    assert report["bits_per_char"] < report["unigram"] + 0.05
+    to_the_end = LanguageModel(updates=report["updates"], patience=None, **settings).fit(text)
+    assert not to_the_end.report_["stopped_early"]
+    np.testing.assert_array_equal(to_the_end.model_.parameters.flat, model.model_.parameters.flat)
+
+
+def step_of(**report):
+    """The key of the step that is recommended, from a report with these figures."""
+    model = LanguageModel(updates=1, **SMALL).fit(noisy(500))
+    model.dropout = report.pop("dropout", 0.0)
+    usual = {"bits_per_char": 2.0, "unigram": 4.0, "train_bits": 1.9, "stopped_early": False, "best_update": 2000,
+             "updates": 2000}  # fmt: skip
+    model.report_ = {**model.report_, **usual, **report}
+    return model.report().lines[-1].values["next"].key.rpartition(".")[2]
+
+
+def test_overfitting_is_told_from_underfitting():
+    assert step_of() == "step_longer"
+    assert step_of(train_bits=1.5) == "step_dropout"
+    assert step_of(train_bits=1.5, dropout=0.2) == "step_text"
+    assert step_of(stopped_early=True, best_update=300, updates=800) == "step_text"
+    assert step_of(best_update=900) == "step_text"
+    assert step_of(unigram=1.9) == step_of(unigram=1.9, train_bits=1.0) == "nothing_longer"
+    assert step_of(unigram=1.9, stopped_early=True) == "nothing_text"
+
+
+@pytest.mark.slow
+def test_small_texts_reach_what_they_can():
+    """The first thing that a person tries: never worse than the letters alone, whatever the length."""
+    text = noisy(3000, seed=3) + "".join(np.random.default_rng(1).choice(list("abcdef "), 1500))
+    report = LanguageModel().fit(text).report_
+    assert report["bits_per_char"] <= report["unigram"]
+    assert report["bits_per_char"] <= min(value for _, value in report["validations"]) + 0.05
 
 
 def test_every_character_is_in_the_vocabulary():
@@ -308,7 +355,7 @@ def test_get_params_set_params_and_repr():
     assert repr(model) == "LanguageModel(hidden_size=32, cell='gru', clip=None)"
     params = model.get_params()
     assert params["hidden_size"] == 32
-    assert params["updates"] == 2000
+    assert params["learning_rate"] == 0.004
     assert repr(LanguageModel(**params)) == repr(model)
     assert model.set_params(hidden_size=8, seed=5) is model
     assert (model.hidden_size, model.seed) == (8, 5)
@@ -356,6 +403,13 @@ def test_texts_that_are_too_short(words):
     for wrong in (b"bytes", None, ["a", "b"]):
         with pytest.raises(DataError, match="must be a str"):
             LanguageModel().fit(wrong)
+
+
+@pytest.mark.parametrize(("windows", "updates"), [(2, 150), (10, 200), (99, 1980), (930, 2000)])
+def test_a_short_text_is_read_20_times_at_most(windows, updates):
+    assert LanguageModel()._updates(windows) == updates
+    assert LanguageModel(minutes=1)._updates(windows) is None
+    assert LanguageModel(updates=5000, minutes=1)._updates(windows) == 5000
 
 
 @pytest.mark.parametrize("length", [2, 3, 5, 20, 65])
@@ -408,9 +462,10 @@ def interrupted(path, text, **more):
 
 def test_more_updates_may_be_asked_for(tmp_path):
     path, text = tmp_path / "c", noisy(800)
-    interrupted(path, text)
-    model = LanguageModel(updates=12, **SMALL).fit(text, checkpoint=path, resume=True)
-    assert model.report_["losses"] == LanguageModel(updates=12, **SMALL).fit(text).report_["losses"]
+    interrupted(path, text, schedule="constant")
+    model = LanguageModel(updates=12, schedule="constant", **SMALL).fit(text, checkpoint=path, resume=True)
+    whole = LanguageModel(updates=12, schedule="constant", **SMALL).fit(text)
+    assert model.report_["losses"] == whole.report_["losses"]
 
 
 def test_another_run_is_refused_and_the_differences_listed(tmp_path):

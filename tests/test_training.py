@@ -1,6 +1,7 @@
 """The trainer: it learns, repeats itself to the bit, steps as it says, and stops where it should."""
 
 import copy
+import itertools
 import math
 import os
 import pickle
@@ -17,6 +18,7 @@ from compuerta.training import (
     SGD,
     Adam,
     AdamW,
+    Callback,
     Cosine,
     Shuffled,
     Steps,
@@ -218,10 +220,26 @@ def test_fit_refuses_before_any_update(arguments, said):
     assert trainer.update == 0
 
 
-def test_minutes_alone_need_a_constant_schedule():
-    trainer = Trainer(text_model(), cross_entropy, schedule=Cosine(), rng=0)
-    with pytest.raises(SettingError, match="needs updates"):
-        trainer.fit(TextStreams(ids(), 4, 10), minutes=1)
+def test_a_schedule_goes_by_the_share_of_the_time(monkeypatch):
+    """Every look at the clock is a second later: an update takes two, so that there are ten in twenty seconds."""
+    clock = itertools.count()
+    monkeypatch.setattr("compuerta.training.trainer.time.perf_counter", lambda: float(next(clock)))
+    rates = []
+
+    class Rates(Callback):
+        def updated(self, trainer):
+            rates.append((trainer.rate, trainer.seconds))
+
+    trainer = Trainer(text_model(), cross_entropy, schedule=Cosine(), learning_rate=0.01, rng=0, callbacks=[Rates()])
+    trainer.fit(TextStreams(ids(), 4, 10), minutes=20 / 60)
+    assert len(rates) == 20
+    shares = [0.0] + [seconds / 20 for _, seconds in rates[:-1]]
+    expected = [0.005 * (1 + math.cos(math.pi * share)) for share in shares]
+    assert [rate for rate, _ in rates] == pytest.approx(expected, abs=3e-4)
+    both = Trainer(text_model(), cross_entropy, schedule=Cosine(), learning_rate=0.01, rng=0, callbacks=[Rates()])
+    rates.clear()
+    both.fit(TextStreams(ids(), 4, 10), 5, minutes=20 / 60)  # the updates are done first
+    assert [rate for rate, _ in rates] == pytest.approx([0.01 * Cosine()(k, 5) for k in range(5)])
 
 
 def test_labels_out_of_range_stop_before_the_update():

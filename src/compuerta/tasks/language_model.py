@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -22,7 +24,9 @@ from ..training import (
     Checkpoint,
     Constant,
     Cosine,
+    EarlyStopping,
     Progress,
+    Schedule,
     TextStreams,
     Trainer,
     cross_entropy,
@@ -31,6 +35,17 @@ from ..training import (
 from .answers import Context, Drawing, Option, Reading, Report
 from .base import Array, Task, fill
 from .characters import LN2, bits_per_char, draw
+
+#: Characters of the validation split that are watched in training, in stretches of this length, and scored at its end.
+_WATCHED, _WATCHED_STRETCH, _SCORED = 20_000, 400, 250_000
+#: Updates where none are asked for, and of a short text passes over it and the fewest updates.
+_UPDATES, _PASSES, _FEWEST = 2000, 20, 150
+#: Share of the windows that begin from the start state, from which a text is written and scored.
+_RESTARTS = 0.06
+#: Updates over which the loss on the training text is averaged.
+_NEAR = 20
+#: Bits by which the validation split is worse than the training text where a model begins to learn it by heart.
+_GAP = 0.3
 
 
 class LanguageModel(Task):
@@ -47,12 +62,15 @@ class LanguageModel(Task):
         dropout: share of the values zeroed in training, between layers and before the output.
         batch_size: streams that are read in parallel; fewer where the text is too short.
         steps: T, steps of one window, over which gradients flow; fewer where the text is too short.
-        updates: how many updates to train.
-        minutes: how long to train at most; None for no limit.
+        updates: how many updates to train at most; if None and there are no ``minutes`` either 2,000, fewer where that
+            would read a short text more than 20 times.
+        minutes: how long to train at most, the measuring included; None for no limit.
         learning_rate: of Adam.
-        schedule: "constant" or "cosine" (down to zero at the end).
+        schedule: "cosine" (after a short warm-up down to zero at the end) or "constant".
         clip: largest global norm of the gradient.
-        validation: share of the text, at its end, that is never trained on.
+        validation: share of the text, at its end, that is never trained on. The weights that are kept are those which
+            did best there; without it, the last.
+        patience: validations without improvement after which training stops early; None to go on to the end.
         seed: of weights, dropout and everything else that is random.
         dtype: "float32" or "float64".
 
@@ -60,8 +78,9 @@ class LanguageModel(Task):
         vocabulary_: the :class:`~compuerta.data.Vocabulary` of the text.
         model_: the network, a :class:`~compuerta.layers.Sequential`.
         report_: what is known of the training: ``bits_per_char`` and ``unigram`` on the validation split (None
-            without one), ``updates``, ``seconds``, ``losses`` (in nats, at most 1,000 means over equal runs of
-            updates), ``validations``, sizes, ``text_sha256``.
+            without one), of its first ``scored_characters``; ``updates``, ``best_update`` (whose weights were kept),
+            ``seconds``, ``losses`` (in nats, at most 1,000 means over equal runs of updates), ``validations``, sizes,
+            ``text_sha256``.
 
     >>> from compuerta import LanguageModel
     >>> text = "la luna, la luz, la lana. " * 40
@@ -85,12 +104,13 @@ class LanguageModel(Task):
         Option("dropout", "number", 0, 0.99, default=0.0),
         Option("batch_size", "integer", 1, 1_000_000, default=32),
         Option("steps", "integer", 1, 1_000_000, default=64),
-        Option("updates", "integer", 1, 1_000_000_000, default=2000),
+        Option("updates", "integer", 1, 1_000_000_000),
         Option("minutes", "number", 0, 1_000_000, open_low=True),
-        Option("learning_rate", "number", 0, 100, open_low=True, default=2e-3),
-        Option("schedule", "choice", choices=("constant", "cosine"), default="constant"),
+        Option("learning_rate", "number", 0, 100, open_low=True, default=4e-3),
+        Option("schedule", "choice", choices=("cosine", "constant"), default="cosine"),
         Option("clip", "number", 0, 1e9, open_low=True, default=1.0),
         Option("validation", "number", 0, 0.9, default=0.1),
+        Option("patience", "integer", 1, 1_000_000, default=10),
     )
     data_options: ClassVar[Sequence[Option]] = (Option("encoding", "text"),)
     evaluation_options: ClassVar[Sequence[Option]] = (
@@ -108,12 +128,13 @@ class LanguageModel(Task):
         dropout: float = 0.0,
         batch_size: int = 32,
         steps: int = 64,
-        updates: int | None = 2000,
+        updates: int | None = None,
         minutes: float | None = None,
-        learning_rate: float = 2e-3,
-        schedule: str = "constant",
+        learning_rate: float = 4e-3,
+        schedule: str = "cosine",
         clip: float | None = 1.0,
         validation: float = 0.1,
+        patience: int | None = 10,
         seed: int = 0,
         dtype: str = "float32",
     ) -> None:
@@ -130,6 +151,7 @@ class LanguageModel(Task):
         self.schedule = schedule
         self.clip = clip
         self.validation = validation
+        self.patience = patience
         self.seed = seed
         self.dtype = dtype
 
@@ -159,8 +181,9 @@ class LanguageModel(Task):
             DataError: the text is too short, or holds half a character (a lone surrogate).
             SettingError: an argument is out of its range, or the checkpoint is of another run.
             DivergedError: the loss is no longer finite.
-            KeyboardInterrupt: Ctrl-C; the model is then what it was after the last update, and usable.
+            KeyboardInterrupt: Ctrl-C; the model then has the best weights so far, and is usable.
         """
+        started = time.perf_counter()
         share = checks.number(self.validation, "validation", low=0.0, high=0.9)
         if self.cell not in ("lstm", "gru"):
             raise SettingError("error.choice", name="cell", known="lstm, gru", got=repr(self.cell))
@@ -168,6 +191,8 @@ class LanguageModel(Task):
             raise SettingError("error.choice", name="schedule", known="constant, cosine", got=repr(self.schedule))
         if self.updates is not None:
             checks.count(self.updates, "updates")
+        if self.patience is not None:
+            checks.count(self.patience, "patience")
         if resume and checkpoint is None:
             raise SettingError("error.resume_needs_checkpoint")
         if checkpoint is not None:
@@ -177,7 +202,7 @@ class LanguageModel(Task):
         cut = len(ids) - int(share * len(ids))
         steps = min(checks.count(self.steps, "steps"), max(1, (cut - 1) // 2))
         batch_size = min(checks.count(self.batch_size, "batch_size"), max(1, (cut - 1) // steps))
-        source = TextStreams(ids[:cut], batch_size, steps)
+        source = TextStreams(ids[:cut], batch_size, steps, restarts=_RESTARTS)
         rng = checks.generator(self.seed, "LanguageModel")
         model = self._network(vocabulary.size, rng)
         report: dict[str, Any] = {
@@ -189,45 +214,83 @@ class LanguageModel(Task):
             "bits_per_char": None,
             "unigram": _unigram_bits(text[:cut].counts(), text[cut:].counts()),
         }
-        watched = ids[cut : cut + 20_000]
-        callbacks = list(callbacks)
-        saver = None
+        held = ids[cut : cut + _SCORED]
+        report["scored_characters"] = len(held)
+        watched = held[:_WATCHED] if len(held) > 1 else None
+
+        def validate() -> float:
+            assert watched is not None
+            return bits_per_char(model, watched, stretch=_WATCHED_STRETCH)
+
+        updates, minutes = self._updates(source.windows), self.minutes
+        stopper = EarlyStopping(self.patience)
+        callbacks = [*callbacks, stopper]
         if checkpoint is not None:
-            saver = Checkpoint(checkpoint, source, extra={"settings": self.get_params(), "text": report["text_sha256"]})
+            content = {"settings": self.get_params(), "text": report["text_sha256"]}
+            callbacks.append(Checkpoint(checkpoint, source, extra=content))
         trainer = Trainer(
-            model,
-            cross_entropy,
-            Adam(),
-            learning_rate=self.learning_rate,
-            schedule=Cosine() if self.schedule == "cosine" else Constant(),
-            clip=self.clip,
-            rng=rng,
-            callbacks=callbacks + ([saver] if saver else []),
-        )
+            model, cross_entropy, Adam(), learning_rate=self.learning_rate, schedule=self._schedule(updates),
+            clip=self.clip, rng=rng, callbacks=callbacks,
+        )  # fmt: skip
         if resume and checkpoint is not None:
             arrays, content = load_checkpoint(checkpoint)
             self._same_run(content["extra"], report["text_sha256"])
             trainer.restore(arrays, content["training"], source)
+        if minutes is not None and watched is not None:
+            held, minutes = self._in_time(held, watched, validate, started)
+            report["scored_characters"] = len(held)
         try:
             trainer.fit(
-                source,
-                self.updates,
-                minutes=self.minutes,
-                validate=(lambda: bits_per_char(model, watched)) if len(watched) > 1 else None,
-                every=max(1, min(500, (self.updates or 2000) // 4)),
-            )
-            if len(ids) - cut > 1:
-                report["bits_per_char"] = bits_per_char(model, ids[cut:])
+                source, updates, minutes=minutes, validate=None if watched is None else validate,
+                every=_every(updates, 0 if watched is None else len(watched)),
+            )  # fmt: skip
+            if watched is not None:
+                report["bits_per_char"] = bits_per_char(model, held)
         except KeyboardInterrupt:
             if trainer.update:
-                self._keep(vocabulary, model, report, trainer)
+                self._keep(vocabulary, model, report, trainer, stopper)
             raise
-        self._keep(vocabulary, model, report, trainer)
+        self._keep(vocabulary, model, report, trainer, stopper)
         return self
 
-    def _keep(self, vocabulary: Vocabulary, model: Sequential, report: dict[str, Any], trainer: Trainer) -> None:
+    def _updates(self, windows: int) -> int | None:
+        """Return how many updates to train at most, ``windows`` of which read the text once; None if time decides."""
+        if self.updates is not None or self.minutes is not None:
+            return self.updates
+        return min(_UPDATES, max(_FEWEST, _PASSES * windows))
+
+    def _schedule(self, updates: int | None) -> Schedule:
+        """Return the schedule; of a cosine a twentieth of the updates, but at most 100, warm up."""
+        warmup = min(100, (_UPDATES if updates is None else updates) // 20)
+        return Cosine(warmup) if self.schedule == "cosine" else Constant()
+
+    def _in_time(
+        self, held: NDArray[np.integer[Any]], watched: NDArray[np.integer[Any]], validate: Callable[[], float],
+        started: float,
+    ) -> tuple[NDArray[np.integer[Any]], float]:  # fmt: skip
+        """Return as much of ``held`` as a tenth of the time allows to score, and the minutes left for training."""
+        assert self.minutes is not None
+        whole = 60 * checks.number(self.minutes, "minutes", low=0.0, open_low=True)
+        before = time.perf_counter()
+        validate()
+        each = (time.perf_counter() - before) / len(watched)
+        held = held[: max(len(watched), int(0.1 * whole / each))]
+        left = whole - (time.perf_counter() - started) - each * len(held)
+        return held, max(left, 0.1 * whole) / 60
+
+    def _keep(
+        self, vocabulary: Vocabulary, model: Sequential, report: dict[str, Any], trainer: Trainer,
+        stopper: EarlyStopping,
+    ) -> None:  # fmt: skip
         """Become what was trained; until then a task that was fitted before stays what it was."""
         report["updates"], report["seconds"] = trainer.update, round(trainer.seconds, 3)
+        validated = math.isfinite(stopper.best)
+        report["best_update"] = stopper.best_update if validated else trainer.update
+        # What the training text costs at the weights that were kept, beside what the validation split does.
+        near = trainer.losses[max(0, report["best_update"] - _NEAR) : report["best_update"] + 1]
+        report["train_bits"] = float(np.mean(near)) / LN2 if near else None
+        report["validation_bits"] = stopper.best if validated else None
+        report["stopped_early"] = stopper.stopped_early
         report["losses"] = _thinned(trainer.losses)
         report["validations"] = trainer.validations
         self.vocabulary_, self.model_, self.report_ = vocabulary, model, report
@@ -249,9 +312,11 @@ class LanguageModel(Task):
         theirs = extra.get("settings", {})
         mine = self.get_params()
         different = [f"{k}: {theirs.get(k)} ≠ {v}" for k, v in mine.items()
-                     if k not in ("updates", "minutes") and theirs.get(k) != v]  # fmt: skip
-        if self.schedule == "cosine" and theirs.get("updates") != mine["updates"]:
-            different.append(f"updates: {theirs.get('updates')} ≠ {mine['updates']}")
+                     if k not in ("updates", "minutes") and k in theirs and theirs[k] != v]  # fmt: skip
+        if self.schedule == "cosine":
+            different += [
+                f"{k}: {theirs.get(k)} ≠ {mine[k]}" for k in ("updates", "minutes") if theirs.get(k) != mine[k]
+            ]
         if extra.get("text") != text:
             different.append("text")
         if different:
@@ -327,13 +392,6 @@ class LanguageModel(Task):
         """Return the text of a file, see :meth:`compuerta.data.Text.read`."""
         return Text.read(path, **options)
 
-    @classmethod
-    def from_options(cls, **options: Any) -> Task:
-        """Return the model of these settings; with ``minutes`` alone the number of updates is open."""
-        if "minutes" in options:
-            options.setdefault("updates", None)
-        return super().from_options(**options)
-
     def learn(self, data: str | Text, context: Context) -> None:
         """Train on a text, with a bar in bits per character."""
         data = Text.of(data)
@@ -345,17 +403,45 @@ class LanguageModel(Task):
         self.fit(data, callbacks=[*context.callbacks, bar], checkpoint=context.checkpoint, resume=context.resume)
 
     def report(self) -> Report:
-        """Return bits per character on the validation split, beside the unigram figure."""
+        """Return three lines: what it read, what it kept, and how good that is beside the unigram figure.
+
+        The last ends with the one next step that would help most.
+        """
         self.check_fitted()
         report = self.report_
-        values = {**report, "losses": report["losses"][-1:]}
-        speed = Phrase("cli.report.updates", updates=report["updates"], seconds=f"{report['seconds']:.0f}")
-        if report["bits_per_char"] is None:
-            interrupted = report["train_characters"] < report["characters"]
-            lines = [Phrase("cli.report.not_measured" if interrupted else "cli.report.no_held_out")]
-        else:
-            lines = _bits_lines(report["bits_per_char"], report["unigram"])
-        return Report([*lines, speed], values)
+        return Report([Phrase(key, **values) for key, values in self._lines()],
+                      {**report, "losses": report["losses"][-1:]})  # fmt: skip
+
+    def _lines(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        report = self.report_
+        characters, train, updates = report["characters"], report["train_characters"], report["updates"]
+        held, seconds = characters - train, f"{report['seconds']:.0f}"
+        yield "cli.report.read", {"characters": Count(characters), "train": Count(train), "held": Count(held)}
+        best = report.get("best_update", updates)  # a file of an earlier version has no such figures
+        kept = "early" if report.get("stopped_early") else "best" if report.get("validation_bits") else "last"
+        yield f"cli.report.kept_{kept}", {"best": best, "updates": updates, "seconds": seconds}
+        bits, unigram = report["bits_per_char"], report["unigram"]
+        if bits is None:
+            yield ("cli.report.not_measured" if held else "cli.report.no_held_out"), {}
+            return
+        scored = report.get("scored_characters", held)
+        where = Phrase("cli.report.scored_first", n=Count(scored)) if scored < held else Phrase("cli.report.scored_all")
+        yield "cli.report.good", {"where": where, "bits": f"{bits:.3f}", "unigram": f"{unigram:.3f}",
+                                  "next": self._next_step()}  # fmt: skip
+
+    def _next_step(self) -> Phrase:
+        """Return the sentence with the one step that would help most."""
+        report = self.report_
+        bits, train = report["bits_per_char"], report.get("train_bits") or report["bits_per_char"]
+        nothing = bits >= report["unigram"]
+        overfits = report.get("stopped_early") or report.get("best_update", report["updates"]) < 0.8 * report["updates"]
+        if overfits or (bits - train > _GAP and self.dropout):
+            return Phrase("cli.report.nothing_text" if nothing else "cli.report.step_text", bits=f"{train:.3f}")
+        if bits - train > _GAP and not nothing:
+            return Phrase("cli.report.step_dropout", bits=f"{train:.3f}")
+        by_time = self.minutes is not None and (self.updates is None or report["updates"] < self.updates)
+        option = f"--minutes {2 * (self.minutes or 0):g}" if by_time else f"--updates {2 * report['updates']}"
+        return Phrase("cli.report.nothing_longer" if nothing else "cli.report.step_longer", option=option)
 
     def evaluate(  # type: ignore[override]
         self, data: str | Text, context: Context, *, all: bool = False, unknown: str = "skip"
@@ -549,6 +635,12 @@ def _bits_lines(bits: float, unigram: float, where: str = "") -> list[Phrase]:
         Phrase(f"cli.report.unigram{where}", bits=f"{unigram:.3f}"),
     ]
     return [*lines, Phrase("cli.report.unigram_wins")] if bits >= unigram else lines
+
+
+def _every(updates: int | None, watched: int) -> int:
+    """Return how many updates lie between validations of ``watched`` characters, a twentieth of the time."""
+    often = max(5, watched // 200)
+    return often if updates is None else max(1, min(often, updates // 4))
 
 
 def _sha256(text: str) -> str:

@@ -4,7 +4,7 @@ from .batches import Batch, Shuffled, Source, TextStreams
 from .callbacks import Checkpoint, EarlyStopping, Progress, load_checkpoint
 from .losses import absolute_error, cross_entropy, dense_cross_entropy, quantile_loss, squared_error
 from .optimizers import SGD, Adam, AdamW, Optimizer, clip_by_global_norm
-from .schedules import Constant, Cosine, Steps
+from .schedules import Constant, Cosine, Schedule, Steps
 from .trainer import Callback, Trainer
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "EarlyStopping",
     "Optimizer",
     "Progress",
+    "Schedule",
     "Shuffled",
     "Source",
     "Steps",

@@ -22,13 +22,14 @@ class Batch:
         x: inputs, as the model takes them.
         y: targets, as the loss takes them.
         lengths: (N,) valid steps of padded rows, or None.
-        carry: the rows go on where those of the batch before ended, so the state is carried over.
+        carry: the rows go on where those of the batch before ended, so the state is carried over; or (N,) bools, which
+            rows do.
     """
 
     x: Array
     y: Array
     lengths: NDArray[np.intp] | None = None
-    carry: bool = False
+    carry: bool | NDArray[np.bool_] = False
 
 
 class Source(Protocol):
@@ -45,43 +46,56 @@ class Source(Protocol):
 
 
 class TextStreams:
-    """Truncated BPTT over one long sequence of token ids: N streams side by side, each cut into windows of T steps.
+    """Truncated BPTT over one long sequence of token ids: N rows side by side, each cut into windows of T steps.
 
-    The text is cut into N equal parts that are read in parallel from their beginnings; the state is carried from
-    window to window and starts anew with each pass over the text. The targets are the next tokens.
+    The rows begin at places spread evenly over the text and reach each to the next, or a few steps into it, so that
+    all are as long; they are read in parallel, and the state is carried from window to window. The targets are the next
+    tokens: every token but the first is a target in every pass.
+
+    The state starts anew with each pass over the text, and in a row now and then, as ``restarts`` says. A model must
+    have learnt from the start state often to write well from there.
 
     Args:
         ids: (L,) token ids.
-        batch_size: N. steps: T.
+        batch_size: N.
+        steps: T at most; the windows of a pass differ by one step where T does not divide the rows.
+        restarts: share of the windows, chosen by chance, that begin from the start state.
 
     Raises:
-        DataError: the text is shorter than one window of every stream.
+        DataError: the text is shorter than one window of every row.
+        SettingError: an argument is out of its range.
 
-    >>> source = TextStreams(np.arange(9), batch_size=2, steps=2)
+    >>> source = TextStreams(np.arange(10), batch_size=2, steps=2)
     >>> rng = np.random.default_rng(0)
     >>> batch = source.next(rng); batch.x.tolist(), batch.y.tolist(), batch.carry
     ([[0, 1], [4, 5]], [[1, 2], [5, 6]], False)
-    >>> source.next(rng).carry
-    True
+    >>> batch = source.next(rng); batch.y.tolist(), batch.carry
+    ([[3], [7]], True)
+    >>> source.next(rng).y.tolist()
+    [[4, 5], [8, 9]]
     """
 
-    def __init__(self, ids: NDArray[np.integer[Any]], batch_size: int, steps: int) -> None:
+    def __init__(self, ids: NDArray[np.integer[Any]], batch_size: int, steps: int, *, restarts: float = 0.0) -> None:
         n, t = checks.count(batch_size, "batch_size"), checks.count(steps, "steps")
-        each = (len(ids) - 1) // n
-        self.windows = each // t
-        if self.windows < 1:
+        self._restarts = checks.number(restarts, "restarts", low=0.0, high=1.0)
+        total = len(ids) - 1
+        if total < n * t:
             raise DataError("error.text_too_short", got=len(ids), expected=n * t + 1, batch_size=n, steps=t)
-        self._x = np.asarray(ids[: n * each]).reshape(n, each)
-        self._y = np.asarray(ids[1 : n * each + 1]).reshape(n, each)
-        self._steps = t
+        each = -(-total // n)
+        self.windows = -(-each // t)
+        self._ids = np.asarray(ids)
+        self._rows = np.linspace(0, total - each, n).round().astype(np.intp)[:, None]
+        self._edges = np.linspace(0, each, self.windows + 1).round().astype(np.intp)
         self._at = 0
 
     def next(self, rng: np.random.Generator) -> Batch:
-        """Return the next window of every stream."""
-        part = slice(self._at * self._steps, (self._at + 1) * self._steps)
-        carry = self._at > 0
+        """Return the next window of every row."""
+        places = self._rows + np.arange(self._edges[self._at], self._edges[self._at + 1])
+        carry: bool | NDArray[np.bool_] = self._at > 0
+        if carry and self._restarts:
+            carry = rng.random(len(places)) >= self._restarts
         self._at = (self._at + 1) % self.windows
-        return Batch(self._x[:, part], self._y[:, part], carry=carry)
+        return Batch(self._ids[places], self._ids[places + 1], carry=carry)
 
     def position(self) -> dict[str, Any]:
         """Return the number of the next window."""

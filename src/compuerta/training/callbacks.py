@@ -51,6 +51,7 @@ class Progress(Callback):
         """Open the bar."""
         from tqdm import tqdm
 
+        self._smooth, self._validation = math.nan, ""
         by_time = updates is None
         self._bar = tqdm(
             total=math.ceil(seconds) if by_time else updates,
@@ -95,20 +96,32 @@ class EarlyStopping(Callback):
     """Stop when the held-out figure has not improved for ``patience`` validations, and put the best weights back.
 
     Args:
-        patience: validations without improvement that are borne.
+        patience: validations without improvement that are borne; None never to stop, but to keep the best weights.
         reductions: how often, instead of stopping, to go back to the best weights with a quarter of the rate.
         tolerance: smallest relative improvement that counts.
     """
 
-    def __init__(self, patience: int = 10, *, reductions: int = 0, tolerance: float = 1e-4) -> None:
-        self.patience = checks.count(patience, "patience")
+    def __init__(self, patience: int | None = 10, *, reductions: int = 0, tolerance: float = 1e-4) -> None:
+        self.patience = None if patience is None else checks.count(patience, "patience")
         self.reductions = checks.count(reductions, "reductions", low=0)
         self.tolerance = checks.number(tolerance, "tolerance", low=0.0)
+        self._taken_up = False
+        self._anew()
+
+    def _anew(self) -> None:
         self.best = math.inf
         self.best_update = 0
+        #: Whether it ended the run.
+        self.stopped_early = False
         self._kept: Array | None = None
         self._bad = 0
         self._reduced = 0
+
+    def start(self, trainer: Trainer, updates: int | None, seconds: float) -> None:
+        """Begin anew, with another fit or another model, unless :meth:`restore` has just taken up a run."""
+        if not self._taken_up:
+            self._anew()
+        self._taken_up = False
 
     def validated(self, trainer: Trainer, value: float) -> None:
         """Keep the weights if they are the best so far; count, reduce the rate or stop if not."""
@@ -117,13 +130,14 @@ class EarlyStopping(Callback):
             self._kept = trainer.model.parameters.flat.copy()
             return
         self._bad += 1
-        if self._bad < self.patience:
+        if self.patience is None or self._bad < self.patience:
             return
         if self._reduced < self.reductions:
             self._reduced, self._bad = self._reduced + 1, 0
             trainer.learning_rate *= 0.25
             self._put_back(trainer)
         else:
+            self.stopped_early = True
             trainer.stop()
 
     def end(self, trainer: Trainer) -> None:
@@ -145,6 +159,7 @@ class EarlyStopping(Callback):
         best, self.best_update, self._bad, self._reduced = note
         self.best = math.inf if best is None else best
         self._kept = np.array(arrays["best"]) if "best" in arrays else None
+        self._taken_up = True
 
 
 class Checkpoint(Callback):

@@ -25,6 +25,8 @@ from .optimizers import Adam, Optimizer, clip_by_global_norm
 from .schedules import Constant, Schedule
 
 Array = NDArray[Any]
+#: How many updates a schedule is given before it is known how many there is time for.
+_UNKNOWN = 10**9
 
 
 class Trainer:
@@ -73,6 +75,7 @@ class Trainer:
         self.model, self.loss = model, loss
         self.optimizer = optimizer if optimizer is not None else Adam()
         self.learning_rate = checks.number(learning_rate, "learning_rate", low=0.0, open_low=True)
+        self._asked_rate = self.learning_rate
         self.schedule = schedule if schedule is not None else Constant()
         self.clip = None if clip is None else checks.number(clip, "clip", low=0.0, open_low=True)
         self.rng = checks.generator(rng, "Trainer")
@@ -107,7 +110,8 @@ class Trainer:
         Args:
             source: where the batches come from.
             updates: how many updates there will have been at the end, those before a resume included.
-            minutes: how long to train at most; alone it needs a constant schedule.
+            minutes: how long to train at most. A schedule then goes by the share of the time that has passed, where
+                that is more than the share of the updates.
             validate: returns a figure to watch (lower is better), called before the first update, every ``every``
                 updates and at the end.
             every: see ``validate``.
@@ -122,8 +126,6 @@ class Trainer:
         """
         if updates is None and minutes is None:
             raise SettingError("error.no_end")
-        if updates is None and not isinstance(self.schedule, Constant):
-            raise SettingError("error.schedule_needs_updates")
         total = None if updates is None else checks.count(updates, "updates", low=0)
         limit = math.inf if minutes is None else 60 * checks.number(minutes, "minutes", low=0.0, open_low=True)
         checks.count(every, "every")
@@ -138,7 +140,7 @@ class Trainer:
                 body, head = _parts(self.model, self.loss)  # not kept: copied with the model it would be another
                 while not self._stop and (total is None or self.update < total) and self.seconds < limit:
                     self.whole = False
-                    self._step(source.next(self.rng), total, body, head)
+                    self._step(source.next(self.rng), self._expected(total, limit), body, head)
                     self.whole = True
                     self.seconds = before + time.perf_counter() - started
                     if validate is not None and self.update % every == 0:
@@ -165,17 +167,23 @@ class Trainer:
         """The learning rate of the last update."""
         return self._rate if self.update else self.learning_rate
 
-    def _step(self, batch: Batch, total: int | None, body: Layer, head: Dense | None) -> None:
-        """One update: forward, loss, backward, clip, step."""
+    def _expected(self, total: int | None, limit: float) -> int:
+        """Return how many updates there will have been at the end, by the time that they took so far."""
+        by_time = math.inf if not self.seconds else self.update * limit / self.seconds
+        expected = min(math.inf if total is None else total, by_time)
+        return max(self.update + 1, round(expected)) if math.isfinite(expected) else _UNKNOWN
+
+    def _step(self, batch: Batch, expected: int, body: Layer, head: Dense | None) -> None:
+        """One update: forward, loss, backward, clip, step; ``expected`` updates are what the schedule spans."""
         model = self.model
-        state = self._state if batch.carry else None
+        state = _carried(self._state, batch.carry)
         value, final = self._learn(batch, state, body, head)
         if not math.isfinite(value):
             self._diverged(batch, state, value, None)
         self.gradient_norm = clip_by_global_norm(self.gradient, self.clip)
         if not math.isfinite(self.gradient_norm):
             self._diverged(batch, state, value, self.gradient)
-        self._rate = self.learning_rate * self.schedule(self.update, total if total is not None else self.update + 1)
+        self._rate = self.learning_rate * self.schedule(self.update, expected)
         np.copyto(self._before, model.parameters.flat)
         with np.errstate(all="ignore"):
             self.optimizer.step(model.parameters.writable(), self.gradient, self._rate)
@@ -214,22 +222,22 @@ class Trainer:
     # ---- checkpoints ------------------------------------------------------------------------------------------------
 
     def snapshot(self, source: Source) -> tuple[dict[str, Array], dict[str, Any]]:
-        """Return everything that the next update depends on, as arrays and JSON values."""
-        arrays = {"parameters": self.model.parameters.flat}
-        arrays.update({f"optimizer.{name}": array for name, array in self.optimizer.arrays.items()})
+        """Return everything that the next update depends on, as arrays and JSON values that stay as they are."""
+        arrays = {"parameters": self.model.parameters.flat.copy()}
+        arrays.update({f"optimizer.{name}": array.copy() for name, array in self.optimizer.arrays.items()})
         arrays["losses"] = np.array(self.losses, np.float64)
         leaves: list[Array] = []
         tree = _flatten(self._state, leaves)
-        arrays.update({f"state.{k}": leaf for k, leaf in enumerate(leaves)})
+        arrays.update({f"state.{k}": leaf.copy() for k, leaf in enumerate(leaves)})
         notes = []
-        for k, callback in enumerate(self.callbacks):
+        for k, callback in enumerate(self._remembering()):
             kept, note = callback.snapshot()
-            arrays.update({f"callback.{k}.{name}": array for name, array in kept.items()})
+            arrays.update({f"callback.{k}.{name}": array.copy() for name, array in kept.items()})
             notes.append(note)
         content = {
             "setup": self._setup(),
             "update": self.update,
-            "validations": self.validations,
+            "validations": list(self.validations),
             "seconds": self.seconds,
             "learning_rate": self.learning_rate,
             "optimizer_updates": self.optimizer.updates,
@@ -244,10 +252,11 @@ class Trainer:
         """Take up a run where :meth:`snapshot` left it; it then goes on to the same bits.
 
         Raises:
-            SettingError: the model, optimizer or loss is not that of the snapshot; the differences are listed.
+            SettingError: the model, the optimizer, the loss, the learning rate or the callbacks that keep something
+                for later are not those of the snapshot; the differences are listed.
         """
         mine, theirs = self._setup(), content["setup"]
-        different = [key for key in mine if mine[key] != theirs.get(key)]
+        different = [key for key in mine if key in theirs and mine[key] != theirs[key]]
         if different:
             listed = "; ".join(f"{key}: {theirs.get(key)} ≠ {mine[key]}" for key in different)
             raise SettingError("error.resume_differs", differences=listed)
@@ -263,7 +272,8 @@ class Trainer:
         self._state = _unflatten(content["state"], arrays)
         self.rng.bit_generator.state = _unlisted(content["rng"], self.rng.bit_generator.state)
         source.seek(content["position"])
-        for k, (callback, note) in enumerate(zip(self.callbacks, content["callbacks"], strict=False)):
+        kept = content["callbacks"] if "callbacks" in theirs else []  # an earlier version did not say whose they were
+        for k, (callback, note) in enumerate(zip(self._remembering(), kept, strict=False)):
             prefix = f"callback.{k}."
             callback.restore({n[len(prefix) :]: a for n, a in arrays.items() if n.startswith(prefix)}, note)
 
@@ -275,7 +285,13 @@ class Trainer:
             "clip": self.clip,
             "schedule": repr(self.schedule),
             "rng": self.rng.bit_generator.state["bit_generator"],
+            "learning_rate": self._asked_rate,
+            "callbacks": [type(callback).__name__ for callback in self._remembering()],
         }
+
+    def _remembering(self) -> list[Callback]:
+        """Return the callbacks whose state is part of a snapshot; the others may come and go."""
+        return [callback for callback in self.callbacks if type(callback).snapshot is not Callback.snapshot]
 
 
 class Callback:
@@ -314,6 +330,15 @@ def _parts(model: Layer, loss: Loss) -> tuple[Layer, Dense | None]:
         if type(last) is Dense:
             return model.below(), last
     return model, None
+
+
+def _carried(state: Any, carry: bool | NDArray[np.bool_]) -> Any:
+    """Return the state (L·D, N, H) of the rows that go on, zeros for the others; None if none does."""
+    if isinstance(carry, bool):
+        return state if carry else None
+    if isinstance(state, tuple):
+        return tuple(_carried(part, carry) for part in state)
+    return None if state is None else np.where(carry[:, None], state, state.dtype.type(0))
 
 
 def _flatten(state: Any, leaves: list[Array]) -> Any:
