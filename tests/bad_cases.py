@@ -36,7 +36,7 @@ def refused(kind, pattern, layer, call):
     assert isinstance(caught.value, CompuertaError)
     assert str(caught.value).endswith(".")
     assert "\n" not in str(caught.value)
-    assert caught.value.told("es") != str(caught.value)
+    assert caught.value.text("es") != str(caught.value)
     assert np.array_equal(layer.parameters.flat, parameters)
     assert layer.parameters.version == version
     return caught.value

@@ -130,7 +130,7 @@ def test_every_pattern_of_the_source_finds_a_key():
 def test_every_key_of_the_catalogue_is_used():
     said = command_keys()
     quantities = (*gates.LSTM.values(), *gates.GRU.values(), *gates.MIN_LSTM.values())
-    named = {key for q in quantities for key in (f"gate.{q.key}.name", f"gate.{q.noted or q.key}.note")}
+    named = {key for q in quantities for key in (f"gate.{q.key}.name", f"gate.{q.note_key or q.key}.note")}
     left = set()
     for key in TEXTS["en"]:
         if key in WHOLE or key in said or key in named:

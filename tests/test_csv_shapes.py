@@ -21,7 +21,7 @@ def test_shape(name, tmp_path):
             read_series(path, **options)
         assert caught.value.key == expected.key
         for lang in ("en", "es"):
-            told = caught.value.told(lang).replace(str(path), "a.csv")
+            told = caught.value.text(lang).replace(str(path), "a.csv")
             assert "\n" not in told
             assert len(told) < 400
             for piece in expected.shows:
@@ -38,4 +38,4 @@ def test_shape(name, tmp_path):
     assert set(expected.notes) <= set(keys)
     for note in series.notes:
         for lang in ("en", "es"):
-            assert note.told(lang)
+            assert note.text(lang)

@@ -38,8 +38,8 @@ def diverged(model, source, loss=cross_entropy, updates=50, **more):
         trainer.fit(source, updates)
     np.testing.assert_array_equal(model.parameters.flat, kept[-1])  # those before that update
     assert isinstance(caught.value, ArithmeticError)
-    assert "{" not in caught.value.told("es")
-    assert "gate " not in caught.value.told("es")
+    assert "{" not in caught.value.text("es")
+    assert "gate " not in caught.value.text("es")
     assert f"at update {trainer.update + 1} " in str(caught.value)
     assert all(math.isfinite(value) for value in trainer.losses)
     return trainer, str(caught.value)

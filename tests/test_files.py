@@ -195,8 +195,8 @@ def refused(path, data):
     said = str(caught.value)
     assert os.fspath(path) in said
     assert "\n" not in said
-    assert said == caught.value.told("en")
-    assert caught.value.told("es")
+    assert said == caught.value.text("en")
+    assert caught.value.text("es")
     return said
 
 

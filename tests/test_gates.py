@@ -97,7 +97,9 @@ def test_every_quantity_has_words_in_both_languages(name):
 
 def test_no_gate_in_the_texts_that_the_catalogue_lacks():
     known = (
-        set(gates.LSTM) | set(gates.GRU) | {q.noted for q in (*gates.GRU.values(), *gates.MIN_LSTM.values()) if q.noted}
+        set(gates.LSTM)
+        | set(gates.GRU)
+        | {q.note_key for q in (*gates.GRU.values(), *gates.MIN_LSTM.values()) if q.note_key}
     )
     for lang in LANGUAGES:
         named = {key.split(".")[1] for key in catalogue(lang) if re.fullmatch(r"gate\.\w+\.(name|note)", key)}

@@ -63,12 +63,12 @@ def test_a_file_of_a_framework_gives_its_numbers(name):
 def test_what_was_found_is_said():
     notes = []
     compuerta.interop.read(FOLDER / "pytorch_text.pt", note=notes.append)
-    said = " ".join(note.told("en") for note in notes)
+    said = " ".join(note.text("en") for note in notes)
     assert "lstm: its two biases were summed into one" in said
     assert "embedding:Embedding,lstm:LSTM,fc:Linear" in said
     notes.clear()
     compuerta.interop.read(FOLDER / "pytorch_checkpoint.pt", note=notes.append)
-    assert notes[0].told("es").startswith("el state_dict estaba en 'model_state_dict'")
+    assert notes[0].text("es").startswith("el state_dict estaba en 'model_state_dict'")
     layer = compuerta.interop.read(FOLDER / "pytorch_checkpoint.pt")
     same(layer, compuerta.interop.read(FOLDER / "pytorch_no_bias.pt"))
 
@@ -161,7 +161,7 @@ def test_what_goes_out_comes_back_to_the_bit(format, name, tmp_path, rng):
     if format == "tensorflow1":  # forget_bias was subtracted and added again, which may turn the last bit
         np.testing.assert_allclose(back.parameters.flat, model.parameters.flat, rtol=0, atol=3e-7)
     elif (format, name) in DROPPED:
-        assert any("has no weights" in note.told("en") for note in notes)
+        assert any("has no weights" in note.text("en") for note in notes)
         assert np.array_equal(back.parameters.flat, model.parameters.flat)
     else:
         same(back, model)
@@ -202,7 +202,7 @@ def test_a_language_model_goes_out_as_its_network(tmp_path):
     task = LanguageModel(hidden_size=6, embedding_size=3, batch_size=2, steps=8, updates=2).fit("abc abd " * 30)
     notes = []
     compuerta.interop.write(task, tmp_path / "m.keras", note=notes.append)
-    assert "only the network of the LanguageModel is exported" in " ".join(note.told("en") for note in notes)
+    assert "only the network of the LanguageModel is exported" in " ".join(note.text("en") for note in notes)
     same(compuerta.interop.read(tmp_path / "m.keras"), task.model_)
     with pytest.raises(NotFittedError):
         compuerta.interop.write(LanguageModel(), tmp_path / "n.keras")

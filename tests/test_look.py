@@ -85,8 +85,8 @@ def test_what_is_found_is_judged_and_held(run, made):
     assert told["search"]["chance"] == found.chance
     for one, best in zip(told["search"]["best"], found.best, strict=True):
         assert (one["gate"], one["unit"], one["score"]) == (best.key, best.unit + 1, best.score)
-    cost = search.cost_of_holding(model, TEXT, found.best[0].key, 0, found.best[0].unit)
-    assert told["search"]["held"] == {"value": cost.value, "bits_free": cost.free, "bits_held": cost.held}
+    cost = search.cost_of_clamping(model, TEXT, found.best[0].key, 0, found.best[0].unit)
+    assert told["search"]["clamped"] == {"value": cost.value, "bits_free": cost.free, "bits_clamped": cost.clamped}
     assert (told["unit"], told["gate"]) == (found.best[0].unit + 1, found.best[0].key)
     out = run("look", made / "text", "--file", made / "text.txt", "--find", "lines", "--lang", "es")
     assert "Correlación" in out

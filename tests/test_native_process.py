@@ -92,7 +92,7 @@ def test_a_number_of_threads_must_be_a_positive_integer(as_before, count):
     with pytest.raises(SettingError, match="must be an integer >= 1") as caught:
         recurrence.set_num_threads(count)
     assert repr(count) in str(caught.value)
-    assert "debe ser" in caught.value.told("es")
+    assert "debe ser" in caught.value.text("es")
     assert recurrence.num_threads() == before
 
 
@@ -388,12 +388,12 @@ import json
 import numpy as np, compuerta
 from compuerta import recurrence
 why = recurrence.why_not_native()
-said = {"engine": compuerta.engine(), "engines": list(recurrence.engines()), "why": [why.told("en"), why.told("es")]}
+said = {"engine": compuerta.engine(), "engines": list(recurrence.engines()), "why": [why.text("en"), why.text("es")]}
 for name in ("native", "native:base"):
     try:
         compuerta.use_engine(name)
     except compuerta.errors.SettingError as error:
-        said[name] = [str(error), error.told("es")]
+        said[name] = [str(error), error.text("es")]
 said["still"] = compuerta.engine()
 said["y"] = compuerta.LSTM(2, 3, rng=0)(np.ones((4, 2)))[0].tolist()
 print(json.dumps(said))

@@ -55,7 +55,7 @@ def refuses(path, words):
     with pytest.raises(FileFormatError, match=words) as caught:
         adapter.read(path)
     assert "{" not in str(caught.value)
-    assert caught.value.told("es") != str(caught.value)
+    assert caught.value.text("es") != str(caught.value)
 
 
 def test_the_plain_one_is_read(put, rng):

@@ -60,7 +60,7 @@ def test_input_is_left_alone():
 def test_refuses(rows, error):
     with pytest.raises(error) as caught:
         pad(rows)
-    assert caught.value.told("es") != caught.value.told("en")
+    assert caught.value.text("es") != caught.value.text("en")
 
 
 def test_seasonal_series_is_what_it_says():

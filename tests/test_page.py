@@ -34,7 +34,7 @@ def test_readings_on_the_page_are_those_of_python(opened, trace):
         step, _, share, _ = row.locator("td").all_text_contents()
         assert number(share) == pytest.approx(told.shares[int(step) - 1, 4], abs=6e-4)
     assert f"{readings.half_life(trace, 1)[4]:.1f} pasos" in tab.text("#ledger .story")
-    verdicts = [v.told("es") for v in readings.verdicts(readings.saturation(trace, 1))]
+    verdicts = [v.text("es") for v in readings.verdicts(readings.saturation(trace, 1))]
     assert tab.locator("#saturation .verdicts button").all_text_contents() == verdicts[:6]
     logits = trace.y[0].astype(float)
     dy = np.exp(logits - logits.max(axis=1, keepdims=True))
@@ -112,7 +112,7 @@ def test_steps_have_the_numbers_of_every_other_face(opened, model, tmp_path, cap
         step, _, share, _ = row.locator("td").all_text_contents()
         assert number(share) == pytest.approx(shares[int(step) - 1], abs=6e-4)
     assert f"{told['half_life']:.1f} steps" in tab.text("#ledger .story")
-    assert [v["told"] for v in told["verdicts"]][:6] == tab.locator("#saturation .verdicts button").all_text_contents()
+    assert [v["text"] for v in told["verdicts"]][:6] == tab.locator("#saturation .verdicts button").all_text_contents()
     tab.locator(".more summary").click()
     with tab.expect_download() as download:
         tab.locator(".more button").first.click()

@@ -102,7 +102,7 @@ def test_a_ledger_survives_a_file(rng, tmp_path, cell, switches):
 def test_what_a_memory_kept_between_steps_that_are_left_out_is_not_told(rng, steps):
     """The equation leads from each step to the next; across a gap its shares would be wrong."""
     trace, _ = traced(LSTM, {}, rng)
-    for reading in (readings.ledger, readings.half_life, readings.held_for):
+    for reading in (readings.ledger, readings.half_life, readings.memory_span):
         with pytest.raises(SettingError, match="consecutive steps"):
             reading(trace.select(steps=steps))
     assert readings.saturation(trace.select(steps=[0, 2, 5])).steps > 0
@@ -114,7 +114,7 @@ def test_half_lives_by_the_product(rng, cell, switches):
     for direction, unit in itertools.product(range(2), range(4)):
         order, keep, *_ = by_hand(trace, state, 1, direction, 0, unit)
         life = readings.half_life(trace, 1, direction=direction)[unit]
-        held = readings.held_for(trace, 1, direction=direction)[:, unit]
+        held = readings.memory_span(trace, 1, direction=direction)[:, unit]
         if math.prod(keep) < 1:  # (∏k)^(1/T), life steps in a row, is a half
             assert math.prod(keep) ** (life / len(keep)) == pytest.approx(0.5)
         else:
@@ -137,7 +137,7 @@ def test_half_lives_at_the_ends(rng):
     assert np.isnan(readings.half_life(trace)).all()
     x = np.ones((6, 2))
     x[3] = np.nan
-    held = readings.held_for(LSTM(2, 3, rng=0).trace(x, clamp={("f", 0, 1): 0.9, ("c", 0, 2): 0.0})[1])
+    held = readings.memory_span(LSTM(2, 3, rng=0).trace(x, clamp={("f", 0, 1): 0.9, ("c", 0, 2): 0.0})[1])
     assert held[:, 1].tolist() == [math.inf] * 6
     assert held[0, 2] == 2  # less than half was left before the NaN came
     assert np.isnan(held[1:3, 2]).all()
@@ -161,17 +161,17 @@ def test_verdicts_say_what_was_counted():
     layer = LSTM(2, 30, rng=0)
     clamp = {("f", 0, 11): 1.0, ("i", 0, 3): 0.01, ("o", 0, 4): 0.95}
     _, trace = layer.trace(np.ones((2, 250, 2)), lengths=np.array([250, 200]), clamp=clamp)
-    told = {v.told("en") for v in readings.verdicts(readings.saturation(trace))}
+    told = {v.text("en") for v in readings.verdicts(readings.saturation(trace))}
     assert told == {
         "Unit 12 never forgets: f > 0.9 in 450 of 450 steps.", "Unit 4 writes nothing: i < 0.1 in 450 of 450 steps.",
         "Unit 5 shows all it remembers: o > 0.9 in 450 of 450 steps.",
     }  # fmt: skip
     part = trace.select(units=[11, 5])
-    assert [v.told("es") for v in readings.verdicts(readings.saturation(part))] == [
+    assert [v.text("es") for v in readings.verdicts(readings.saturation(part))] == [
         "La unidad 12 nunca olvida: f > 0.9 en 450 de 450 pasos."
     ]
     for verdict in itertools.product("fiorz", ("open", "closed")):
-        said = {lang: readings.Verdict(verdict[0], 0, verdict[1], 3, 4).told(lang) for lang in ("en", "es")}
+        said = {lang: readings.Verdict(verdict[0], 0, verdict[1], 3, 4).text(lang) for lang in ("en", "es")}
         sign = "> 0.9" if verdict[1] == "open" else "< 0.1"
         assert said["en"].endswith(f": {verdict[0]} {sign} in 3 of 4 steps.")
         assert said["en"] != said["es"]
@@ -349,7 +349,7 @@ def test_what_chance_finds_is_not_sold_as_a_find(rng):
     labels = np.repeat(rng.random(60) < 0.5, 10)
     found = search.find_units(trace, labels, shifts=40)
     assert found.best[0].score <= found.chance
-    assert found.best[0].chosen > found.best[0].score - 0.5
+    assert found.best[0].selection_score > found.best[0].score - 0.5
 
 
 def test_the_search_refuses_what_it_cannot_judge(rng):
@@ -388,12 +388,12 @@ def test_holding_a_unit_that_matters_costs_bits_and_one_that_does_not_costs_none
     w, w_h = dense["w"].copy(), recurrent["w_h_l0"].copy()
     w[:, 3], w_h[:, 3] = 0, 0  # nobody reads this unit
     dense["w"], recurrent["w_h_l0"] = w, w_h
-    unread = search.cost_of_holding(model, text, "h", 0, 3)
-    assert unread.held == pytest.approx(unread.free, rel=1e-5)
+    unread = search.cost_of_clamping(model, text, "h", 0, 3)
+    assert unread.clamped == pytest.approx(unread.free, rel=1e-5)
     assert unread.value == pytest.approx(float(model.trace(text)["h", 0][0, :, 3].mean()), rel=1e-5)
-    costs = [search.cost_of_holding(model, text, "h", 0, u) for u in range(8) if u != 3]
-    assert max(c.held - c.free for c in costs) > 0.05
-    given = search.cost_of_holding(model, text, "f", 0, 0, 0.5)
-    assert (given.value, given.held) == (0.5, model.score(text, clamp={("f", 0, 0): 0.5}))
+    costs = [search.cost_of_clamping(model, text, "h", 0, u) for u in range(8) if u != 3]
+    assert max(c.clamped - c.free for c in costs) > 0.05
+    given = search.cost_of_clamping(model, text, "f", 0, 0, 0.5)
+    assert (given.value, given.clamped) == (0.5, model.score(text, clamp={("f", 0, 0): 0.5}))
     with pytest.raises(SettingError):
-        search.cost_of_holding(model, text, "h", 0, 8)
+        search.cost_of_clamping(model, text, "h", 0, 8)

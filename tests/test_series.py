@@ -244,7 +244,7 @@ def test_mistakes_are_told_with_their_line(write, text, key, line):
     assert caught.value.key == f"error.csv.{key}"
     assert caught.value.values.get("line") == line
     for lang, word in (("en", "line"), ("es", "línea")):
-        told = caught.value.told(lang)
+        told = caught.value.text(lang)
         assert "a.csv" in told
         assert line is None or f"{word} {line}" in told
 

@@ -56,7 +56,7 @@ def test_refuses_with_the_offset(tmp_path, raw, key, offset):
     assert caught.value.key == key
     assert caught.value.values.get("offset") == offset
     for lang in ("en", "es"):
-        assert "a.txt" in caught.value.told(lang)
+        assert "a.txt" in caught.value.text(lang)
 
 
 def test_a_missing_file_is_an_oserror(tmp_path):

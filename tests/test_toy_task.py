@@ -109,15 +109,15 @@ class Mean(OneNetwork):
         self.fit(data, callbacks=context.callbacks)
 
     def report(self):
-        return self.told(self.report_["error"])
+        return self.text(self.report_["error"])
 
     @staticmethod
-    def told(error):
+    def text(error):
         rows = [(Phrase("cli.report.lstm"), (error, 1000 * error))]
         return Report([Figures([Column("MAE", 12), Column("milli", 9, 1)], rows)], {"error": error})
 
     def evaluate(self, data, context):
-        return self.told(self.error(self.network_, data))
+        return self.text(self.error(self.network_, data))
 
     def facts(self):
         return {"series": "numbers"}

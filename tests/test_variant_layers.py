@@ -217,7 +217,7 @@ def test_switches_that_exclude_each_other_are_named(options, words):
     with pytest.raises(SettingError) as caught:
         LSTM(2, 3, rng=0, **options)
     for lang in ("en", "es"):
-        assert all(word in caught.value.told(lang) for word in words)
+        assert all(word in caught.value.text(lang) for word in words)
 
 
 @pytest.mark.parametrize(

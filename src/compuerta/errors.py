@@ -1,12 +1,12 @@
 """Typed errors: each is a subclass of the natural builtin and says in one sentence what was expected and what came.
 
 An error is raised with a key of the catalogue (:mod:`compuerta.texts`) and the values for its sentence. ``str(error)``
-is that sentence in English; :meth:`CompuertaError.told` tells it in Spanish too, as the command does.
+is that sentence in English; :meth:`CompuertaError.text` returns it in either language, as the command prints it.
 
 >>> error = ShapeError("error.hidden_size", name="LSTM", got=0)
 >>> print(error)
 LSTM: hidden_size must be a positive integer; got 0.
->>> print(error.told("es"))
+>>> print(error.text("es"))
 LSTM: hidden_size debe ser un entero positivo; se recibió 0.
 """
 
@@ -20,7 +20,7 @@ from .texts import grouped, percent, say
 class Count(int):
     """A whole number in a phrase, told with its digits grouped as the language does."""
 
-    def told(self, lang: str | None = None) -> str:
+    def text(self, lang: str | None = None) -> str:
         """Return it in ``lang``."""
         return grouped(int(self), lang)
 
@@ -28,7 +28,7 @@ class Count(int):
 class Share(float):
     """A share in a phrase, told as a percentage."""
 
-    def told(self, lang: str | None = None) -> str:
+    def text(self, lang: str | None = None) -> str:
         """Return it in ``lang``."""
         return percent(float(self), lang)
 
@@ -40,13 +40,13 @@ class Phrase:
         self.key = key
         self.values = values
 
-    def told(self, lang: str | None = None) -> str:
+    def text(self, lang: str | None = None) -> str:
         """Return the text in ``lang``; a value that is a phrase, a count or a share is told in that language too."""
-        values = {n: v.told(lang) if isinstance(v, Phrase | Count | Share) else v for n, v in self.values.items()}
+        values = {n: v.text(lang) if isinstance(v, Phrase | Count | Share) else v for n, v in self.values.items()}
         return say(self.key, lang, **values)
 
     def __str__(self) -> str:
-        return self.told("en")
+        return self.text("en")
 
 
 class CompuertaError(Exception):
@@ -57,12 +57,12 @@ class CompuertaError(Exception):
         self.key = key
         self.values = values
 
-    def told(self, lang: str | None = None) -> str:
+    def text(self, lang: str | None = None) -> str:
         """Return the sentence in ``lang``."""
-        return Phrase(self.key, **self.values).told(lang)
+        return Phrase(self.key, **self.values).text(lang)
 
     def __str__(self) -> str:
-        return self.told("en")
+        return self.text("en")
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self.key, self.values)
@@ -115,6 +115,6 @@ class NotFiniteWarning(RuntimeWarning):
         self.phrase = Phrase(key, **values)
         super().__init__(str(self.phrase))
 
-    def told(self, lang: str | None = None) -> str:
+    def text(self, lang: str | None = None) -> str:
         """Return the sentence in ``lang``."""
-        return self.phrase.told(lang)
+        return self.phrase.text(lang)

@@ -34,7 +34,7 @@ class Quantity:
     equation: str
     range: tuple[float, float]
     #: Whose note it has in the language catalogues, where it means something else than its key does elsewhere.
-    noted: str = ""
+    note_key: str = ""
 
     def name(self, lang: str | None = None) -> str:
         """Return its name, such as "forget gate" or "compuerta de olvido"."""
@@ -42,7 +42,7 @@ class Quantity:
 
     def note(self, lang: str | None = None) -> str:
         """Return one sentence on what its values mean."""
-        return say(f"gate.{self.noted or self.key}.note", lang)
+        return say(f"gate.{self.note_key or self.key}.note", lang)
 
     @property
     def is_gate(self) -> bool:
@@ -104,14 +104,14 @@ class MemoryEquation:
             keep, share = self.zoneout + (1 - self.zoneout) * keep, (1 - self.zoneout) * share
         return keep, share
 
-    def kept_and_written(self, read: Callable[[str], Any]) -> tuple[Any, Any]:
+    def keep_and_write(self, read: Callable[[str], Any]) -> tuple[Any, Any]:
         """Return the share of the memory that is kept and what is written to it: s ⊙ n."""
         keep, share = self.shares(read)
         return keep, share * read(self.candidate)
 
     def next(self, before: Any, read: Callable[[str], Any]) -> Any:
         """Return the memory after a step, from what it was before."""
-        keep, written = self.kept_and_written(read)
+        keep, written = self.keep_and_write(read)
         if self.clip is None:
             return keep * before + written
         d = self.zoneout
@@ -201,7 +201,7 @@ class CellKind(Mapping[str, Quantity]):
             "key": self.key,
             "title": self.title,
             "quantities": {
-                q.key: {"symbol": q.symbol, "equation": q.equation, "noted": q.noted or q.key,
+                q.key: {"symbol": q.symbol, "equation": q.equation, "noted": q.note_key or q.key,
                         "range": list(q.range) if math.isfinite(q.range[0]) else None}
                 for q in self.quantities
             },
@@ -294,7 +294,7 @@ GRU = CellKind(
         Quantity("r", "r_t", "σ(W_r·[h_{t-1}; x_t] + b_r)", _GATE),
         Quantity("z", "z_t", "σ(W_z·[h_{t-1}; x_t] + b_z)", _GATE),
         Quantity("n", "n_t", "tanh(W_n·x_t + b_n + r_t⊙(U_n·h_{t-1} + b_{hn}))", _TANH),
-        Quantity("h", "h_t", "(1 − z_t)⊙n_t + z_t⊙h_{t-1}", _TANH, noted="h_gru"),
+        Quantity("h", "h_t", "(1 − z_t)⊙n_t + z_t⊙h_{t-1}", _TANH, note_key="h_gru"),
     ),
     order=GRU_ORDER,
     parts=("h",),
@@ -321,7 +321,7 @@ MIN_LSTM = CellKind(
         Quantity("f", "f_t", "σ(W_f·x_t + b_f)", _GATE),
         Quantity("i", "i_t", "σ(W_i·x_t + b_i)", _GATE),
         Quantity("g", "C̃_t", "W_C·x_t + b_C", _OPEN),
-        Quantity("h", "h_t", "(f_t⊙h_{t-1} + i_t⊙C̃_t)/(f_t + i_t)", _OPEN, noted="h_min"),
+        Quantity("h", "h_t", "(f_t⊙h_{t-1} + i_t⊙C̃_t)/(f_t + i_t)", _OPEN, note_key="h_min"),
     ),
     order=MIN_LSTM_ORDER,
     parts=("h",),

@@ -66,7 +66,7 @@ class Texts:
             name: self.tell(value) if isinstance(value, Phrase) else clean(value) if isinstance(value, str) else value
             for name, value in phrase.values.items()
         }
-        return Phrase(phrase.key, **values).told(self.lang)
+        return Phrase(phrase.key, **values).text(self.lang)
 
     def has(self, key: str) -> bool:
         """Return whether the catalogue holds ``key``."""

@@ -70,7 +70,7 @@ def make(t: Texts) -> click.Command:
             made = Path(folder) / target.name  # loaders go by the name
             formats.write(model, made, to.name, note=notes.append, **writing)
             if not json:
-                for note in dict.fromkeys(phrase.told(t.lang) for phrase in notes):
+                for note in dict.fromkeys(phrase.text(t.lang) for phrase in notes):
                     log(clean(note))
             if seed is None:
                 seed = secrets.randbelow(2**32)

@@ -44,7 +44,7 @@ def make(t: Texts) -> click.Command:
 
         task = open_task(model, "generate")
         stop = stop.replace("\\n", "\n").replace("\\t", "\t") if stop is not None else None
-        known, notes = task.known(prompt, unknown)
+        known, notes = task.in_vocabulary(prompt, unknown)
         prompt = str(known)
         for note in notes:
             log(t.tell(note))

@@ -40,7 +40,7 @@ def make(t: Texts) -> click.Command:
 
 def _shown(t: Texts, value: Any) -> str:
     if isinstance(value, CompuertaError):
-        return clean(value.told(t.lang))
+        return clean(value.text(t.lang))
     if value is True:
         return t("cli.info.checksum_ok")
     return grouped(value, t.lang) if isinstance(value, int) else clean(str(value))
@@ -57,7 +57,7 @@ def _here(t: Texts) -> list[tuple[str, str, Any]]:
     facts = {
         "version": __version__,
         "engine": engine,
-        **({"native": reason.told(t.lang)} if reason else {"variants": ", ".join(recurrence.variants())}),
+        **({"native": reason.text(t.lang)} if reason else {"variants": ", ".join(recurrence.variants())}),
         **({"threads": recurrence.num_threads()} if engine != "numpy" else {}),
         "python": platform.python_version(),
         "numpy": np.__version__,
@@ -96,7 +96,7 @@ def _foreign(t: Texts, file: Path, format: Format) -> tuple[dict[str, Any], list
     facts |= described.facts
     facts["tensors"] = len(described.tensors)
     tail += [f"  {name:<32}  {dtype} {shape}" for name, (dtype, shape) in described.tensors.items()]
-    tail += ["", *dict.fromkeys(note.told(t.lang) for note in notes)] if notes else []
+    tail += ["", *dict.fromkeys(note.text(t.lang) for note in notes)] if notes else []
     return facts, [clean(line) for line in tail]
 
 

@@ -32,7 +32,7 @@ class What:
         self.quantity = trace.kind_of(layer)[key]
         self.values = trace[key, layer][0, :, unit]
 
-    def told(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, Any]:
         """Return it for JSON, counted from 1 as people do."""
         return {"gate": self.key, "layer": self.layer + 1, "unit": self.unit + 1}
 
@@ -110,7 +110,7 @@ def _data(
         raise Refused("cli.look.needs_text", option="--text")
     if len(text) > MOST:
         raise Refused("cli.look.too_long", option="--text", most=MOST, got=len(text))
-    known, notes = task.known(text, unknown or "skip")
+    known, notes = task.in_vocabulary(text, unknown or "skip")
     for note in notes:
         log(t.tell(note))
     if not len(known):
@@ -119,12 +119,12 @@ def _data(
 
 
 def _find(task: Any, trace: Trace, find: str) -> tuple[Search, Cost]:
-    from ..see.search import cost_of_holding, find_units, labels_of
+    from ..see.search import cost_of_clamping, find_units, labels_of
 
     text = str(trace.text)
     found = find_units(trace, labels_of(text, find))
     best = found.best[0]
-    return found, cost_of_holding(task, text, best.key, best.layer, best.unit)
+    return found, cost_of_clamping(task, text, best.key, best.layer, best.unit)
 
 
 def _what(trace: Trace, found: Search | None, gate: str | None, layer: int, unit: int | None) -> What:
@@ -175,7 +175,7 @@ def _tell(t: Texts, trace: Trace, what: What) -> None:
         out("")
         out(painter()(t("cli.look.verdicts", count=len(said)), "title"))
     for verdict in (own + others)[:TOLD]:
-        out_wrapped(verdict.told(t.lang))
+        out_wrapped(verdict.text(t.lang))
 
 
 def _tell_series(t: Texts, trace: Trace, what: What, width: int) -> None:
@@ -230,8 +230,8 @@ def _tell_search(t: Texts, find: str, found: Search, cost: Cost) -> None:
     best = found.best[0]
     told = "cli.look.above_chance" if best.score > found.chance else "cli.look.no_more_than_chance"
     out_wrapped(t(told, chance=f"{found.chance:.3f}", searches=len(found.baseline)))
-    more = round(cost.held - cost.free, 4) + 0.0  # never −0
-    bits = {"free": f"{cost.free:.4f}", "held": f"{cost.held:.4f}", "more": f"{more:+.4f}"}
+    more = round(cost.clamped - cost.free, 4) + 0.0  # never −0
+    bits = {"free": f"{cost.free:.4f}", "held": f"{cost.clamped:.4f}", "more": f"{more:+.4f}"}
     out_wrapped(t("cli.look.held", gate=best.key, unit=best.unit + 1, value=f"{cost.value:+.3f}", **bits))
     out("")
 
@@ -243,23 +243,23 @@ def _as_json(t: Texts, trace: Trace, what: What, find: str | None, found: Search
     scale = Scale.of(what.quantity, what.values)
     told = ledger(trace, layer=what.layer)
     made: dict[str, Any] = {
-        "text": trace.text, "labels": None if trace.text is not None else trace.labels, **what.told(),
+        "text": trace.text, "labels": None if trace.text is not None else trace.labels, **what.as_json(),
         "values": what.values, "low": scale.low, "high": scale.high,
         "half_life": float(half_life(trace, what.layer)[what.unit]),
         "ledger": {name: getattr(told, name)[..., what.unit] for name in ("value", "start", "shares", "rest")},
         "verdicts": [
-            {**asdict(v), "unit": v.unit + 1, "told": v.told(t.lang)} for v in verdicts(saturation(trace, what.layer))
+            {**asdict(v), "unit": v.unit + 1, "text": v.text(t.lang)} for v in verdicts(saturation(trace, what.layer))
         ],
     }  # fmt: skip
     if found is not None and cost is not None:
         best = [
-            {"gate": b.key, "layer": b.layer + 1, "unit": b.unit + 1, "score": b.score, "chosen": b.chosen,
-             "sign": b.sign} for b in found.best
+            {"gate": b.key, "layer": b.layer + 1, "unit": b.unit + 1, "score": b.score,
+             "selection_score": b.selection_score, "sign": b.sign} for b in found.best
         ]  # fmt: skip
         made["search"] = {
             "what": find, "kind": found.kind, "steps": found.steps, "positive": found.positive,
             "chance": found.chance, "best": best,
-            "held": {"value": cost.value, "bits_free": cost.free, "bits_held": cost.held},
+            "clamped": {"value": cost.value, "bits_free": cost.free, "bits_clamped": cost.clamped},
         }  # fmt: skip
     return made
 

@@ -79,7 +79,7 @@ _SYSTEM = {
 def failure(error: Exception, t: Texts) -> str:
     """Tell in one line why a run failed."""
     if isinstance(error, CompuertaError):
-        return clean(error.told(t.lang))
+        return clean(error.text(t.lang))
     if isinstance(error, MemoryError):
         return t("cli.system.memory")
     assert isinstance(error, OSError)
@@ -94,7 +94,7 @@ def warner(t: Texts, other: Callable[..., None]) -> Callable[..., None]:
 
     def show(message: Warning | str, *args: Any, **named: Any) -> None:
         if isinstance(message, NotFiniteWarning):
-            log(t("cli.warning", sentence=clean(message.told(t.lang))))
+            log(t("cli.warning", sentence=clean(message.text(t.lang))))
         else:
             other(message, *args, **named)
 

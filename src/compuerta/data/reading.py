@@ -185,7 +185,7 @@ def _only(table: Table, id: str, path: object) -> tuple[Table, Column]:
 
 
 def _whole(column: Column) -> bool:
-    return column.kind == "number" and all(cell.isdecimal() for cell in column.known)
+    return column.kind == "number" and all(cell.isdecimal() for cell in column.filled_cells)
 
 
 def _refuse_several(table: Table, time: Time | None, column: str | int | None, path: object) -> None:
@@ -216,7 +216,7 @@ def _refuse_several(table: Table, time: Time | None, column: str | int | None, p
 
 def _restarts(names: Sequence[str], column: Column) -> bool:
     """Whether a column of whole numbers counts on by one step within each of several series."""
-    if not _whole(column) or len(column.known) < len(column.cells):
+    if not _whole(column) or len(column.filled_cells) < len(column.cells):
         return False
     rows: dict[str, list[int]] = {}
     for name, cell in zip(names, column.cells, strict=True):
@@ -265,7 +265,7 @@ def _choose(table: Table, column: str | int | None, time: Time | None, names: Co
 def _values(table: Table, column: Column, missing: str, path: object) -> NDArray[np.float64]:
     """Return the numbers of a column, NaN where one is missing; a cell that is none is refused with its line."""
     if column.open:
-        cell = next(c for c in column.known if column.open in c)
+        cell = next(c for c in column.filled_cells if column.open in c)
         raise DataError("error.csv.open", path=path, column=short(column.name), got=short(cell),
                         line=table.lines[column.cells.index(cell)], mark=column.open)  # fmt: skip
     values = np.full(len(column.cells), np.nan)
@@ -367,10 +367,11 @@ def _refuse_unread_dates(table: Table, asked: str | int | None, names: Column | 
     """Refuse a table without dates in which a column seems to hold some: it is not to be passed over in silence."""
     chosen, numeric = _asked(table, asked), [c for c in table.columns if c.kind == "number"]
     for column in table.columns:
-        if column is chosen or column is names or not column.known or (numeric == [column] and chosen is None):
+        if column is chosen or column is names or not column.filled_cells or (numeric == [column] and chosen is None):
             continue
         meant = named_so(column.name) and _counter(column) is None
-        seeming = column.kind == "text" and sum(map(looks_like_date, column.known)) * 2 > len(column.known)
+        cells = column.filled_cells
+        seeming = column.kind == "text" and sum(map(looks_like_date, cells)) * 2 > len(cells)
         if meant or seeming:
             k = next(k for k, cell in enumerate(column.cells) if not is_missing(cell))
             raise DataError("error.csv.unread_dates", path=path, line=table.lines[k], got=short(column.cells[k]),
@@ -383,7 +384,7 @@ def _refuse_unread_dates(table: Table, asked: str | int | None, names: Column | 
 def _taken(table: Table, chosen: Column, time: Time | None, names: Column | None, made: Series) -> list[Phrase]:
     """Return what the columns were taken for."""
     notes = []
-    marked = next((c for c in chosen.known if not c.lstrip("+-").isdecimal()), chosen.known[0])
+    marked = next((c for c in chosen.filled_cells if not c.lstrip("+-").isdecimal()), chosen.filled_cells[0])
     value = chosen.style.number(marked)
     key = "input.read_as_percent" if chosen.style.unit == "%" else "input.read_as"
     notes.append(Phrase(key, column=short(made.name), cell=short(marked), value=f"{value:.15g}"))

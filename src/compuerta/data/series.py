@@ -86,7 +86,7 @@ class Series:
         return len(self.values)
 
     @property
-    def known(self) -> NDArray[np.float64]:
+    def values_with_nan(self) -> NDArray[np.float64]:
         """The values (T,), NaN where they are missing."""
         return self.values if self.missing is None else np.where(self.missing, np.nan, self.values)
 
@@ -117,7 +117,7 @@ class Series:
         if self.missing is None:
             return replace(self, values=self.values[:n], dates=dates)
         # What was filled may know of what comes after.
-        return replace(self, values=_filled(self.known[:n], self.step), dates=dates, missing=self.missing[:n])
+        return replace(self, values=_filled(self.values_with_nan[:n], self.step), dates=dates, missing=self.missing[:n])
 
     def to_json(self) -> dict[str, Any]:
         """Return all but the values as plain JSON values, for a model file."""

@@ -87,7 +87,7 @@ class Source:
 
     def called(self, lang: str | None = None) -> str:
         """Return :attr:`path` in a language."""
-        return self.path if isinstance(self.path, str) else self.path.told(lang)
+        return self.path if isinstance(self.path, str) else self.path.text(lang)
 
     @property
     def count(self) -> int:

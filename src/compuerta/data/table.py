@@ -34,7 +34,7 @@ class Column:
     open: str | None = None
 
     @property
-    def known(self) -> list[str]:
+    def filled_cells(self) -> list[str]:
         """The cells that are not missing."""
         return [cell for cell in self.cells if not is_missing(cell)]
 
@@ -201,15 +201,15 @@ def _settled(columns: list[Column], delimiter: str) -> list[Column]:
     locale = [{";": ",", ",": "."}.get(delimiter, "")]
     for column in columns:
         if column.kind == "date":
-            parsed = parse_dates(column.known, day_first=delimiter == ";")
-            if not isinstance(parsed, int) and any(map(_slashed, column.known)):
+            parsed = parse_dates(column.filled_cells, day_first=delimiter == ";")
+            if not isinstance(parsed, int) and any(map(_slashed, column.filled_cells)):
                 locale.append({"dmy": ",", "mdy": "."}.get(parsed[1], ""))
         elif column.kind == "number":
-            locale += marks(column.known)[0]
+            locale += marks(column.filled_cells)[0]
     locale = [mark for mark in locale if mark]
     settled = []
     for column in columns:
-        mark = column.open and settle(column.known, column.open, locale)
+        mark = column.open and settle(column.filled_cells, column.open, locale)
         settled.append(replace(column, style=replace(column.style, decimal=mark), open=None) if mark else column)
     return settled
 

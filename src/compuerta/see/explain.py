@@ -388,7 +388,7 @@ def memory_story(
     forget gates of an LSTM.
     """
     c = trace[kind.memory.quantity]
-    f, written = kind.memory.kept_and_written(trace.__getitem__)
+    f, written = kind.memory.keep_and_write(trace.__getitem__)
     T = len(chars)
     k = int(np.argmax(np.abs(written)))
     told = [say("explain.story.write", lang, at=_place(chars, k, lang), value=f"{written[k]:+.2f}")]

@@ -394,7 +394,7 @@ DRAWINGS: dict[str, Callable[..., Axes]] = {"forecast": forecast, "training": tr
 
 def draw(drawing: Drawing, *, lang: str | None = None) -> Axes:
     """Draw what a task answers with; phrases among its arguments are told in the language."""
-    told = {k: v.told(lang) if isinstance(v, Phrase) else v for k, v in drawing.arguments.items()}
+    told = {k: v.text(lang) if isinstance(v, Phrase) else v for k, v in drawing.arguments.items()}
     return DRAWINGS[drawing.kind](**told, lang=lang)
 
 

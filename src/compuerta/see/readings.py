@@ -71,7 +71,7 @@ def memory_of(trace: Trace, layer: int = 0, *, direction: int = 0, row: int = 0)
         return values
 
     key = equation.quantity
-    keep, write = equation.kept_and_written(read)
+    keep, write = equation.keep_and_write(read)
     value = read(key)
     if keep.shape != value.shape:  # a projection makes h narrower, never c
         raise ShapeError("error.gradient", name="memory_of", argument=key, expected=keep.shape, got=value.shape)
@@ -160,14 +160,14 @@ def half_life(trace: Trace, layer: int = 0, *, direction: int = 0, row: int = 0)
     return lives
 
 
-def held_for(trace: Trace, layer: int = 0, *, direction: int = 0, row: int = 0) -> Array:
+def memory_span(trace: Trace, layer: int = 0, *, direction: int = 0, row: int = 0) -> Array:
     """Return for each position and unit after how many steps less than half is left of what it wrote, (T, H).
 
     Infinite where half of it is still there at the end, NaN where that cannot be said.
 
     >>> import compuerta
     >>> _, trace = compuerta.LSTM(2, 1, rng=0).trace(np.ones((4, 2)), clamp={("f", 0, 0): 0.6})
-    >>> held_for(trace)[:, 0]
+    >>> memory_span(trace)[:, 0]
     array([ 2.,  2., inf, inf])
     """
     m = memory_of(trace, layer, direction=direction, row=row)
@@ -243,7 +243,7 @@ class Verdict:
     count: int
     steps: int
 
-    def told(self, lang: str | None = None) -> str:
+    def text(self, lang: str | None = None) -> str:
         """Return the sentence; units are counted from 1, as people do."""
         what = say(f"reading.{self.gate}.{self.side}", lang, unit=self.unit + 1)
         sign = f"{self.gate} < {CLOSED:g}" if self.side == "closed" else f"{self.gate} > {OPEN:g}"
@@ -255,7 +255,7 @@ def verdicts(found: Saturation, share: float = ALMOST_ALWAYS) -> list[Verdict]:
 
     >>> import compuerta
     >>> _, trace = compuerta.LSTM(2, 3, rng=0).trace(np.ones((9, 2)), clamp={("f", 0, 1): 1.0})
-    >>> print(verdicts(saturation(trace))[0].told("en"))
+    >>> print(verdicts(saturation(trace))[0].text("en"))
     Unit 2 never forgets: f > 0.9 in 9 of 9 steps.
     """
     made = [

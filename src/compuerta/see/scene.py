@@ -176,7 +176,7 @@ def scene_of(
         return source
     if isinstance(source, Trace):
         return of_trace(source, row=row, title=title, label=label)
-    return of_reading(source.shown(text), title=title, label=label)
+    return of_reading(source.page_reading(text), title=title, label=label)
 
 
 def of_reading(reading: Reading, *, title: str | None = None, label: str = "") -> Scene:

@@ -2,7 +2,7 @@
 
 A unit is chosen on one part of the text and judged on another; the same is done with labels that were shifted round
 the text, which keep their runs but lose their meaning: what a search over so many units finds in those is what chance
-finds. And a unit that follows quotes need not be what the model closes them with: :func:`cost_of_holding` holds it
+finds. And a unit that follows quotes need not be what the model closes them with: :func:`cost_of_clamping` holds it
 still and scores the model again.
 """
 
@@ -155,14 +155,14 @@ def correlation(values: ArrayLike, labels: ArrayLike) -> Array:
 
 
 @dataclass(frozen=True)
-class Found:
+class UnitScore:
     """A unit that follows the labels.
 
     Attributes:
         key, layer, unit: which; ``unit`` as it is numbered in the model, from 0.
         score: on the part of the text that it was not chosen on: AUROC for yes-or-no labels, the absolute correlation
             for numbers. Above 0.5 or 0 by as much as it follows.
-        chosen: the same on the part it was chosen on.
+        selection_score: the same on the part that it was chosen on.
         sign: 1 where it is high at the labels, −1 where it is low.
     """
 
@@ -170,7 +170,7 @@ class Found:
     layer: int
     unit: int
     score: float
-    chosen: float
+    selection_score: float
     sign: int
 
 
@@ -185,7 +185,7 @@ class Search:
         steps: steps that it was judged on. positive: of them with the label, for yes-or-no labels.
     """
 
-    best: list[Found]
+    best: list[UnitScore]
     baseline: list[float]
     kind: str
     steps: int
@@ -279,7 +279,7 @@ def find_units(
     for k in order:
         sign = 1 if first[k] >= 0 else -1
         key, layer, unit = places[k]
-        best.append(Found(key, layer, unit, _told(sign * second[k], yes), _told(abs(first[k]), yes), sign))
+        best.append(UnitScore(key, layer, unit, _told(sign * second[k], yes), _told(abs(first[k]), yes), sign))
     baseline = []
     for shift in shifts_of(t, shifts, seed):
         early, late = look(np.roll(y, int(shift)))
@@ -322,8 +322,8 @@ class Scored(Protocol):
         """Return what it computes along a text."""
 
 
-def cost_of_holding(model: Scored, text: str, key: str, layer: int, unit: int, value: float | None = None) -> Cost:
-    """Hold one unit at a value, score the text again, and say what it cost.
+def cost_of_clamping(model: Scored, text: str, key: str, layer: int, unit: int, value: float | None = None) -> Cost:
+    """Clamp one unit, score the text again, and return both costs.
 
     Args:
         model: a language model. text: what to score.
@@ -337,7 +337,7 @@ def cost_of_holding(model: Scored, text: str, key: str, layer: int, unit: int, v
     >>> from compuerta import LanguageModel
     >>> text = "la luna, la luz, la lana. " * 20
     >>> model = LanguageModel(hidden_size=8, embedding_size=4, updates=80, batch_size=2, steps=16).fit(text)
-    >>> cost_of_holding(model, text, "h", 0, 3).held > 0
+    >>> cost_of_clamping(model, text, "h", 0, 3).clamped > 0
     True
     """
     if value is None:
@@ -350,8 +350,8 @@ def cost_of_holding(model: Scored, text: str, key: str, layer: int, unit: int, v
 
 @dataclass(frozen=True)
 class Cost:
-    """Bits per character of the free model and of the one with a unit held at ``value``."""
+    """Bits per character of the free model and of the one with a unit clamped at ``value``."""
 
     value: float
     free: float
-    held: float
+    clamped: float

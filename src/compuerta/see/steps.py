@@ -125,7 +125,7 @@ def _within(what: str, got: int, count: int) -> None:
 def two_parts(step: Mapping[str, Array], kind: CellKind = gates.LSTM) -> tuple[Array, Array]:
     """Return what a step of a kind of cell kept of its memory and what it wrote: their sum is the memory after it."""
     names, memory = STEP_KEYS[kind.key], kind.memory
-    keep, written = memory.kept_and_written(lambda key: step[names[key]])
+    keep, written = memory.keep_and_write(lambda key: step[names[key]])
     return keep * step[f"{names[memory.quantity]}_prev"], written
 
 

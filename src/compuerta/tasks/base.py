@@ -210,7 +210,7 @@ class Task(ABC):
         """
         raise self.refusal("traced")
 
-    def shown(self, data: Any = None) -> Reading:
+    def page_reading(self, data: Any = None) -> Reading:
         """Return what a page shows of it while it reads ``data`` as it stands, without :attr:`opening`."""
         return Reading(self.traced(data))
 

@@ -485,7 +485,7 @@ class Forecaster(Task):
         """Return the trace of the first network over the end of a series."""
         return self.trace(series=data)
 
-    def shown(self, data: Series | None = None) -> Reading:
+    def page_reading(self, data: Series | None = None) -> Reading:
         """Return how the first network reads the last window of a series, and what it forecasts.
 
         The series and the forecast are in the units of the series; the inputs are what the network sees of it.

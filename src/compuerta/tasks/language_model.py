@@ -346,7 +346,7 @@ class LanguageModel(Task):
         counts = Text.of(text).counts()
         return _unigram_bits(counts[counts > 0], counts[counts > 0]) or 0.0
 
-    def known(self, text: str | Text, unknown: str = "skip") -> tuple[Text, list[Phrase]]:
+    def in_vocabulary(self, text: str | Text, unknown: str = "skip") -> tuple[Text, list[Phrase]]:
         """Return ``text`` with characters of the vocabulary alone, and notes on how many others there were.
 
         Args:
@@ -359,7 +359,7 @@ class LanguageModel(Task):
             SettingError: ``unknown`` is none of the three.
 
         >>> model = LanguageModel(updates=1, hidden_size=2, batch_size=1, steps=4).fit("la luna, la luz. " * 4)
-        >>> text, notes = model.known("la luna?")
+        >>> text, notes = model.in_vocabulary("la luna?")
         >>> str(text), str(notes[0])
         ('la luna', "Characters that the model does not know were left out: 1 of 8 ('?').")
         """
@@ -455,7 +455,7 @@ class LanguageModel(Task):
             data = split
         elif split is not None:
             context.note(Phrase("cli.evaluate.trained_on"))
-        data, notes = self.known(data, unknown)
+        data, notes = self.in_vocabulary(data, unknown)
         for note in notes:
             context.note(note)
         bits = self.score(data)
@@ -493,7 +493,7 @@ class LanguageModel(Task):
         trace = self.trace(before + text).select(steps=slice(len(before), None))
         return trace.with_labels(steps=np.arange(len(text)))
 
-    def shown(self, data: str | None = None) -> Reading:
+    def page_reading(self, data: str | None = None) -> Reading:
         """Return the trace along a text."""
         return Reading(self.trace(data or ""))
 
