@@ -10,6 +10,9 @@ RECURRENT = {
     "lstm": lambda *a, **k: LSTM(*a, **k),
     "gru_after": lambda *a, **k: GRU(*a, **k),
     "gru_before": lambda *a, **k: GRU(*a, reset_after=False, **k),
+    "gru_functions": lambda *a, **k: GRU(
+        *a, gate_activation=["HardSigmoid", 0.3, 0.4], input_activation="Softsign", **k
+    ),
     "min_lstm": lambda *a, **k: MinLSTM(*a, **k),
 }
 TOLERANCE = {"float32": 2e-6, "float64": 1e-13}

@@ -44,12 +44,12 @@ def test_a_conversion_says_what_it_did(ok, lang):
     out, err = ok("convert", FOLDER / "pytorch_lstm.pt", "m.keras", "--lang", lang)
     assert {"en": "two biases were summed", "es": "dos sesgos se sumaron"}[lang] in err
     assert {"en": "PyTorch is not installed here", "es": "PyTorch no está instalado aquí"}[lang] in err
-    assert {"en": "Keras 3 is not installed here", "es": "Keras 3 no está instalado aquí"}[lang] in err
+    assert {"en": "Keras is not installed here", "es": "Keras no está instalado aquí"}[lang] in err
     assert {"en": "No other framework is installed here to confirm it", "es": "Aquí no hay instalado otro programa"}[
         lang
     ] in out
     assert "0.0e+00" in out
-    assert {"en": "m.keras: Keras 3, 1,000 parameters", "es": "m.keras: Keras 3, 1000 parámetros"}[lang] in out
+    assert {"en": "m.keras: Keras, 1,000 parameters", "es": "m.keras: Keras, 1000 parámetros"}[lang] in out
     assert os.listdir() == ["m.keras"]
 
 
@@ -171,15 +171,15 @@ def test_info_on_any_file(ok, lang):
     for name, said in {
         "pytorch_lstm.pt": ["PyTorch", "LSTM", "i f g o", "float32", "weight_hh_l1_reverse", "(20, 5)"],
         "keras_text.keras": [
-            "Keras 3",
+            "Keras",
             "i f c o, z r h",
             "layers/bidirectional/forward_layer/cell/vars/0",
             "Embedding(7, 3)",
         ],
-        "keras_functional.weights.h5": ["Keras 3", "i f c o"],
+        "keras_functional.weights.h5": ["Keras", "i f c o"],
         "flax_gru.npz": ["Flax", "cell/hn/bias", "r z n"],
         "equinox_lstm.npz": ["Equinox", "weight_hh"],
-        "keras_lambda.keras": ["Keras 3", "keras.layers.Lambda", "layers/lstm/cell/vars/1"],
+        "keras_lambda.keras": ["Keras", "keras.layers.Lambda", "layers/lstm/cell/vars/1"],
     }.items():
         out, _ = ok("info", FOLDER / name, "--lang", lang)
         for word in said:

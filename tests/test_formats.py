@@ -50,7 +50,7 @@ def test_a_length_that_looks_like_a_pickle(tmp_path):
 
 def test_options_that_a_format_does_not_take_are_refused(tmp_path, rng):
     compuerta.interop.write(LSTM(3, 4, rng=0), tmp_path / "m.keras")
-    with pytest.raises(SettingError, match="Keras 3 has no option forget_bias"):
+    with pytest.raises(SettingError, match="Keras has no option forget_bias"):
         compuerta.interop.read(tmp_path / "m.keras", forget_bias=1.0)
     with pytest.raises(SettingError, match="has no option map"):
         compuerta.interop.read(tmp_path / "m.keras", map="a,b")

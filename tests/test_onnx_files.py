@@ -47,6 +47,8 @@ MODELS = {
     "lstm_both_switches": lambda: LSTM(3, 4, bidirectional=True, **HARD, rng=0),
     "lstm_learnt_state": lambda: LSTM(3, 4, 2, learn_state=True, recurrent_dropout=0.1, weight_drop=0.1, rng=0),
     "gru": lambda: GRU(3, 4, 2, rng=0),
+    "gru_functions": lambda: GRU(3, 4, gate_activation=["HardSigmoid", 0.3, 0.4], input_activation="Elu",
+                                 bidirectional=True, rng=0),
     "gru_before": lambda: GRU(3, 4, 2, reset_after=False, bidirectional=True, rng=0),
     "classifier": lambda: Sequential(Embedding(V, 3, rng=0), GRU(3, 4, rng=0), Last(), Dense(4, 5, rng=0),
                                      Activation("softmax")),

@@ -297,6 +297,7 @@ def test_what_is_not_finite_is_the_same_where_it_is_not_finite_in_both(opened, r
 
 MADE = {
     "gru": partial(GRU, dtype="float64"), "gru, reset before": partial(GRU, reset_after=False, dtype="float64"),
+    "gru, other functions": partial(GRU, dtype="float64", gate_activation="HardSigmoid", input_activation="Elu"),
     "minlstm": partial(compuerta.MinLSTM, dtype="float64"),
 } | {case: partial(LSTM, dtype="float64", **switches) for case, switches in CASES.items()}  # fmt: skip
 

@@ -191,6 +191,11 @@ class Activation:
             return cls(*value)
         return cls(value)
 
+    @property
+    def sign(self) -> str:
+        """How it is written before its argument in an equation: σ, tanh, nothing, or its name."""
+        return {"Sigmoid": "σ", "Tanh": "tanh", "Identity": ""}.get(self.name, self.name)
+
     def plain(self) -> str | list[Any]:
         """Return this as plain JSON values, from which :meth:`of` makes it again."""
         kind = _KINDS[self.name]

@@ -108,7 +108,7 @@ FORMATS: Mapping[str, Format] = {
     for f in (
         Format("compuerta", "compuerta", "model_file", (".safetensors",)),
         Format("pytorch", "PyTorch", "pytorch", (".pytorch.safetensors", ".pt", ".pth")),
-        Format("keras", "Keras 3", "keras", (".keras", ".weights.h5")),
+        Format("keras", "Keras", "keras", (".keras", ".weights.h5")),
         Format("onnx", "ONNX", "onnx", (".onnx",)),
         Format("tensorflow1", "TensorFlow 1 BasicLSTMCell", "tensorflow1", (".tf1.npz",)),
         Format("flax", "Flax", "flax", (".flax.npz",)),

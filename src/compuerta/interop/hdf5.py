@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -91,17 +91,22 @@ def read(data: bytes, path: str, wanted: Callable[[str], bool] = lambda name: Tr
     return arrays
 
 
-def attributes(data: bytes, path: str) -> dict[str, str]:
-    """Return the attributes of a file as a whole; what is no text stands there as an empty one."""
+def attributes(data: bytes, path: str, names: Sequence[str]) -> dict[str, str]:
+    """Return those of some attributes of a file as a whole that are there; what is no single text as an empty one."""
     h5py = _h5py()
+    found: dict[str, str] = {}
     try:
         with h5py.File(io.BytesIO(data), "r") as file:
-            found = {
-                name: file.attrs[name] for name in file.attrs if file.attrs.get_id(name).get_storage_size() < 2**16
-            }
-            return dict.fromkeys(file.attrs, "") | {k: v for k, v in found.items() if isinstance(v, str)}
+            for name in names:
+                if name in file.attrs:
+                    held = file.attrs.get_id(name)
+                    plain = held.shape == () and held.get_storage_size() < 2**16  # a text of any length counts as 16
+                    value = file.attrs[name] if plain else ""
+                    value = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+                    found[name] = str(value) if isinstance(value, str) else ""
     except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
         raise FileFormatError("error.interop.hdf5", path=path, name="/", why=files.one_line(error)) from None
+    return found
 
 
 def written(arrays: Mapping[str, Array], attributes: Mapping[str, str]) -> bytes:

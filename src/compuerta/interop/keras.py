@@ -1,9 +1,10 @@
-"""Keras 3: ``.keras`` models, ``.weights.h5`` files, and the weights of live layers.
+"""Keras 1, 2 and 3: ``.keras`` models, HDF5 files of models or of weights alone, and the weights of live layers.
 
 A cell has ``kernel`` (F, 4H), ``recurrent_kernel`` (H, 4H) and ``bias`` (4H,), blocks i f c o; a GRU z r h, its bias
 (2, 3H) with reset_after=True, one row for the inputs and one for the state, and (3H,) without. A ``.keras`` file is a
 zip of ``config.json`` (:mod:`keras_config`) and ``model.weights.h5`` (:mod:`hdf5`), in which the variables of a layer
-are called 0, 1, 2. Keras has no stacks: L layers of ours are L layers there, and come back as one.
+are called 0, 1, 2; older files are HDF5 as a whole (:mod:`keras_h5`). What is written is Keras 3's.
+Keras has no stacks: L layers of ours are L layers there, and come back as one.
 """
 
 from __future__ import annotations
@@ -11,8 +12,10 @@ from __future__ import annotations
 import io
 import json
 import re
+import sys
 import zipfile
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,23 +23,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import files
+from ..activations import SIGMOID, TANH
 from ..errors import FileFormatError, Phrase, SettingError
 from ..layers import GRU, Activation, Dense, Dropout, Embedding, Last, Layer
 from ..tasks import Task
 from ..tasks.base import network_of
-from . import archive, hdf5, keras_config
+from . import archive, hdf5, keras_config, keras_h5
 from .formats import Description, Note, Runner, tensor_table, unnoted
 from .gate_orders import GRU as GRU_ORDERS
 from .gate_orders import LSTM as LSTM_ORDERS
 from .gate_orders import reorder
-from .keras_config import Spec
+from .keras_config import Origin, Spec
+from .keras_options import CELLS
 from .layer_order import ORDER
 from .named import Leaves, System, build
 from .weights import CellWeights, Tensors, assemble, dense, embedding, has_known_cell, row_of, stack, unstack
 
 Array = NDArray[Any]
 
-_TITLE = "Keras 3"
+_TITLE = "Keras"
 _WEIGHTS = "model.weights.h5"
 _ORDERS = {"LSTM": (LSTM_ORDERS["keras"], LSTM_ORDERS["compuerta"]),
            "GRU": (GRU_ORDERS["keras"], GRU_ORDERS["compuerta"])}  # fmt: skip
@@ -98,7 +103,8 @@ def from_layer(layer: Any, *, note: Note = unnoted) -> Layer:
     text = json.dumps({"class_name": "Sequential", "config": config}, default=_plain_config)
     if kind == "Functional":
         text = json.dumps({"class_name": kind, "config": layer.get_config()}, default=_plain_config)
-    specs = keras_config.parse(text.encode(), kind, note)
+    library = sys.modules.get(type(layer).__module__.partition(".")[0])
+    specs = keras_config.parse(text, Origin(kind, _first(str(getattr(library, "__version__", "3"))), note=note))
     arrays: dict[str, Array] = {}
     by_name = {str(part.name): part for part in parts}
     for spec in specs:
@@ -131,24 +137,24 @@ def recognise(path: str, head: bytes) -> bool:
 
 
 def read(path: str, *, note: Note = unnoted, map: str | None = None) -> Layer:
-    """Return the model of a ``.keras`` or ``.weights.h5`` file.
+    """Return the model of a ``.keras``, ``.h5`` or ``.weights.h5`` file.
 
     Args:
         path: the file.
         note: told what should be known.
-        map: for ``.weights.h5``, which says nothing about order: see ``pytorch.from_state_dict``.
+        map: for weights alone, which say nothing about order: see ``pytorch.from_state_dict``.
 
     Raises:
-        FileFormatError: see :mod:`keras_config` and :mod:`hdf5`; or a tensor is missing, unused or misshapen.
+        FileFormatError: see :mod:`keras_config`, :mod:`keras_h5` and :mod:`hdf5`; or a tensor is missing, unused or
+            misshapen.
         MissingExtraError: h5py is not installed.
     """
-    specs, arrays = _open(path, note)
-    if specs is None:
-        order = map or hdf5.attributes(Path(path).read_bytes(), path).get(ORDER)
-        return build(_SYSTEM, arrays, path, order, note, listed=False)[0]
+    content = _open(path, note)
+    if content.specs is None:
+        return build(_SYSTEM, content.variables(), path, map or content.order, note, listed=False)[0]
     if map is not None:
-        raise SettingError("error.interop.option", format=f"{_TITLE} (.keras)", name="map")
-    return _assembled(specs, Tensors(path, arrays))
+        raise SettingError("error.interop.option", format=f"{_TITLE} (.keras, .h5)", name="map")
+    return _assembled(content.specs, Tensors(path, content.variables()))
 
 
 def write(model: Layer | Task, path: str, *, note: Note = unnoted) -> None:
@@ -175,45 +181,103 @@ def write(model: Layer | Task, path: str, *, note: Note = unnoted) -> None:
 
 def describe(path: str) -> Description:
     """Return the tensors of the weights."""
-    _, arrays = _open(path, unnoted, parsed=False)
-    return Description(tensor_table(arrays))
+    return Description(tensor_table(_open(path, unnoted, parsed=False).arrays))
 
 
 def runner(path: str, *, ours: bool, map: str | None = None) -> Runner | None:
-    """Return the model as Keras runs it. One that we wrote is loaded by Keras; another is made of what was checked."""
+    """Return the model as Keras 3 runs it. One that we wrote is loaded by Keras; another is made of what was checked.
+
+    None also where Keras 3 has no such model, as of an older ``hard_sigmoid``.
+    """
     from . import runners
 
-    specs, arrays = _open(path, unnoted)
-    layer = read(path, map=map) if specs is None else None
-    if specs is None:
-        assert layer is not None
+    content = _open(path, unnoted)
+    if content.specs is not None and not content.legacy:
+        arrays, specs = content.variables(), content.specs
+        return runners.keras(specs, [[arrays[n] for n in _variables(spec)] for spec in specs], path if ours else None)
+    layer = read(path, map=map)
+    try:
         parts = _keras_layers(layer, unnoted)
-        specs = keras_config.parse(keras_config.sequential([e for e, _, _ in parts], _dtype(layer)).encode(), path,
-                                   unnoted)  # fmt: skip
-        weights = [list(a.values()) for _, _, a in parts]
-    else:
-        weights = [[arrays[name] for name in _variables(spec)] for spec in specs]
-    return runners.keras(specs, weights, path if ours else None)
+    except SettingError:
+        return None
+    specs = keras_config.parse(keras_config.sequential([e for e, _, _ in parts], _dtype(layer)), Origin(path))
+    return runners.keras(specs, [list(a.values()) for _, _, a in parts], path if ours else None)
 
 
-def _open(path: str, note: Note, *, parsed: bool = True) -> tuple[list[Spec] | None, dict[str, Array]]:
-    """Return the layers of a ``.keras`` file (None for weights alone), and its arrays."""
+@dataclass(frozen=True)
+class _Content:
+    """A file, read.
+
+    Attributes:
+        path: its name, for errors.
+        arrays: the variables by their names in the file, without what an optimizer remembers.
+        specs: the layers in a row; None where the file holds weights alone.
+        legacy: whether it is in the HDF5 form that Keras 1 began with.
+        nested: in that form, the groups of models that stand in the model; None where the file says nothing of them.
+        order: the order of its layers, if we wrote it beside the weights.
+    """
+
+    path: str
+    arrays: dict[str, Array]
+    specs: list[Spec] | None
+    legacy: bool = False
+    nested: set[str] | None = None
+    order: str | None = None
+
+    def variables(self) -> dict[str, Array]:
+        """Return the variables by the names that :func:`_variables` gives them."""
+        return keras_h5.canonical(self.arrays, self.path, self.nested) if self.legacy else self.arrays
+
+
+def _open(path: str, note: Note, *, parsed: bool = True) -> _Content:
     with open(path, "rb") as file:
         head = file.read(8)
-    specs: list[Spec] | None = None
     if head.startswith(hdf5.MAGIC):
-        data = Path(path).read_bytes()
-        if {"model_config", "layer_names"} & set(hdf5.attributes(data, path)):
-            raise FileFormatError("error.interop.keras_old", path=path)
-    else:
-        content = archive.unpack(path, lambda name: name in ("config.json", _WEIGHTS))
-        if len(content) != 2:
-            raise FileFormatError("error.interop.archive", path=path, why=Phrase("why.archive.keras"))
-        data = content[_WEIGHTS]
-        if parsed:
-            specs = keras_config.parse(content["config.json"], path, note)
-    # What the optimizer remembers is no part of what the model computes.
-    return specs, hdf5.read(data, path, lambda name: name != "optimizer")
+        return _open_h5(Path(path).read_bytes(), path, note, parsed=parsed)
+    content = archive.unpack(path, lambda name: name in ("config.json", "metadata.json", _WEIGHTS))
+    if not {"config.json", _WEIGHTS} <= set(content):
+        raise FileFormatError("error.interop.archive", path=path, why=Phrase("why.archive.keras"))
+    written = re.search(rb'"keras_version": *"(\d+)', content.get("metadata.json", b"")[:_LONGEST])
+    origin = Origin(path, int(written[1][:3]) if written else 3, note=note)
+    specs = keras_config.parse(content["config.json"], origin) if parsed else None
+    return _Content(path, _arrays(content[_WEIGHTS], path), specs)
+
+
+_LONGEST = 10_000
+
+
+def _open_h5(data: bytes, path: str, note: Note, *, parsed: bool) -> _Content:
+    said = hdf5.attributes(data, path, ("model_config", "layer_names", "layer_names0", "keras_version", ORDER))
+    arrays = _arrays(data, path)
+    if "model_config" not in said:
+        return _Content(path, arrays, None, bool({"layer_names", "layer_names0"} & set(said)), order=said.get(ORDER))
+    inside = keras_h5.WEIGHTS + "/"
+    arrays = {name.removeprefix(inside): array for name, array in arrays.items() if name.startswith(inside)}
+    # Before Keras 1.2 no version was written.
+    origin = Origin(path, _first(said.get("keras_version", "1")), named=True, note=note)
+    specs = keras_config.parse(said["model_config"], origin) if parsed else None
+    return _Content(path, arrays, specs, legacy=True, nested=origin.nested)
+
+
+def _first(version: str) -> int:
+    """Return the first number of a version."""
+    found = re.match(r"\d{1,3}", version)
+    return int(found[0]) if found else 3
+
+
+def _arrays(data: bytes, path: str) -> dict[str, Array]:
+    """Return the arrays of a weight file. Keras 2.15 on Windows writes names with backslashes."""
+    # What the optimizer remembers is no part of what the model computes, nor what was measured in training.
+    arrays = hdf5.read(data, path, lambda name: re.split(r"[/\\]", name)[0] not in _TRAINING)
+    named = {
+        name.replace("\\", "/").replace("_layer_checkpoint_dependencies/", "layers/"): arrays[name] for name in arrays
+    }
+    if len(named) != len(arrays):
+        raise FileFormatError("error.interop.hdf5", path=path, name="/", why=Phrase("why.hdf5.names"))
+    return named
+
+
+_TRAINING = ("optimizer", "optimizer_weights", "metrics")
 
 
 # ---- from Keras to layers -------------------------------------------------------------------------------------------
@@ -257,15 +321,25 @@ def _named(place: str, leaf: str) -> str:
 def _read_layer(spec: Spec, tensors: Tensors, name: Any = _named) -> Layer:
     """Return one layer; ``name(place, leaf)`` says what its variables are called."""
     if spec.kind == "Bidirectional":
-        return stack([[_read_cell(part, tensors, name) for part in spec.inner]])
-    if spec.kind in ("LSTM", "GRU"):
-        return stack([[_read_cell(spec, tensors, name)]])
+        return stack([[_read_cell(part, tensors, name) for part in spec.inner]], _switches(spec.inner[0]))
+    if spec.kind in CELLS:
+        return stack([[_read_cell(spec, tensors, name)]], _switches(spec))
     options = spec.options
     if spec.kind == "Embedding":
         shape = (options.get("input_dim"), options.get("output_dim"))
         return embedding(tensors.take(name(spec.place, "0"), shape))
     w = tensors.take(name(spec.place, "0"), (None, options.get("units")))
     return dense(w.T, tensors.take(name(spec.place, "1"), (w.shape[1],)) if options.get("use_bias", True) else None)
+
+
+def _switches(spec: Spec) -> dict[str, Any]:
+    """Return the arguments of a layer for what its cell does otherwise than the plain one."""
+    if spec.activations in (None, (SIGMOID, TANH)):
+        return {}
+    assert spec.activations is not None
+    gate, candidate = spec.activations
+    made = {"gate_activation": gate, "input_activation": candidate}
+    return made | ({"output_activation": candidate} if spec.kind == "LSTM" else {})
 
 
 def _read_cell(spec: Spec, tensors: Tensors, name: Any = _named) -> CellWeights:
@@ -278,7 +352,12 @@ def _read_cell(spec: Spec, tensors: Tensors, name: Any = _named) -> CellWeights:
     w_h = tensors.take(name(place, "1"), (units, None if units is None else blocks * units))
     hidden = len(w_h)
     w_x = tensors.take(name(place, "0"), (None, blocks * hidden))
-    b: Array | None = None
+    b: Array | None
+    if spec.gpu:
+        b = tensors.take(name(place, "2"), (2 * blocks * hidden,))
+        w_x, w_h, b = keras_h5.without_gpu_layout(spec.kind, w_x, w_h, b)
+        return _cell_weights(spec.kind, w_x, w_h, b, after=spec.kind == "GRU")
+    b = None
     after = spec.kind == "GRU" and bool(spec.options.get("reset_after", True))
     if spec.options.get("use_bias", True):
         held = tensors.left.get(name(place, "2"))

@@ -9,6 +9,7 @@ import inspect
 import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, TypeGuard
 
 import numpy as np
@@ -57,8 +58,10 @@ def has_known_cell(layer: Any, kinds: Collection[CellKind] = (gates.LSTM, gates.
     return isinstance(layer, Recurrent) and layer.kind.key in {kind.key for kind in kinds}
 
 
-def stack(cells: Sequence[Sequence[CellWeights]]) -> LSTM | GRU:
-    """Return the layer of ``cells[layer][direction]``; their shapes must fit together.
+def stack(cells: Sequence[Sequence[CellWeights]], switches: Mapping[str, Any] = MappingProxyType({})) -> LSTM | GRU:
+    """Return the layer of ``cells[layer][direction]``, with ``switches`` for what its cell does otherwise.
+
+    Their shapes must fit together.
 
     Raises:
         SettingError: they do not.
@@ -79,7 +82,7 @@ def stack(cells: Sequence[Sequence[CellWeights]]) -> LSTM | GRU:
                                        got=value.shape)  # fmt: skip
         width = out * len(row)
     dtype = np.result_type(*(value.dtype for row in cells for cell in row for _, value in cell.names))
-    more: dict[str, Any] = {"bidirectional": len(cells[0]) == 2, "dtype": dtype, "rng": Blank()}
+    more: dict[str, Any] = {**switches, "bidirectional": len(cells[0]) == 2, "dtype": dtype, "rng": Blank()}
     layer: LSTM | GRU
     if first.kind == "LSTM":
         layer = LSTM(

@@ -28,9 +28,6 @@ from ..activations import SIGMOID, TANH, Activation
 from ..errors import SettingError
 from ..gates import LSTM, LSTM_ORDER, CellKind
 
-#: How an activation is written in an equation, where not by its name.
-_SIGNS = {"Sigmoid": "σ", "Tanh": "tanh", "Identity": ""}
-
 
 def _flat(value: Any) -> Any:
     """Return a switch's value without lists and objects."""
@@ -150,8 +147,7 @@ class Variant:
         c_new = "Ĉ_t" if c_d else "C_t"
 
         def through(function: Activation, text: str) -> str:
-            sign = _SIGNS.get(function.name, function.name)
-            return f"{sign}({text})" if sign else text
+            return f"{function.sign}({text})" if function.sign else text
 
         def block(k: str) -> str:
             own = LSTM[k].symbol[:-2] if k in self.gates else "C"

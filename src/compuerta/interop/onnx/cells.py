@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ... import gates
-from ...activations import Activation
+from ...activations import SIGMOID, TANH, Activation
 from ...errors import SettingError
 from ...layers import GRU, Dense, Layer, Recurrent
 from ...recurrence import Variant
@@ -51,7 +50,8 @@ def attributes(layer: Recurrent) -> dict[str, Any]:
     if not has_known_cell(layer):
         raise SettingError("error.interop.cannot_hold", format="ONNX", what=layer.name)
     if isinstance(layer, GRU):
-        return {"linear_before_reset": int(layer.reset_after)}
+        functions = [layer.gate_activation, layer.input_activation]
+        return {"linear_before_reset": int(layer.reset_after), **_activations(layer, functions, [SIGMOID, TANH])}
     for name, value in layer.switches().items():
         if name not in _SWITCHES:
             raise SettingError("error.interop.cannot_hold", format="ONNX", what=f"LSTM({name}={value!r})")
@@ -62,7 +62,13 @@ def attributes(layer: Recurrent) -> dict[str, Any]:
     if v.clip is not None:
         found["clip"] = v.clip
     functions = [getattr(v, name) for name in _FUNCTIONS]
-    if functions != [getattr(_PLAIN, name) for name in _FUNCTIONS]:
+    return found | _activations(layer, functions, [getattr(_PLAIN, name) for name in _FUNCTIONS])
+
+
+def _activations(layer: Recurrent, functions: list[Activation], usual: list[Activation]) -> dict[str, Any]:
+    """Return the attributes that name the activations of a cell, none for the usual ones."""
+    found: dict[str, Any] = {}
+    if functions != usual:
         spelled = [Activation("Affine", 1.0, 0.0) if f.name == "Identity" else f for f in functions]
         each = spelled * layer.directions
         found["activations"] = [f.name for f in each]
@@ -120,7 +126,7 @@ def cell_from_onnx(layer: Recurrent, w: Array, r: Array, b: Array | None, p: Arr
     halves = (np.zeros(len(w), w.dtype), np.full(len(w), -0.0, w.dtype)) if b is None else np.split(b, 2)
     b_w, b_r = (pick(half, order(layer), layer.blocks) for half in halves)
     found = {"w_x": w_x, "w_h": w_h, "b": b_w + b_r}
-    if layer.kind == gates.GRU:
+    if isinstance(layer, GRU) and layer.reset_after:
         found["b"][-layer.hidden_size :] = b_w[-layer.hidden_size :]
         found["b_hn"] = b_r[-layer.hidden_size :]
     if p is not None:

@@ -289,9 +289,9 @@ class _Reader(Around):
         if kind == "GRU":
             if clip is not None:
                 raise Refusal(Phrase("why.onnx.attribute", name="clip"))
-            if functions[0] != functions_of(kind, plain, 1)[0]:
-                raise Refusal(Phrase("why.onnx.attribute", name="activations"))
-            return GRU(**sizes, reset_after=bool(node.attribute("linear_before_reset", 0)))
+            gate, candidate = functions[0]
+            after = bool(node.attribute("linear_before_reset", 0))
+            return GRU(**sizes, reset_after=after, gate_activation=gate, input_activation=candidate)
         coupled = node.attribute("input_forget", 0)
         if coupled not in (0, 1):
             raise Refusal(Phrase("why.onnx.value", name="input_forget", got=coupled))

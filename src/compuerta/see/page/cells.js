@@ -160,7 +160,8 @@ export const CELLS = {
   },
 
   /** The GRU in both reset conventions: with `b_hn` it resets after the product. */
-  gru({ H }, w, s, clamp) {
+  gru({ H, kind: { activations } }, w, s, clamp) {
+    const [σ, φ] = ["z", "n"].map((k) => activation(activations[k]));
     const zh = new Float64Array(3 * H);
     const q = new Float64Array(H);
     const reset = new Float64Array(H);
@@ -168,8 +169,8 @@ export const CELLS = {
     return (x) => {
       product(w.w_h, s.h, 3 * H, zh);
       for (let u = 0; u < H; u++) {
-        s.r[u] = sigmoid(x[u] + zh[u] + w.b[u]);
-        s.z[u] = sigmoid(x[H + u] + zh[H + u] + w.b[H + u]);
+        s.r[u] = σ(x[u] + zh[u] + w.b[u]);
+        s.z[u] = σ(x[H + u] + zh[H + u] + w.b[H + u]);
       }
       clamp("r");
       clamp("z");
@@ -178,7 +179,7 @@ export const CELLS = {
         for (let u = 0; u < H; u++) reset[u] = s.r[u] * s.h[u];
         product(u_n, reset, H, q);
       }
-      for (let u = 0; u < H; u++) s.n[u] = Math.tanh(x[2 * H + u] + w.b[2 * H + u] + q[u]);
+      for (let u = 0; u < H; u++) s.n[u] = φ(x[2 * H + u] + w.b[2 * H + u] + q[u]);
       clamp("n");
       for (let u = 0; u < H; u++) s.h[u] = (1 - s.z[u]) * s.n[u] + s.z[u] * s.h[u];
       clamp("h");
