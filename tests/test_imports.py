@@ -1,6 +1,7 @@
 """Imports go one way, down the list; `import compuerta` costs next to nothing; nothing heavy or unsafe is imported."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -101,6 +102,12 @@ def part_of(path):
 def test_every_part_stands_in_the_table():
     assert {part_of(path) for path in MODULES} - {"__init__"} == set(MAY_IMPORT)
     assert len(MODULES) > 40
+
+
+def test_the_architecture_shows_the_parts_in_this_order():
+    page = Path(__file__).parents[1] / "ARCHITECTURE.md"
+    drawn = re.findall(r"^  (\w+)(?:\.py|/) ", page.read_text(encoding="utf-8"), re.M)
+    assert drawn == [name for name in MAY_IMPORT if name != "__main__"]
 
 
 def test_the_table_has_one_direction():
