@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+from compuerta import training
 from compuerta.errors import DTypeError, ShapeError
 from compuerta.training import absolute_error, cross_entropy, quantile_loss, squared_error
 
@@ -191,3 +192,45 @@ def test_as_many_predictions_as_levels():
 def test_levels_lie_between_0_and_1(level):
     with pytest.raises(ValueError, match="level"):
         quantile_loss(np.zeros((2, 2)), [1.0, 2.0], levels=[0.5, level])
+
+
+# ---- weights --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["squared_error", "absolute_error", "cross_entropy"])
+@pytest.mark.parametrize("per", ["row", "element"])
+def test_a_weight_of_three_is_the_same_as_being_there_three_times(name, per):
+    rng, loss = np.random.default_rng(0), getattr(training, name)
+    counts = rng.integers(0, 4, 5 if per == "row" else (5, 3))
+    if name == "cross_entropy":
+        p, y = rng.normal(size=(5, 3, 4)), rng.integers(0, 4, (5, 3))
+    else:
+        p, y = rng.normal(size=(5, 3)), rng.normal(size=(5, 3))
+    each = np.broadcast_to(counts if per == "element" else counts[:, None], (5, 3)).ravel()
+    flat = p.reshape(15, *p.shape[2:])
+    repeated = np.repeat(np.arange(15), each)
+    value, gradient = loss(p, y, weights=0.25 * counts)
+    expected, parts = loss(flat[repeated], y.ravel()[repeated])
+    summed = np.zeros_like(flat)
+    np.add.at(summed, repeated, parts)
+    assert value == pytest.approx(expected, rel=1e-12)
+    np.testing.assert_allclose(gradient.reshape(summed.shape), summed, rtol=1e-10, atol=1e-15)
+    mask = rng.random((5, 3)) < 0.6
+    both, slope = loss(p, y, mask, weights=counts)
+    expected, other = loss(p, y, weights=np.broadcast_to(each.reshape(5, 3), (5, 3)) * mask)
+    assert both == pytest.approx(expected, rel=1e-12)
+    np.testing.assert_allclose(slope, other, rtol=1e-12)
+
+
+@pytest.mark.parametrize("bad", [[1.0], np.ones((2, 5)), [1.0, -1.0, 1.0], [1.0, np.nan, 1.0]])
+def test_weights_that_make_no_sense_are_refused(bad):
+    with pytest.raises(ShapeError, match="weights must"):
+        training.squared_error(np.ones((3, 2)), np.ones((3, 2)), weights=bad)
+
+
+@pytest.mark.parametrize("loss", [training.squared_error, training.absolute_error])
+def test_whole_numbers_have_a_gradient_too(loss):
+    value, gradient = loss(np.array([3, 1]), [1, 1])
+    expected, slope = loss(np.array([3.0, 1.0]), [1.0, 1.0])
+    assert value == expected
+    np.testing.assert_array_equal(gradient, slope)

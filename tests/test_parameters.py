@@ -186,3 +186,61 @@ def test_seeds(rng):
     assert np.array_equal(first.parameters.flat, again.parameters.flat)
     assert not np.array_equal(first.parameters.flat, other.parameters.flat)
     assert not np.array_equal(first.parameters["w_h_l0"], first.parameters["w_h_l0_reverse"])
+
+
+# ---- arrays that are kept for writing, copies, tapes ----------------------------------------------------------------
+
+
+def test_weights_written_through_an_array_that_is_kept_are_the_ones_that_compute():
+    """By hand, as one writes a loop: the array is fetched once, and every update is noticed."""
+    rng = np.random.default_rng(0)
+    model, x = Sequential(LSTM(2, 4, rng=1), Dense(4, 1, rng=2)), rng.normal(size=(3, 5, 2)).astype(np.float32)
+    flat = model.parameters.writable()
+    for _ in range(3):
+        y, _, tape = model.forward(x, record=True)
+        fresh = Sequential(LSTM(2, 4, rng=5), Dense(4, 1, rng=6))
+        fresh.parameters.writable()[...] = model.parameters.flat
+        np.testing.assert_array_equal(y, fresh(x)[0])
+        flat -= 0.1 * model.backward(tape, y).flat
+    before = model(x)[0]
+    flat *= 0.5
+    del flat  # written to after the last reading, then gone
+    assert np.abs(model(x)[0] - before).max() > 0
+    version = model.parameters.version
+    assert model.parameters.version == version
+
+
+def test_an_array_that_is_kept_and_not_written_to_changes_no_version():
+    model = Sequential(LSTM(2, 4, rng=1), Dense(4, 1, rng=2))
+    model.parameters["0.b_l0"] = np.full(16, np.nan)  # which equals itself here
+    flat = model.parameters.writable()
+    versions = {model.parameters.version for _ in range(4)}
+    assert len(versions) == 1
+    flat[3] = 7
+    assert model.layers[0].parameters.version not in versions
+
+
+def test_a_shallow_copy_leaves_the_original_as_it_is():
+    model, x = Sequential(LSTM(2, 4, rng=1), Dense(4, 1, rng=2)), np.ones((1, 3, 2), np.float32)
+    other = copy.copy(model.parameters)
+    np.testing.assert_array_equal(other.flat, model.parameters.flat)
+    before = model(x)[0]
+    other.writable()[...] = 0
+    np.testing.assert_array_equal(model(x)[0], before)
+    model.parameters.writable()[...] *= 2
+    assert np.abs(model(x)[0] - before).max() > 0
+    assert not other.flat.any()
+
+
+@pytest.mark.parametrize("change", [
+    lambda model: model.parameters.writable().fill(0.1),
+    lambda model: model.layers[0].parameters.__setitem__("b_l0", np.zeros(16)),
+])  # fmt: skip
+def test_a_tape_of_other_weights_is_refused(change):
+    model, x = Sequential(LSTM(2, 4, rng=1), Dense(4, 1, rng=2)), np.ones((1, 3, 2), np.float32)
+    y, _, tape = model.forward(x, record=True)
+    model.backward(tape, y)
+    model.backward(tape, y)  # as often as one likes
+    change(model)
+    with pytest.raises(SettingError, match="Sequential: the parameters have changed since this tape was recorded"):
+        model.backward(tape, y)

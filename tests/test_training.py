@@ -19,6 +19,7 @@ from compuerta.training import (
     Adam,
     AdamW,
     Callback,
+    Constant,
     Cosine,
     Shuffled,
     Steps,
@@ -349,3 +350,63 @@ def test_training_works_outside_the_main_thread():
     thread.start()
     thread.join()
     assert trainer.update == 3
+
+
+# ---- what counts in the loss ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("loss", [cross_entropy, squared_error])
+def test_padding_does_not_count(loss):
+    """The loss and gradient of padded rows are those of the rows alone, weighted by their steps."""
+    rng, lengths = np.random.default_rng(0), np.array([6, 2, 4])
+    model = Sequential(LSTM(2, 5, dtype="float64", rng=1), Dense(5, 3, dtype="float64", rng=2))
+    x = rng.normal(size=(3, 6, 2))
+    y = rng.integers(0, 3, (3, 6)) if loss is cross_entropy else rng.normal(size=(3, 6, 3))
+    nats, gradient = 0.0, np.zeros(model.parameters.size)
+    for row, steps in enumerate(lengths):
+        z, _, tape = model.forward(x[row : row + 1, :steps], record=True)
+        value, dz = loss(z, y[row : row + 1, :steps])
+        nats += value * steps / 12
+        gradient += model.backward(tape, dz).flat * steps / 12
+    trainer = Trainer(model, loss, SGD(), learning_rate=1e-9, rng=0)
+    losses = trainer.fit(Shuffled(x, y, 3, lengths), 1)
+    assert losses[0] == pytest.approx(nats, rel=1e-12)
+    np.testing.assert_allclose(trainer.gradient, gradient, rtol=1e-9, atol=1e-14)
+
+
+@pytest.mark.parametrize("loss", [cross_entropy, squared_error])
+def test_masks_and_weights_reach_the_loss(loss):
+    rng = np.random.default_rng(0)
+    model = Sequential(LSTM(2, 5, dtype="float64", rng=1), Dense(5, 3, dtype="float64", rng=2))
+    x, weights = rng.normal(size=(4, 6, 2)), np.array([1.0, 0.0, 2.0, 0.5])
+    y = rng.integers(0, 3, (4, 6)) if loss is cross_entropy else rng.normal(size=(4, 6, 3))
+    mask = rng.random(y.shape) < 0.5
+    z = model(x)[0]
+    for more in ({"mask": mask}, {"weights": weights}, {"mask": mask, "weights": weights}):
+        trainer = Trainer(model, loss, SGD(), learning_rate=1e-12, rng=0)
+        assert trainer.fit(Shuffled(x, y, 4, **more), 1)[0] == pytest.approx(loss(z, y, **more)[0], rel=1e-9)
+
+
+def test_a_loss_that_takes_no_mask_is_refused_where_rows_are_padded():
+    def own(predictions, targets):
+        return squared_error(predictions, targets)
+
+    x = np.zeros((2, 3, 2), np.float32)
+    trainer = Trainer(Sequential(LSTM(2, 5, rng=1)), own, rng=0)
+    with pytest.raises(SettingError, match="own takes no mask"):
+        trainer.fit(Shuffled(x, np.zeros((2, 3, 5)), 2, np.array([3, 1])), 1)
+
+
+def test_a_cosine_that_ended_is_not_gone_on_with_as_if_it_had_not():
+    source = TextStreams(ids(), 4, 10)
+    trainer = Trainer(text_model(), cross_entropy, schedule=Cosine(), learning_rate=0.01, rng=0)
+    trainer.fit(source, 10)
+    trainer.fit(source, 10)  # nothing to do
+    with pytest.raises(SettingError, match=r"the learning rate would jump from 0 to 0\.005"):
+        trainer.fit(source, 20)
+    assert trainer.update == 10
+    trainer.schedule = Constant()
+    assert len(trainer.fit(source, 12)) == 12
+    steady = Trainer(text_model(), cross_entropy, schedule=Steps(3), rng=0)
+    steady.fit(source, 4)
+    assert len(steady.fit(source, 8)) == 8  # which does not depend on the end

@@ -61,12 +61,14 @@ class Gradients(Generic[StateT]):
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Record:
-    """A tape with what the boundary needs to know about it: the output's shape, and whether one sequence came."""
+    """A tape with what the boundary needs to know about it: the output's shape, whether one sequence came, and the
+    version of the parameters that it was recorded with."""
 
     layer: Layer
     tape: Any
     shape: tuple[int, ...]
     single: bool
+    version: int
 
 
 def _leaves(state: Any) -> list[Array]:
@@ -277,7 +279,7 @@ class Layer(ABC, Generic[StateT]):
         y, state, tape = self.run(batch, self.check_state(state, n), valid, record, rng, clamps)
         if y is batch or (y.base is not None and np.may_share_memory(y, batch)):
             y = y.copy()
-        made = Record(self, tape, y.shape, single) if record else None
+        made = Record(self, tape, y.shape, single, self.parameters.version) if record else None
         return (y[0] if single else y), state, made
 
     @overload
@@ -304,10 +306,12 @@ class Layer(ABC, Generic[StateT]):
 
         Raises:
             ShapeError: a gradient has not the shape of what it belongs to.
-            SettingError: the tape is not one of this layer's.
+            SettingError: the tape is not one of this layer's, or the parameters have changed since it was recorded.
         """
         if not isinstance(tape, Record) or tape.layer is not self:
             raise SettingError("error.tape", name=self.name)
+        if tape.version != self.parameters.version:
+            raise SettingError("error.tape_stale", name=self.name)
         shape = tape.shape[1:] if tape.single else tape.shape
         array = checks.gradient(dy, self.name, "dy", shape, self.parameters.dtype)
         if tape.single:

@@ -7,7 +7,9 @@ point into that one from then on.
 
 from __future__ import annotations
 
+import copy
 import math
+import weakref
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -19,6 +21,45 @@ from ..errors import SettingError, ShapeError
 
 Array = NDArray[Any]
 Shape = tuple[int, ...]
+
+
+class _Clock:
+    """Counts the changes of a buffer, with those made through an array that was lent for writing and is still there."""
+
+    def __init__(self, now: int = 0) -> None:
+        self.now = now
+        # The array that was lent, while it lives; the buffer; its bytes at the last reading, None before the first.
+        self._lent: list[tuple[weakref.ref[Array], Array, Array | None]] = []
+
+    def tick(self) -> None:
+        self.now += 1
+
+    def lend(self, flat: Array) -> Array:
+        """Return a view for writing, whose use is watched for as long as it lives."""
+        self.now += 1
+        view = flat.view()
+        self._lent = [loan for loan in self._lent if loan[0]() is not None or loan[2] is not None]
+        self._lent.append((weakref.ref(view), flat, None))
+        return view
+
+    def read(self) -> int:
+        """Return the count; it grows where a lent array was written to since the last reading."""
+        if self._lent:
+            self._lent = [loan for loan in map(self._looked_at, self._lent) if loan is not None]
+        return self.now
+
+    def _looked_at(
+        self, loan: tuple[weakref.ref[Array], Array, Array | None]
+    ) -> tuple[weakref.ref[Array], Array, Array | None] | None:
+        """Notice what was written since the last reading; return the loan as it stands, None once it is over."""
+        view, flat, before = loan
+        now = flat.view(np.uint8)  # NaN is equal to itself there
+        if before is not None and not np.array_equal(now, before):
+            self.now += 1
+            before = None
+        if view() is None:
+            return None
+        return view, flat, now.copy() if before is None else before
 
 
 class Parameters(Mapping[str, Array]):
@@ -43,7 +84,7 @@ class Parameters(Mapping[str, Array]):
         self.shapes = dict(shapes)
         self.size = sum(math.prod(shape) for shape in self.shapes.values())
         checks.fits(name, (self.size,), dtype.itemsize)
-        self._clock = [0]
+        self._clock = _Clock()
         self._joined = False
         self._parts: tuple[Parameters, ...] = ()
         self._bind(np.zeros(self.size, dtype))
@@ -70,12 +111,19 @@ class Parameters(Mapping[str, Array]):
     @property
     def version(self) -> int:
         """A number that changes whenever a parameter may have changed."""
-        return self._clock[0]
+        return self._clock.read()
 
     def writable(self) -> Array:
-        """Return the flat buffer for writing, at once: what is written after a later read may go unnoticed."""
-        self._clock[0] += 1
-        return self._flat
+        """Return the flat buffer for writing. It may be kept over many updates, as long as it is this very array that
+        is kept, not a slice of it alone: what is written is noticed while the array is there.
+
+        >>> p = Parameters({"w": (3,)}, np.dtype("float32"))
+        >>> flat, before = p.writable(), p.version
+        >>> flat += 1
+        >>> p.version > before
+        True
+        """
+        return self._clock.lend(self._flat)
 
     def __getitem__(self, name: str) -> Array:
         return self._views[name]
@@ -87,7 +135,7 @@ class Parameters(Mapping[str, Array]):
         array = checks.as_array(value, "parameters", name, self.dtype)
         if array.shape != shape:
             raise ShapeError("error.parameter", name=name, expected=shape, got=array.shape)
-        self._clock[0] += 1
+        self._clock.tick()
         self._writable[name][...] = array
 
     def __iter__(self) -> Iterator[str]:
@@ -118,7 +166,7 @@ class Parameters(Mapping[str, Array]):
         whole = cls(shapes, dtypes.pop() if dtypes else np.dtype(np.float32))
         whole._flat[...] = np.concatenate([part.flat for part in parts.values()]) if parts else 0
         # Later than every part's clock, lest it come round to a number at which a layer packed its weights.
-        whole._clock[0] = 1 + max((part.version for part in parts.values()), default=0)
+        whole._clock.now = 1 + max((part.version for part in parts.values()), default=0)
         whole._parts = tuple(parts.values())
         whole._adopt(whole._flat, whole._clock)
         return whole
@@ -132,7 +180,7 @@ class Parameters(Mapping[str, Array]):
         fewer._bind(self._flat[: fewer.size])
         return fewer
 
-    def _adopt(self, flat: Array, clock: list[int]) -> None:
+    def _adopt(self, flat: Array, clock: _Clock) -> None:
         """Point this object and its parts into ``flat``."""
         self._clock = clock
         self._bind(flat)
@@ -144,6 +192,10 @@ class Parameters(Mapping[str, Array]):
 
     # A view that is copied or pickled is a view no longer, so copies are bound anew.
 
+    def __copy__(self) -> Parameters:
+        """Return a copy with a buffer and parts of its own; sharing them, it would take them from the original."""
+        return copy.deepcopy(self)
+
     def __getstate__(self) -> dict[str, Any]:
         return {"shapes": self.shapes, "flat": self._flat.copy(), "version": self.version, "joined": self._joined,
                 "parts": self._parts}  # fmt: skip
@@ -152,4 +204,4 @@ class Parameters(Mapping[str, Array]):
         self.shapes, self._joined, self._parts = state["shapes"], state["joined"], state["parts"]
         self.size = state["flat"].size
         flat = state["flat"]
-        self._adopt(flat if flat.flags.writeable else flat.copy(), [state["version"]])
+        self._adopt(flat if flat.flags.writeable else flat.copy(), _Clock(state["version"]))

@@ -24,12 +24,28 @@ class Batch:
         lengths: (N,) valid steps of padded rows, or None.
         carry: the rows go on where those of the batch before ended, so the state is carried over; or (N,) bools, which
             rows do.
+        mask: of the shape of the loss's elements, True where one counts; if None, all but padding.
+        weights: how much each element counts in the mean; (N,) weights its row.
     """
 
     x: Array
     y: Array
     lengths: NDArray[np.intp] | None = None
     carry: bool | NDArray[np.bool_] = False
+    mask: NDArray[np.bool_] | None = None
+    weights: Array | None = None
+
+    def counted(self, axes: int) -> NDArray[np.bool_] | None:
+        """Return which elements of the loss count, of predictions with so many axes; None if all do.
+
+        Where there are three, (N, T, ...), each step has its own target, and steps past a row's length do not count.
+        """
+        if self.mask is not None or self.lengths is None or axes < 3 or np.ndim(self.y) < 2:
+            return self.mask
+        steps = np.arange(self.y.shape[1]) < np.asarray(self.lengths)[:, None]
+        if self.y.shape[1] != np.shape(self.x)[1] or steps.all():
+            return None  # one target for the row
+        return np.broadcast_to(steps.reshape(*steps.shape, *[1] * (self.y.ndim - 2)), self.y.shape)
 
 
 class Source(Protocol):
@@ -111,6 +127,7 @@ class Shuffled:
 
     Args:
         x: (M, T, F) or token ids (M, T). y: (M, ...). lengths: (M,) or None.
+        mask, weights: of the rows' targets, see :class:`Batch`; or None.
         batch_size: N, at most M; a last batch of a pass may be smaller.
 
     >>> source = Shuffled(np.zeros((5, 3, 1)), np.arange(5), batch_size=2)
@@ -119,10 +136,21 @@ class Shuffled:
     [0, 1, 2, 3, 4]
     """
 
-    def __init__(self, x: Array, y: Array, batch_size: int = 32, lengths: NDArray[np.intp] | None = None) -> None:
-        if len(x) != len(y) or not len(x):
-            raise ShapeError("error.examples", x=len(x), y=len(y))
+    def __init__(
+        self,
+        x: Array,
+        y: Array,
+        batch_size: int = 32,
+        lengths: NDArray[np.intp] | None = None,
+        *,
+        mask: NDArray[np.bool_] | None = None,
+        weights: Array | None = None,
+    ) -> None:
+        for other in (y, lengths, mask, weights):
+            if other is not None and (len(x) != len(other) or not len(x)):
+                raise ShapeError("error.examples", x=len(x), y=len(other))
         self._x, self._y, self._lengths = x, y, lengths
+        self._mask, self._weights = mask, weights
         self._n = min(checks.count(batch_size, "batch_size"), len(x))
         self._order: NDArray[np.intp] = np.empty(0, np.intp)
         self._at = 0
@@ -138,7 +166,12 @@ class Shuffled:
             self._order, self._at = rng.permutation(len(self._x)), 0
         rows = self._order[self._at : self._at + self._n]
         self._at += len(rows)
-        return Batch(self._x[rows], self._y[rows], None if self._lengths is None else self._lengths[rows])
+
+        def taken(array: Array | None) -> Array | None:
+            return None if array is None else array[rows]
+
+        return Batch(self._x[rows], self._y[rows], taken(self._lengths), mask=taken(self._mask),
+                     weights=taken(self._weights))  # fmt: skip
 
     def position(self) -> dict[str, Any]:
         """Return the order of this pass and the place in it."""

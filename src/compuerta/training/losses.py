@@ -1,6 +1,7 @@
 """Losses: each returns its value and its gradient with respect to the predictions, both as means over the elements.
 
 ``mask`` leaves elements out of the mean (padding): it has the shape of the targets, True where an element counts.
+``weights`` (N,), or of the shape of the targets, make it a weighted mean.
 """
 
 from __future__ import annotations
@@ -19,13 +20,16 @@ Array = NDArray[Any]
 Loss = Callable[..., tuple[float, Array]]
 
 
-def cross_entropy(logits: Array, targets: ArrayLike, mask: ArrayLike | None = None) -> tuple[float, Array]:
+def cross_entropy(
+    logits: Array, targets: ArrayLike, mask: ArrayLike | None = None, weights: ArrayLike | None = None
+) -> tuple[float, Array]:
     r"""Return the mean of :math:`-\log \mathrm{softmax}(z)_{y}` in nats, and its gradient.
 
     Args:
         logits: (..., V).
         targets: (...), class numbers in [0, V).
         mask: (...), optional.
+        weights: (...) or (N,), optional.
 
     Raises:
         ShapeError: the shapes do not fit, or a target lies outside [0, V).
@@ -38,13 +42,25 @@ def cross_entropy(logits: Array, targets: ArrayLike, mask: ArrayLike | None = No
     classes = logits.shape[-1] if logits.ndim else 0
     y = _classes(targets, logits.shape[:-1], classes)
     keep, count = _mask(mask, y.shape)
+    if weights is not None:
+        w = _weights(weights, keep, y.shape)
+        _, gradient = recurrence.active().cross_entropy(logits.reshape(-1, classes), y.ravel(), None, 1.0)
+        with np.errstate(all="ignore"):
+            z = logits.astype(np.float64) - logits.max(axis=-1, keepdims=True, initial=-np.inf)
+            each = np.log(np.exp(z).sum(axis=-1)) - np.take_along_axis(z, y[..., None], axis=-1)[..., 0]
+            value = float(np.where(w > 0, each * w, 0).sum())
+            return value, np.where(w[..., None] > 0, gradient.reshape(logits.shape) * w[..., None], 0).astype(
+                gradient.dtype
+            )
     total, gradient = recurrence.active().cross_entropy(
         logits.reshape(-1, classes), y.ravel(), None if keep is None else keep.ravel(), 1 / max(count, 1)
     )
     return total / max(count, 1), gradient.reshape(logits.shape)
 
 
-def dense_cross_entropy(dense: Dense, x: Array, targets: ArrayLike, out: Array) -> tuple[float, Array]:
+def dense_cross_entropy(
+    dense: Dense, x: Array, targets: ArrayLike, out: Array, mask: ArrayLike | None = None
+) -> tuple[float, Array]:
     """Return :func:`cross_entropy` of the logits ``dense(x)`` and its gradient with respect to ``x``, at once.
 
     The logits are never there as a whole: what a layer over many classes would fill memory with.
@@ -54,6 +70,7 @@ def dense_cross_entropy(dense: Dense, x: Array, targets: ArrayLike, out: Array) 
         x: (..., inputs), of the layer's dtype.
         targets: (...), class numbers.
         out: flat, of the size of the layer's parameters; their gradient is written into it.
+        mask: (...), optional.
 
     Raises:
         ShapeError, DTypeError: as :func:`cross_entropy`.
@@ -64,34 +81,40 @@ def dense_cross_entropy(dense: Dense, x: Array, targets: ArrayLike, out: Array) 
     (1.3863, array([[0., 0.]], dtype=float32), array([ 0.25, 0.25, -0.75, 0.25], dtype=float32))
     """
     y = _classes(targets, x.shape[:-1], dense.output_size)
-    d, count = dense.parameters.named(out), max(y.size, 1)
+    d = dense.parameters.named(out)
+    keep, count = _mask(mask, y.shape)
+    count = max(count, 1)
     total, dx = recurrence.active().dense_cross_entropy(
-        x.reshape(-1, dense.input_size), dense.parameters["w"], dense.parameters["b"], y.ravel(), None, 1 / count,
-        d["w"], d["b"],
+        x.reshape(-1, dense.input_size), dense.parameters["w"], dense.parameters["b"], y.ravel(),
+        None if keep is None else keep.ravel(), 1 / count, d["w"], d["b"],
     )  # fmt: skip
     return total / count, dx.reshape(x.shape)
 
 
-def squared_error(predictions: Array, targets: ArrayLike, mask: ArrayLike | None = None) -> tuple[float, Array]:
+def squared_error(
+    predictions: Array, targets: ArrayLike, mask: ArrayLike | None = None, weights: ArrayLike | None = None
+) -> tuple[float, Array]:
     """Return the mean of (p − y)² and its gradient.
 
     >>> squared_error(np.array([3.0]), [1.0])
     (4.0, array([4.]))
     """
-    difference, count = _difference(predictions, targets, mask)
-    value = float(np.square(difference, dtype=np.float64).sum()) / count
-    return value, difference * difference.dtype.type(2 / count)
+    difference, w = _difference(predictions, targets, mask, weights)
+    value = float((w * np.square(difference, dtype=np.float64)).sum())
+    return value, difference * (2 * w).astype(difference.dtype)
 
 
-def absolute_error(predictions: Array, targets: ArrayLike, mask: ArrayLike | None = None) -> tuple[float, Array]:
+def absolute_error(
+    predictions: Array, targets: ArrayLike, mask: ArrayLike | None = None, weights: ArrayLike | None = None
+) -> tuple[float, Array]:
     """Return the mean of |p − y| and its gradient (0 where p = y).
 
     >>> absolute_error(np.array([3.0, 0.0]), [1.0, 0.0])
     (1.0, array([0.5, 0. ]))
     """
-    difference, count = _difference(predictions, targets, mask)
-    value = float(np.abs(difference).sum(dtype=np.float64)) / count
-    return value, np.sign(difference) * difference.dtype.type(1 / count)
+    difference, w = _difference(predictions, targets, mask, weights)
+    value = float((w * np.abs(difference, dtype=np.float64)).sum())
+    return value, np.sign(difference) * w.astype(difference.dtype)
 
 
 def quantile_loss(
@@ -149,11 +172,33 @@ def _mask(mask: ArrayLike | None, shape: tuple[int, ...]) -> tuple[NDArray[np.bo
     return keep, int(keep.sum())
 
 
-def _difference(predictions: Array, targets: ArrayLike, mask: ArrayLike | None) -> tuple[Array, int]:
-    y = np.asarray(targets, predictions.dtype)
-    if y.shape != predictions.shape:
-        raise ShapeError("error.targets_shape", expected=predictions.shape, got=y.shape)
+def _weights(weights: ArrayLike, keep: NDArray[np.bool_] | None, shape: tuple[int, ...]) -> Array:
+    """Return the share that each element has of the mean, of the shape of the targets.
+
+    Raises:
+        ShapeError: the weights have another shape, are negative or not finite.
+    """
+    w = np.asarray(weights, np.float64)
+    if w.shape == shape[:1]:
+        w = w.reshape(*shape[:1], *[1] * (len(shape) - 1))
+    elif w.shape != shape:
+        raise ShapeError("error.weights", expected=shape, rows=shape[:1], got=w.shape)
+    if not (np.isfinite(w) & (w >= 0)).all():
+        raise ShapeError("error.weights_range", got=float(w[~(np.isfinite(w) & (w >= 0))][0]))
+    w = np.broadcast_to(w, shape) if keep is None else np.where(keep, w, 0.0)
+    total = float(w.sum())
+    return w / total if total > 0 else w
+
+
+def _difference(
+    predictions: Array, targets: ArrayLike, mask: ArrayLike | None, weights: ArrayLike | None
+) -> tuple[Array, Any]:
+    """Return p − y, zero where an element does not count, and the share of the mean that each has."""
+    dtype = np.result_type(predictions, np.float32) if predictions.dtype.kind in "iub" else predictions.dtype
+    p, y = np.asarray(predictions, dtype), np.asarray(targets, dtype)
+    if y.shape != p.shape:
+        raise ShapeError("error.targets_shape", expected=p.shape, got=y.shape)
     keep, count = _mask(mask, y.shape)
     with np.errstate(all="ignore"):
-        difference = predictions - y if keep is None else np.where(keep, predictions - y, predictions.dtype.type(0))
-    return difference, max(count, 1)
+        difference = p - y if keep is None else np.where(keep, p - y, dtype.type(0))
+    return difference, np.float64(1 / max(count, 1)) if weights is None else _weights(weights, keep, y.shape)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import inspect
 import math
 import signal
 import threading
@@ -37,7 +38,9 @@ class Trainer:
 
     Args:
         model: any layer; usually a :class:`~compuerta.layers.Sequential`.
-        loss: one of :mod:`compuerta.training.losses`, or any function ``(predictions, targets) -> (value, gradient)``.
+        loss: one of :mod:`compuerta.training.losses`, or any function ``(predictions, targets) -> (value, gradient)``;
+            with the arguments ``mask`` and ``weights`` where batches have them. Of padded rows with a target for each
+            step only the valid steps count.
         optimizer: :class:`Adam` if None.
         learning_rate: step size, > 0.
         schedule: factor on the rate for each update; constant if None.
@@ -93,6 +96,8 @@ class Trainer:
         self.whole = True
         self._state: Any = None
         self._stop = False
+        #: The schedule, and how many updates it spanned at the last of them.
+        self._plan: tuple[Schedule, int] | None = None
 
     def fit(
         self,
@@ -123,12 +128,14 @@ class Trainer:
             SettingError: neither ``updates`` nor ``minutes`` is given, or one is out of range.
             DivergedError: the loss or its gradient is no longer finite; the message says where it began, and the
                 parameters are those before that update.
+            SettingError: a schedule that spans the whole run was laid out for another end by an earlier call.
         """
         if updates is None and minutes is None:
             raise SettingError("error.no_end")
         total = None if updates is None else checks.count(updates, "updates", low=0)
         limit = math.inf if minutes is None else 60 * checks.number(minutes, "minutes", low=0.0, open_low=True)
         checks.count(every, "every")
+        self._check_schedule(total, limit)
         self._stop = False
         before, started = self.seconds, time.perf_counter()
         with _interruptible() as interrupted:
@@ -167,6 +174,15 @@ class Trainer:
         """The learning rate of the last update."""
         return self._rate if self.update else self.learning_rate
 
+    def _check_schedule(self, total: int | None, limit: float) -> None:
+        """Refuse to go on with a schedule that was laid out for another end, where the rate would jump."""
+        if self._plan is None or self._plan[0] != self.schedule or (total is not None and total <= self.update):
+            return
+        before, after = (self.schedule(self.update, end) for end in (self._plan[1], self._expected(total, limit)))
+        if abs(after - before) > 0.02:
+            raise SettingError("error.schedule_jumps", before=f"{self.learning_rate * before:.3g}",
+                               after=f"{self.learning_rate * after:.3g}")  # fmt: skip
+
     def _expected(self, total: int | None, limit: float) -> int:
         """Return how many updates there will have been at the end, by the time that they took so far."""
         by_time = math.inf if not self.seconds else self.update * limit / self.seconds
@@ -177,12 +193,15 @@ class Trainer:
         """One update: forward, loss, backward, clip, step; ``expected`` updates are what the schedule spans."""
         model = self.model
         state = _carried(self._state, batch.carry)
+        if batch.weights is not None:  # the output layer and its loss at once take none
+            body, head = model, None
         value, final = self._learn(batch, state, body, head)
         if not math.isfinite(value):
             self._diverged(batch, state, value, None)
         self.gradient_norm = clip_by_global_norm(self.gradient, self.clip)
         if not math.isfinite(self.gradient_norm):
             self._diverged(batch, state, value, self.gradient)
+        self._plan = self.schedule, expected
         self._rate = self.learning_rate * self.schedule(self.update, expected)
         np.copyto(self._before, model.parameters.flat)
         with np.errstate(all="ignore"):
@@ -200,10 +219,11 @@ class Trainer:
         y, final, tape = body.forward(batch.x, state, batch.lengths, record=True, rng=self.rng)
         assert tape is not None
         cut = body.parameters.size
+        mask = batch.counted(y.ndim)
         if head is None:
-            value, dy = self.loss(y, batch.y)
+            value, dy = self.loss(y, batch.y, **_given(self.loss, mask=mask, weights=batch.weights))
         else:
-            value, dy = dense_cross_entropy(head, y, batch.y, self.gradient[cut:])
+            value, dy = dense_cross_entropy(head, y, batch.y, self.gradient[cut:], mask)
         body.backward(tape, dy, out=self.gradient[:cut])
         return value, final
 
@@ -244,6 +264,7 @@ class Trainer:
             "state": tree,
             "rng": _listed(self.rng.bit_generator.state),
             "position": source.position(),
+            "spans": None if self._plan is None else self._plan[1],
             "callbacks": notes,
         }
         return arrays, content
@@ -269,6 +290,8 @@ class Trainer:
         self.validations = [(int(k), float(v)) for k, v in content["validations"]]
         self.learning_rate = content["learning_rate"]
         self._rate = self.learning_rate
+        spans = content.get("spans")
+        self._plan = None if spans is None else (self.schedule, spans)
         self._state = _unflatten(content["state"], arrays)
         self.rng.bit_generator.state = _unlisted(content["rng"], self.rng.bit_generator.state)
         source.seek(content["position"])
@@ -356,6 +379,21 @@ def _unflatten(tree: Any, arrays: dict[str, Array]) -> Any:
     if isinstance(tree, list):
         return tuple(_unflatten(part, arrays) for part in tree)
     return arrays[f"state.{tree}"].copy()
+
+
+def _given(loss: Loss, **arguments: Any) -> dict[str, Any]:
+    """Return what a batch has for the loss besides targets.
+
+    Raises:
+        SettingError: the loss does not take it.
+    """
+    given = {name: value for name, value in arguments.items() if value is not None}
+    if given:
+        taken = inspect.signature(loss).parameters
+        for name in given:
+            if name not in taken and not any(p.kind == p.VAR_KEYWORD for p in taken.values()):
+                raise SettingError("error.loss_takes_no", loss=_named(loss), what=name)
+    return given
 
 
 def _named(function: Any) -> str:
