@@ -111,6 +111,11 @@ def test_load_points_to_convert_for_a_foreign_file():
     for name in ("pytorch_lstm.pt", "pytorch_lstm.safetensors", "keras_text.keras", "flax_lstm.npz"):
         with pytest.raises(FileFormatError, match="compuerta convert"):
             compuerta.load(FOLDER / name)
+    with pytest.raises(FileFormatError, match=r"pytorch_lstm\.pt is a file of PyTorch") as error:
+        compuerta.load(FOLDER / "pytorch_lstm.pt")
+    assert str(error.value).endswith("pytorch_lstm.safetensors")
+    with pytest.raises(FileFormatError, match="is a file of Keras"):
+        compuerta.load(FOLDER / "keras_functional.weights.h5")
 
 
 # ---- out and back ---------------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ import pytest
 
 import compuerta
 from compuerta.errors import CompuertaError, FileFormatError
-from compuerta.interop import formats, pytorch
+from compuerta.interop import formats, pytorch, torch_file
 from compuerta.layers import LSTM, Dense, Embedding, Layer, Sequential
 
 FOLDER = Path(__file__).parent / "golden" / "interop"
@@ -228,6 +228,15 @@ def test_nothing_in_a_pickle_is_run(refused, tmp_path, protocol):
 ])  # fmt: skip
 def test_pickles_that_are_made_up(refused, program, said):
     assert said in refused("m.pt", pt(program))
+
+
+def test_a_vocabulary_of_any_size_is_read_and_lists_without_end_are_not(refused, tmp_path):
+    words = {f"wórd{k}": k for k in range(60_000)}
+    path = tmp_path / "vocabulary.pt"
+    path.write_bytes(pt(pickle.dumps({"words": words, "list": list(words)}, 2)))
+    assert torch_file.load(str(path), b"PK\x03\x04") == {"words": words, "list": list(words)}
+    said = refused("m.pt", pt(b"\x80\x02" + b"]" * 500_000 + b"."), within=60)
+    assert "more memory than its size warrants" in said
 
 
 def tensor(key, count, offset, sizes, strides, storage="FloatStorage"):

@@ -151,6 +151,25 @@ def test_hard_sigmoid_means_what_it_meant_to_the_version(tmp_path, draw, version
     np.testing.assert_allclose(y / np.abs(relu).max(), relu / np.abs(relu).max(), rtol=0, atol=2e-6)
 
 
+WORDS = {
+    "swish": lambda z: z * sigmoid(z), "silu": lambda z: z * sigmoid(z), "linear": lambda z: z,
+    "selu": lambda z: 1.05070098 * np.where(z > 0, z, 1.67326324 * np.expm1(z)), "softsign": lambda z: z / (1 + abs(z)),
+    "elu": lambda z: np.where(z > 0, z, np.expm1(z)), "softplus": lambda z: np.log1p(np.exp(z)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_kerass_words_for_activations_of_a_cell(tmp_path, draw, word):
+    w, x = (0.4 * draw(3, 16), 0.4 * draw(4, 16), 0.4 * draw(16)), 0.5 * draw(2, 6, 3)
+    w = tuple(np.float32(each).astype(float) for each in w)
+    names = ("lstm/lstm_cell/kernel:0", "lstm/lstm_cell/recurrent_kernel:0", "lstm/lstm_cell/bias:0")
+    one = cell("LSTM", 4, name="lstm", activation=word, return_sequences=True)
+    path = write(tmp_path / "m.h5", sequential(one), {"lstm": dict(zip(names, w, strict=True))}, "2.15.0")
+    expected = lstm(x, *w, activation=WORDS[word])
+    y = compuerta.interop.read(path)(x)[0]
+    np.testing.assert_allclose(y / np.abs(expected).max(), expected / np.abs(expected).max(), rtol=0, atol=2e-6)
+
+
 @pytest.mark.parametrize("after", [False, True])
 def test_keras_2_functional_with_a_model_inside(tmp_path, draw, after):
     """A model that stands in another keeps its layers' names; both directions share a group."""
@@ -243,7 +262,7 @@ def test_weights_alone_are_put_in_the_order_that_fits(tmp_path, draw):
     x, notes = draw(2, 5, 3), []
     model = compuerta.interop.read(path, note=notes.append)
     assert [part.name for part in model.layers] == ["LSTM", "Dense"]
-    assert "lstm:LSTM,dense:Dense" in notes[0].told("en")
+    assert "lstm:LSTM,dense:Dense" in notes[0].text("en")
     np.testing.assert_allclose(model(x)[0], lstm(x, *w) @ dense[0] + dense[1], rtol=0, atol=5e-6)
     last = compuerta.interop.read(path, map="lstm,last,dense,softmax")
     np.testing.assert_allclose(last(x)[0][:, 0], softmax(lstm(x, *w)[:, -1] @ dense[0] + dense[1]), rtol=0, atol=2e-6)
@@ -257,7 +276,7 @@ def test_half_precision_is_read_and_said(tmp_path, draw):
     path = write(tmp_path / "m.h5", sequential(cell("LSTM", 4, name="lstm", dtype=policy)), weights, "3.4.1")
     notes = []
     compuerta.interop.read(path, note=notes.append)
-    assert "LSTM 'lstm' computed in mixed_float16 there" in notes[0].told("en")
+    assert "LSTM 'lstm' computed in mixed_float16 there" in notes[0].text("en")
 
 
 REFUSED = {

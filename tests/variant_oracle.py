@@ -18,9 +18,13 @@ ACTIVATIONS = {
     "LeakyRelu": lambda x, alpha=0.01: x if x >= 0 else alpha * x,
     "Relu": lambda x: max(x, 0.0),
     "ScaledTanh": lambda x, alpha=1.0, beta=1.0: alpha * math.tanh(beta * x),
+    "Selu": lambda x, alpha=1.6732632423543772, gamma=1.0507009873554805: (
+        gamma * (x if x > 0 else alpha * (math.exp(x) - 1))
+    ),
     "Sigmoid": lambda x: 1 / (1 + math.exp(-x)),
     "Softplus": lambda x: math.log(1 + math.exp(x)),
     "Softsign": lambda x: x / (1 + abs(x)),
+    "Swish": lambda x, alpha=1.0: x / (1 + math.exp(-alpha * x)),
     "Tanh": math.tanh,
     "ThresholdedRelu": lambda x, alpha=1.0: x if x >= alpha else 0.0,
 }

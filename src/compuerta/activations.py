@@ -96,6 +96,8 @@ def _within(a: Array, alpha: float) -> Array:
     return slope
 
 
+_SELU = (1.6732632423543772, 1.0507009873554805)  # Klambauer et al. 2017
+
 #: By the names of the ONNX standard, whose LSTM, GRU and RNN know the first eleven. Branches are chosen by the real
 #: part, so that complex numbers pass for complex-step derivatives, and so that NaN stays NaN.
 _KINDS: dict[str, _Kind] = {
@@ -123,10 +125,20 @@ _KINDS: dict[str, _Kind] = {
         lambda z, k, b: np.where(z.real < k, 0, z), lambda z, a, k, b: (z >= k).astype(z.dtype), 1.0
     ),
     "Identity": _Kind(lambda z, k, b: z, lambda z, a, k, b: np.ones_like(z)),
+    "Selu": _Kind(
+        lambda z, k, b: b * np.where(z.real > 0, z, k * np.expm1(np.where(z.real > 0, 0, z))),
+        lambda z, a, k, b: np.where(z > 0, z.dtype.type(b), a + z.dtype.type(k * b)), _SELU[0], _SELU[1],
+    ),
+    "Swish": _Kind(
+        lambda z, k, b: z * sigmoid(k * z),
+        lambda z, a, k, b: sigmoid(k * z) + k * a * (1 - sigmoid(k * z)), 1.0,
+    ),
 }  # fmt: skip
 
 #: The names that :class:`Activation` takes.
 ACTIVATIONS = tuple(_KINDS)
+#: Those that ONNX's LSTM, GRU and RNN know.
+CELL_ACTIVATIONS = ACTIVATIONS[:11]
 
 
 @dataclass(frozen=True)
@@ -143,9 +155,11 @@ class Activation:
     ``LeakyRelu``           z if z ≥ 0 else αz             0.01
     ``Relu``                max(z, 0)
     ``ScaledTanh``          α tanh(βz)                     1, 1
+    ``Selu``                βz if z > 0 else βα(eᶻ − 1)    1.673…, 1.051…
     ``Sigmoid``             1/(1 + e⁻ᶻ)
     ``Softplus``            log(1 + eᶻ)
     ``Softsign``            z/(1 + abs(z))
+    ``Swish``               z σ(αz)                        1
     ``Tanh``                tanh(z)
     ``ThresholdedRelu``     z if z ≥ α else 0              1
     ======================= ============================== =============

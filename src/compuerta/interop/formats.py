@@ -137,16 +137,23 @@ def find(path: Path) -> Format:
         OSError: it cannot be opened.
     """
     name = os.fspath(path)
+    found = by_content(path) or _by_suffix(name)
+    if found is None:
+        raise FileFormatError("error.interop.unknown", path=name, known=", ".join(f.title for f in FORMATS.values()))
+    return found
+
+
+def by_content(path: Path) -> Format | None:
+    """Return the format that a file is in by its content, None where that does not tell.
+
+    Raises:
+        FileFormatError: it is no plain file.
+        OSError: it cannot be opened.
+    """
     files.check_plain(path)
     with open(path, "rb") as file:
         head = file.read(64)
-    for known in FORMATS.values():
-        if known.adapter.recognise(name, head):
-            return known
-    by_name = _by_suffix(name)
-    if by_name is None:
-        raise FileFormatError("error.interop.unknown", path=name, known=", ".join(f.title for f in FORMATS.values()))
-    return by_name
+    return next((known for known in FORMATS.values() if known.adapter.recognise(os.fspath(path), head)), None)
 
 
 def target(path: Path) -> Format:

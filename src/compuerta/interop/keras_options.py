@@ -94,4 +94,7 @@ _CELL_ACTIVATIONS = {
     "leaky_relu": Activation("LeakyRelu", 0.2),
     "softplus": Activation("Softplus"),
     "softsign": Activation("Softsign"),
+    "selu": Activation("Selu"),
+    "swish": Activation("Swish"),
+    "silu": Activation("Swish"),
 }

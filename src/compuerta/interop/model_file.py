@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import warnings
 from typing import Any, TypeVar, overload
 
@@ -14,6 +15,7 @@ from ..errors import CompuertaError, FileFormatError, NotFiniteWarning, SettingE
 from ..layers import LAYERS, Layer, Sequential
 from ..tasks import TASKS, Task
 from ..tasks.base import build, fill, task_of
+from . import formats
 from .formats import Description, Note, tensor_table, unnoted
 
 Array = NDArray[Any]
@@ -79,10 +81,27 @@ def load(path: str | os.PathLike[str], kind: type[Any] | None = None) -> Any:
         OSError: it cannot be opened.
     """
     name = os.fspath(path)
-    model = model_of(*files.read(path), name)
+    try:
+        content = files.read(path)
+    except FileFormatError as error:
+        raise _of_another(name) or error from None
+    model = model_of(*content, name)
     if kind is not None and not isinstance(model, kind):
         raise FileFormatError("error.file.other_class", path=name, got=type(model).__name__, expected=kind.__name__)
     return model
+
+
+def _of_another(name: str) -> FileFormatError | None:
+    """Return an error that says what a file is and which command makes it usable, if it is another framework's."""
+    try:
+        found = formats.by_content(name)
+    except (FileFormatError, OSError):
+        return None
+    target = os.path.splitext(name)[0] + ".safetensors"
+    if found is None or target == name:
+        return None
+    command = shlex.join(["compuerta", "convert", name, target])
+    return FileFormatError("error.file.foreign", path=name, format=found.title, command=command)
 
 
 def model_of(tensors: dict[str, Array], content: dict[str, Any], name: str) -> Any:

@@ -9,6 +9,7 @@ offset, sizes and strides were found to lie inside it and not to overlap. Anythi
 from __future__ import annotations
 
 import math
+import os
 import pickletools
 import re
 from collections.abc import Mapping
@@ -28,8 +29,14 @@ _STORAGES = {"DoubleStorage": "f8", "FloatStorage": "f4", "HalfStorage": "f2", "
 _DICT = ("collections", "OrderedDict")
 _TENSOR = ("torch._utils", "_rebuild_tensor_v2")
 _ALLOWED = {_DICT, _TENSOR, *(("torch", name) for name in _STORAGES)}
-#: Bytes of the pickle, of which each may make an object of 64; a thousand tensors take about 150,000.
-_LONGEST_PROGRAM = 2**19
+#: Memory that the objects of a pickle may take: so much, and so many times the size of the file. A word of a vocabulary
+#: takes some 200 bytes for its 20 in the file; a program that does nothing but make empty lists, 100 for each byte.
+_SLACK, _TIMES = 2**25, 16
+#: What an opcode's object and its place take, in bytes, a text's characters besides; 16 where nothing stands here.
+_COSTS = {"EMPTY_DICT": 100, "EMPTY_LIST": 100, "MARK": 100, "TUPLE": 100, "TUPLE1": 100, "TUPLE2": 100, "TUPLE3": 100,
+          "BINPUT": 100, "LONG_BINPUT": 100, "MEMOIZE": 100, "BINUNICODE": 100, "SHORT_BINUNICODE": 100,
+          "BINUNICODE8": 100, "GLOBAL": 300, "STACK_GLOBAL": 300, "BINFLOAT": 40, "BININT": 40, "LONG1": 40,
+          "REDUCE": 300, "BINPERSID": 300}  # fmt: skip
 _MOST_AXES = 8
 
 
@@ -61,9 +68,8 @@ def load(path: str, head: bytes) -> Any:
                 if name.startswith(root + "data/")}  # fmt: skip
     most = sum(len(data) for data in storages.values()) + archive.SLACK
     program = content[root + "data.pkl"]
-    if len(program) > _LONGEST_PROGRAM:
-        raise FileFormatError("error.interop.torch_damaged", path=path, why=f"{len(program):,} > {_LONGEST_PROGRAM:,}")
-    machine = _Machine(path, storages, "<" if order == b"little" else ">", most)
+    allowed = _SLACK + _TIMES * os.path.getsize(path)
+    machine = _Machine(path, storages, "<" if order == b"little" else ">", most, allowed)
     try:
         return machine.run(program)
     except FileFormatError:
@@ -89,8 +95,10 @@ class _Machine:
     of hashing. So what is on the stack is told, hashed or compared only after its type is known to be a plain one.
     """
 
-    def __init__(self, path: str, storages: Mapping[str, bytes], order: Literal["<", ">"], most: int) -> None:
-        self.path, self.storages, self.order, self.left = path, storages, order, most
+    def __init__(
+        self, path: str, storages: Mapping[str, bytes], order: Literal["<", ">"], most: int, allowed: int
+    ) -> None:
+        self.path, self.storages, self.order, self.left, self.allowed = path, storages, order, most, allowed
         self.stack: list[Any] = []
         self.memo: dict[int, Any] = {}
 
@@ -98,6 +106,9 @@ class _Machine:
         argument: Any
         for opcode, argument, _ in pickletools.genops(program):
             name = opcode.name
+            self.allowed -= _COSTS.get(name, 16) + (len(argument) if isinstance(argument, str | bytes) else 0)
+            if self.allowed < 0:
+                raise FileFormatError("error.interop.torch_large", path=self.path)
             if name in ("PROTO", "FRAME"):
                 continue
             if name == "STOP":

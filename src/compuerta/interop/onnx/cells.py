@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...activations import SIGMOID, TANH, Activation
+from ...activations import CELL_ACTIVATIONS, SIGMOID, TANH, Activation
 from ...errors import SettingError
 from ...layers import GRU, Dense, Layer, Recurrent
 from ...recurrence import Variant
@@ -70,6 +70,9 @@ def _activations(layer: Recurrent, functions: list[Activation], usual: list[Acti
     found: dict[str, Any] = {}
     if functions != usual:
         spelled = [Activation("Affine", 1.0, 0.0) if f.name == "Identity" else f for f in functions]
+        for f in spelled:
+            if f.name not in CELL_ACTIVATIONS:
+                raise SettingError("error.interop.cannot_hold", format="ONNX", what=f"{layer.name}({f.name})")
         each = spelled * layer.directions
         found["activations"] = [f.name for f in each]
         for number in ("alpha", "beta"):

@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ... import checks, recurrence
-from ...activations import ACTIVATIONS, Activation
+from ...activations import CELL_ACTIVATIONS, Activation
 from ...errors import SettingError, ShapeError
 from .. import gate_orders
 from .cells import pick
@@ -36,7 +36,7 @@ from .cells import pick
 Array = NDArray[Any]
 
 #: ONNX's eleven, by their names in lower case.
-_NAMES = {name.lower(): name for name in ACTIVATIONS if name != "Identity"}
+_NAMES = {name.lower(): name for name in CELL_ACTIVATIONS}
 _STANDARD = (Activation("Sigmoid"), Activation("Tanh"))
 DIRECTIONS = {"forward": (False,), "reverse": (True,), "bidirectional": (False, True)}
 

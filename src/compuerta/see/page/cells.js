@@ -15,9 +15,11 @@ const ACTIVATIONS = {
   LeakyRelu: (z, a) => (z < 0 ? a * z : z),
   Relu: (z) => (z <= 0 ? 0 : z),
   ScaledTanh: (z, a, b) => a * Math.tanh(b * z),
+  Selu: (z, a, b) => b * (z > 0 ? z : a * Math.expm1(z)),
   Sigmoid: sigmoid,
   Softplus: (z) => Math.max(z, 0) + Math.log1p(Math.exp(-Math.abs(z))),
   Softsign: (z) => z / (1 + Math.abs(z)),
+  Swish: (z, a) => z * sigmoid(a * z),
   Tanh: Math.tanh,
   ThresholdedRelu: (z, a) => (z < a ? 0 : z),
 };
