@@ -47,6 +47,7 @@ def _missing(tier):
     return _without("nbclient", "nbformat", "ipykernel")
 
 
+@pytest.hookimpl(optionalhook=True)  # what runs without plugins, as the planted faults do, has no such hook
 def pytest_xdist_auto_num_workers(config):
     """No other processes where files are named on the command line: to start them takes longer than most files."""
     return None if config.args_source == config.ArgsSource.TESTPATHS else 0
