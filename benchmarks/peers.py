@@ -77,12 +77,14 @@ def to_onnx(layer: compuerta.LSTM | compuerta.GRU) -> Any:
     constants = {"W": blocks(p["w_x_l0"]), "R": blocks(p["w_h_l0"]), "B": bias}
     states = ["h0", "c0"] if lstm else ["h0"]
     outputs = ["Y", "Yh", "Yc"] if lstm else ["Y", "Yh"]
+    v = layer.variant if lstm else None
+    activations = v and [a.name for a in (v.gate_activation, v.input_activation, v.output_activation)]
     node = onnx.helper.make_node(
         "LSTM" if lstm else "GRU",
         ["X", "W", "R", "B", "", *states],
         outputs,
         hidden_size=hidden,
-        **({} if lstm else {"linear_before_reset": 1}),
+        **({"activations": activations} if lstm else {"linear_before_reset": 1}),
     )
     element = onnx.helper.np_dtype_to_tensor_dtype(dtype)
     value = onnx.helper.make_tensor_value_info

@@ -90,6 +90,49 @@ static void gru_cell_back(int64_t n, const real *gates, real *dz, const real *h_
   }
 }
 
+/* What arrives at a step of a variant: dy by row, dh and dc of the rows as they are in backward_piece; and with a
+   projection room for the gradient of what it takes, and for that of h, which is kept. */
+struct incoming {
+  const real *const *dy;
+  real *dh, *dc;
+  int64_t dc_panel;
+  real *dout, *dh_kept;
+};
+
+/* One step of n rows: dz, and dc of the step before. `to` has the rows of dh, and is written to. */
+static void variant_step_back(const struct place *s, const struct incoming *in, int64_t n, real *dz, real **to) {
+  const struct layer *l = s->layer;
+  int64_t H = l->hidden, O = l->output, NP = panels_of(l), HQ = h_pitch(l), dout_row = HQ, G = gates_of(l);
+  real *dout = in->dh;
+  for (int64_t i = 0; i < n; i++)
+    for (int64_t u = 0; u < O; u += VL) {
+      real *at = in->dh + i * HQ + u;
+      store(at, load(at) + load_some(in->dy[i] + u, (int)least(VL, O - u)));
+    }
+  if (l->projection) {
+    memcpy(in->dh_kept, in->dh, (size_t)(n * HQ) * sizeof(real));
+    dout = in->dout, dout_row = out_pitch(l);
+    for (int64_t i = 0; i < n; i++) to[i] = dout + i * dout_row;
+    int64_t vectors = rounded(O) / VL;
+    back_rows(n, in->dh, HQ, 0, 1, vectors, vectors, s->weights->hr_back, H, 0, to);
+    for (int64_t i = 0; i < n; i++) to[i] = in->dh + i * HQ;
+  }
+  for (int64_t p = 0; p < NP; p++) {
+    const real *peephole = l->peepholes ? (const real *)s->weights->peephole_panels + p * VL : 0;
+    real *dz_p = dz + p * s->z_panel;
+    for (int64_t k = 0; k < n; k += STRIP) {
+      int64_t z = p * s->z_panel + k * 4 * VL, c = p * s->c_panel + k * VL;
+      variant_cell_back(l, peephole, least(STRIP, n - k), s->z + z, s->before + z, dz_p + k * 4 * VL, s->c_before + c,
+                        s->c + c, s->tanh_c + c, dout + k * dout_row + p * VL, dout_row,
+                        in->dc + p * in->dc_panel + k * VL);
+    }
+    /* Units that are only padding may have run away; nothing of them goes into a product. */
+    for (int64_t k = 0; k < n && (p + 1) * VL > H; k++)
+      for (int64_t g = 0; g < G; g++)
+        for (int64_t v = H - p * VL; v < VL; v++) dz_p[(k * 4 + g) * VL + v] = 0;
+  }
+}
+
 static void backward_piece(void *argument, int64_t piece) {
   struct job *j = argument;
   const struct forward *f = j->f;
@@ -97,11 +140,12 @@ static void backward_piece(void *argument, int64_t piece) {
   const struct layer *l = f->layer;
   const struct tape *tape = f->tape;
   int64_t b0 = j->bounds[piece], b1 = j->bounds[piece + 1], mine = b1 - b0;
-  int64_t N = f->n, H = l->hidden, NP = panels_of(l), HP = NP * VL, HQ = h_pitch(l), F = l->features, G = gates_of(l);
+  int64_t N = f->n, H = l->hidden, O = l->output, NP = panels_of(l), HP = NP * VL, HQ = h_pitch(l), F = l->features;
+  int64_t G = gates_of(l), projection = l->projection, CQ = projection ? out_pitch(l) : 0;
   int64_t P = j->start[j->steps], lstm = l->cell == LSTM, c_panel = (N + P) * VL, dc_panel = mine * VL;
   const real *z = tape->z, *h = tape->h, *c = tape->c, *tanh_c = tape->tanh_c;
 
-  real *dh = scratch_of(mine * (HQ + HP)), *dc = dh + mine * HQ;
+  real *dh = scratch_of(mine * (HQ + HP + CQ)), *dc = dh + mine * HQ, *dout = dc + mine * HP;
   real **to = malloc((size_t)(mine + 1) * sizeof *to);
   const real **dy = malloc((size_t)(mine + 1) * sizeof *dy);
   int64_t *begins = malloc((size_t)(j->steps + 1) * sizeof *begins), chunks = 0;
@@ -111,7 +155,7 @@ static void backward_piece(void *argument, int64_t piece) {
   }
   for (int64_t b = b0; b < b1; b++) {
     int64_t row = batch_row(f, b);
-    fill_padded(dh + (b - b0) * HQ, (const real *)r->dh_n + row * H, H, HP);
+    fill_padded(dh + (b - b0) * HQ, (const real *)r->dh_n + row * O, O, rounded(O));
     if (lstm) fill_panels(dc + (b - b0) * VL, dc_panel, (const real *)r->dc_n + row * H, H);
     for (int64_t t = length_of(f, b); r->dx && t < f->t; t++)
       memset((real *)r->dx + row * r->dx_n + t * r->dx_t, 0, (size_t)F * sizeof(real));
@@ -131,7 +175,17 @@ static void backward_piece(void *argument, int64_t piece) {
         dy[i] = (const real *)r->dy + batch_row(f, b0 + i) * r->dy_n + batch_step(f, b0 + i, s) * r->dy_t;
         to[i] = dh + i * HQ;
       }
-      for (int64_t p = 0; p < NP; p++) {
+      if (l->variant) {
+        struct incoming in = {dy, dh, dc, dc_panel, 0, 0};
+        if (projection) in.dout = dout, in.dh_kept = (real *)r->dh + (j->start[s] + b0) * HQ;
+        const struct place now_at = {
+            .layer = l, .weights = f->weights, .z = (real *)z + at, .z_panel = z_panel, .c_panel = c_panel,
+            .before = (real *)tape->before + at, .c_before = c + before * VL, .c = (real *)c + now * VL,
+            .tanh_c = (real *)tanh_c + now * VL,
+        };
+        variant_step_back(&now_at, &in, n, dz, to);
+      }
+      for (int64_t p = 0; p < NP && !l->variant; p++) {
         const real *z_p = z + at + p * z_panel;
         int64_t unit = p * VL;
         int units = (int)least(VL, H - unit);
@@ -141,16 +195,16 @@ static void backward_piece(void *argument, int64_t piece) {
         else
           gru_cell_back(n, z_p, dz + p * z_panel, h + before * HQ + unit, HQ, dy, unit, units, dh + unit, HQ);
       }
-      if (n) back_rows(n, dz, 4 * VL, z_panel, NP, G, lstm ? 4 : 2, f->weights->h_back, H, !lstm, to);
+      if (n) back_rows(n, dz, 4 * VL, z_panel, NP, G, lstm ? G : 2, f->weights->h_back, O, !lstm, to);
       if (!r->dx || !n) continue;
       for (int64_t i = 0; i < n; i++)
         to[i] = (real *)r->dx + batch_row(f, b0 + i) * r->dx_n + batch_step(f, b0 + i, s) * r->dx_t;
-      back_rows(n, dz, 4 * VL, z_panel, NP, G, lstm ? 4 : 3, f->weights->x_back, F, 0, to);
+      back_rows(n, dz, 4 * VL, z_panel, NP, G, G, f->weights->x_back, F, 0, to);
     }
   }
   for (int64_t b = b0; b < b1; b++) {
     int64_t row = batch_row(f, b);
-    memcpy((real *)r->dh_0 + row * H, dh + (b - b0) * HQ, (size_t)H * sizeof(real));
+    memcpy((real *)r->dh_0 + row * O, dh + (b - b0) * HQ, (size_t)O * sizeof(real));
     if (lstm) read_panels((real *)r->dc_0 + row * H, dc + (b - b0) * VL, dc_panel, H);
   }
 end:

@@ -2,7 +2,12 @@
 
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 static int64_t rounded(int64_t n) { return (n + VL - 1) / VL * VL; }
-static int64_t gates_of(const struct layer *l) { return l->cell == GRU ? 3 : 4; }
+/* Blocks of the weights: gates and candidate. */
+static int64_t gates_of(const struct layer *l) {
+  if (l->variant) return 1 + l->input_gate + (l->forget_gate && !l->coupled) + l->output_gate;
+  return l->cell == GRU ? 3 : 4;
+}
+static int64_t rows_of_tile(int64_t gates) { return gates == 3 ? ROWS_3 : ROWS; }
 static int64_t panels_of(const struct layer *l) { return (l->hidden + VL - 1) / VL; }
 
 /* Numbers from row to row of what is read down its columns: an odd number of lines, so that the rows spread over the
@@ -11,7 +16,13 @@ static int64_t pitch_of(int64_t width) {
   int64_t lines = (width * (int64_t)sizeof(real) + 63) / 64 | 1;
   return lines * 64 / (int64_t)sizeof(real);
 }
-static int64_t h_pitch(const struct layer *l) { return pitch_of(panels_of(l) * VL); }
+static int64_t h_pitch(const struct layer *l) { return pitch_of(rounded(l->output)); }
+static int64_t out_pitch(const struct layer *l) { return pitch_of(panels_of(l) * VL); }
+/* Panels of 4 vectors of what a projection gives. */
+static int64_t projected_panels(const struct layer *l) { return (l->output + 4 * VL - 1) / (4 * VL); }
+static int64_t projected_width(const struct layer *l, int64_t p) {
+  return least(4, (rounded(l->output) / VL) - 4 * p) * VL;
+}
 
 static void *scratch_of(int64_t numbers) {
   size_t bytes = ((size_t)numbers * sizeof(real) + 127) / 64 * 64;
@@ -74,7 +85,7 @@ static int64_t running(const struct job *j, int64_t s, int64_t b0, int64_t b1) {
 static int64_t cut(struct job *j, int64_t threads) {
   const struct forward *f = j->f;
   const struct layer *l = f->layer;
-  int64_t P = j->start[j->steps], work = P * gates_of(l) * l->hidden * (l->features + l->hidden);
+  int64_t P = j->start[j->steps], work = P * gates_of(l) * l->hidden * (l->features + l->output);
   int64_t pieces = least(least(threads, 64), f->n / FEWEST_ROWS);
   if (work < FEWEST_WORK || pieces < 1) pieces = 1;
   int64_t b = 0, done = 0;

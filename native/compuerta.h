@@ -7,7 +7,11 @@
 
    Sizes: N rows of the batch, T steps, F features, H units, G gates (4 in an LSTM, 3 in a GRU), VL numbers in a vector
    (by instruction set and width of number; see compuerta_lanes), NP = ceil(H / VL) panels, HP = NP VL units with
-   padding, P = sum of lengths, the packed rows; FQ and HQ: F and HP rounded up to an odd number of lines of 64 bytes.
+   padding, P = sum of lengths, the packed rows; FQ, HQ and CQ: F, the padded width of h and HP rounded up to an odd
+   number of lines of 64 bytes.
+
+   The variants of the LSTM (struct layer): G counts the blocks that there are; slots are f i o g without the others. With
+   a projection h has P features in place of H.
 
    "real" is float or double, by `bits`. Buffers are contiguous and row-major unless a stride is given. Strides are in
    elements and may be negative or zero for inputs; the last axis is contiguous. Inputs are never written to. Two
@@ -16,7 +20,8 @@
 
    Engine's own layouts:
      * packed weights: panels of VL units. Of x: [NP][F][G][VL], of h: [NP][H][G][VL], bias [NP][G][VL], and for a GRU
-       the recurrent bias of its candidate [NP][VL]. Slots (gates within a panel) are f i o g, or r z n. Units that are
+       the recurrent bias of its candidate [NP][VL]; for a variant its peepholes [f i o][HP], and its projection in
+       panels of at most 4 vectors of its outputs, [panel][H][vectors][VL]. Slots (gates within a panel) are f i o g, or r z n. Units that are
        only padding have zero weights.
      * weights for the way back: column tiles of at most 4 vectors, [tile][NP][G VL][vectors of the tile][VL].
      * records z and dz: chunks of whole steps, each [NP][rows of the chunk + 1][4][VL]; slots f i o g, or r z n q.
@@ -33,36 +38,55 @@
 #include <stdint.h>
 
 /* Counts up with every change of what stands here, so that a caller knows a library made for another version. */
-enum { INTERFACE = 2 };
+enum { INTERFACE = 3 };
 enum { LSTM = 0, GRU = 1 };
 enum { OUT_OF_MEMORY = 1 };
+
+enum { AFFINE, ELU, HARD_SIGMOID, IDENTITY, LEAKY_RELU, RELU, SCALED_TANH, SIGMOID, SOFTPLUS, SOFTSIGN, TANH,
+       THRESHOLDED_RELU };
+
+/* alpha and beta as in src/compuerta/activations.py, 0 where it has none. */
+struct activation {
+  int64_t kind;
+  double alpha, beta;
+};
 
 struct layer {
   int64_t cell, bits;
   int64_t isa;              /* which of compuerta_isas */
   int64_t features, hidden; /* F, H >= 1 */
+  int64_t output;           /* P: features of h, H without a projection */
+  /* An LSTM that is not the plain one; all of them 0 without `variant`. */
+  int64_t variant;
+  int64_t input_gate, forget_gate, output_gate; /* 0: that gate is 1 and has no block; so is f if `coupled`: 1 - i */
+  int64_t coupled, peepholes, projection;
+  struct activation gates, candidate, shown; /* of i, f and o; of g; of c on its way out */
+  double clip, cell_clip;                    /* of what activations see, of c: infinite where there is none */
 };
 
 /* The parameters as the layer has them, in for packing: (G H, F), (G H, H), (G H,), (H,) or NULL; blocks i f g o, or
-   r z n. */
+   r z n. With a projection w_h is (G H, P). Peepholes: (K H,) of the gates that there are, i f o. w_hr: (P, H). */
 struct parameters {
-  const void *w_x, *w_h, *b, *b_hn;
+  const void *w_x, *w_h, *b, *b_hn, *peepholes, *w_hr;
 };
 
-/* * Packed: out of compuerta_pack and compuerta_pack_back (the last two), in elsewhere. */
+/* * Packed: out of compuerta_pack and compuerta_pack_back (the last three), in elsewhere. */
 struct weights {
-  void *x_panels, *h_panels, *bias_panels, *bias_hn_panels;
-  void *x_back, *h_back;
+  void *x_panels, *h_panels, *bias_panels, *bias_hn_panels, *peephole_panels, *hr_panels;
+  void *x_back, *h_back, *hr_back;
 };
 
 /* * What a forward pass records and the way back reads. P, chunks of the records and steps of the longest row come out of
    compuerta_plan, from which the caller makes the buffers:
-   xs rows FQ (or rows ids); z (rows + chunks) NP 4 VL; h (N + rows) HQ; c and tanh_c (N + rows) HP. */
+   xs rows FQ (or rows ids); z and before (rows + chunks) NP 4 VL; h (N + rows) HQ; c and tanh_c (N + rows) HP;
+   out rows CQ. */
 struct tape {
   int64_t rows, chunks, steps;
   void *xs; /* (P, FQ) inputs, or (P,) int64 ids */
   void *z;  /* gates after activation */
   void *h, *c, *tanh_c;
+  void *before; /* of a variant: as z, before activation and clip */
+  void *out;    /* with a projection: (P, CQ) o times what is shown of c */
 };
 
 struct forward {
@@ -97,7 +121,8 @@ struct backward {
   void *dz; /* * as z of the tape: gradients of the pre-activations */
   void *dx; /* (N, T, F) by strides, zero past each row's length; NULL: not wanted */
   int64_t dx_n, dx_t;
-  void *dw_x, *dw_h, *db, *db_hn; /* as the parameters; overwritten */
+  void *dh; /* * with a projection: (P, HQ) gradients of h */
+  void *dw_x, *dw_h, *db, *db_hn, *dpeepholes, *dw_hr; /* as the parameters; overwritten */
   void *dh_0, *dc_0;              /* (N, H) */
 };
 
@@ -130,7 +155,7 @@ EXPORT int compuerta_plan(const struct forward *, struct tape *);
 EXPORT int compuerta_forward(const struct forward *);
 EXPORT int compuerta_backward(const struct backward *);
 /* One quantity of the tape into out (N, T, H), contiguous, zero past each row's length. what: slots 0 to 3 of the
-   record, 4 is h, 5 is c. */
+   record, 4 is h, 5 is c, 6 to 9 what the slots were before activation, in a variant. */
 EXPORT int compuerta_read(const struct forward *, int64_t what, void *out);
 
 EXPORT int64_t compuerta_step_size(const struct step *);

@@ -59,7 +59,7 @@ static void dense_piece(void *argument, int64_t piece) {
     const stored *w = panel_of(j, p);
     const real *bias = j->bias + p * 4 * VL;
     FOR_TILES(n, ROWS) {
-      project_tiles[width / VL - 1][take - 1](x + at * K, K, K, w, bias, z, width);
+      project_tiles[width / VL - 1][take - 1](x + at * K, K, K, w, bias, 0, z, width);
       for (int64_t i = 0; i < take; i++)
         memcpy((real *)d->y + (from + at + i) * V + p * 4 * VL, z + i * width, (size_t)valid * sizeof(real));
     }
@@ -172,7 +172,7 @@ static void dense_entropy_piece(void *argument, int64_t piece) {
     const stored *w = panel_of(j, p);
     const real *bias = j->bias + p * 4 * VL;
     FOR_TILES(n, ROWS)
-      project_tiles[width / VL - 1][take - 1](x + at * K, K, K, w, bias, dz + at * j->pitch + p * 4 * VL,
+      project_tiles[width / VL - 1][take - 1](x + at * K, K, K, w, bias, 0, dz + at * j->pitch + p * 4 * VL,
                                               j->pitch);
   }
   double total = 0;

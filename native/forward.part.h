@@ -29,11 +29,11 @@ static void gather(const struct forward *f, int64_t s, int64_t b0, int64_t n, vo
 /* z of n rows and one panel. */
 static void project_rows(const struct layer *l, const struct weights *w, int64_t n, const real *x, int64_t x_row,
                          int64_t p, real *z) {
-  int64_t F = l->features, G = gates_of(l), most = G == 4 ? ROWS : ROWS_3;
+  int64_t F = l->features, G = gates_of(l), most = rows_of_tile(G);
   const stored *panel = (const stored *)w->x_panels + p * F * G * VL;
   const real *bias = (const real *)w->bias_panels + p * G * VL;
   FOR_TILES(n, most)
-    project_tiles[G - 1][take - 1](x + at * x_row, x_row, F, panel, bias, z + at * 4 * VL, 4 * VL);
+    project_tiles[G - 1][take - 1](x + at * x_row, x_row, F, panel, bias, 0, z + at * 4 * VL, 4 * VL);
 }
 
 static void project_tokens(const struct layer *l, const struct weights *w, int64_t n, const int64_t *ids, int64_t p,
@@ -56,9 +56,10 @@ struct piece {
   int64_t in_place;  /* inputs are read where they are */
   struct tape *tape; /* or NULL */
   void *own;         /* memory to free */
-  real *z, *h, *c, *tanh_c;
+  real *z, *before, *h, *c, *tanh_c, *out;
   char *xs;
-  int64_t x_size, z_size; /* bytes of xs, numbers of z from one packed row to the next; 0 without a tape */
+  int64_t x_size, z_size, out_size; /* bytes of xs, numbers of z and out from one packed row to the next; 0 without a
+                                       tape */
   int64_t c_panel;
 };
 
@@ -77,8 +78,8 @@ static int64_t x_bytes(const struct forward *f) {
 
 static void use_tape(struct piece *m, const struct forward *f) {
   const struct tape *tape = f->tape;
-  m->z = tape->z, m->h = tape->h, m->c = tape->c, m->tanh_c = tape->tanh_c, m->xs = tape->xs;
-  m->x_size = x_bytes(f), m->z_size = panels_of(f->layer) * 4 * VL;
+  m->z = tape->z, m->before = tape->before, m->out = tape->out, m->h = tape->h, m->c = tape->c, m->tanh_c = tape->tanh_c, m->xs = tape->xs;
+  m->x_size = x_bytes(f), m->z_size = panels_of(f->layer) * 4 * VL, m->out_size = out_pitch(f->layer);
   m->c_panel = (f->n + m->j->start[m->j->steps]) * VL;
 }
 
@@ -91,9 +92,11 @@ static int use_scratch(struct piece *m, const struct forward *f) {
   }
   int64_t z_numbers = (most + 1) * 4 * HP;
   int64_t x_numbers = m->in_place ? 0 : most * x_bytes(f) / (int64_t)sizeof(real);
-  m->own = scratch_of(z_numbers + x_numbers + rows * (2 * HQ + HP));
+  int64_t out_numbers = f->layer->projection ? rows * out_pitch(f->layer) : 0;
+  m->own = scratch_of(z_numbers + x_numbers + out_numbers + rows * (2 * HQ + HP));
   if (!m->own) return OUT_OF_MEMORY;
-  m->z = m->own, m->h = m->z + z_numbers, m->c = m->tanh_c = m->h + 2 * rows * HQ, m->xs = (char *)(m->c + rows * HP);
+  m->z = m->own, m->h = m->z + z_numbers, m->c = m->tanh_c = m->h + 2 * rows * HQ, m->out = m->c + rows * HP;
+  m->xs = (char *)(m->out + out_numbers);
   m->c_panel = rows * VL;
   return 0;
 }
@@ -109,16 +112,16 @@ static int64_t c_row_at(const struct piece *m, int64_t s) { return m->tape ? h_r
 /* The initial state, and what is known without a step: zeros past each length, and the final state of empty rows. */
 static void start_rows(const struct piece *m) {
   const struct forward *f = m->j->f;
-  int64_t H = f->layer->hidden, HP = panels_of(f->layer) * VL, lstm = f->layer->cell == LSTM;
+  int64_t H = f->layer->hidden, P = f->layer->output, lstm = f->layer->cell == LSTM;
   real *h = m->h + h_row_at(m, 0) * h_pitch(f->layer), *c = lstm ? m->c + c_row_at(m, 0) * VL : 0;
   for (int64_t b = m->b0; b < m->b1; b++) {
     int64_t row = batch_row(f, b), length = length_of(f, b);
-    fill_padded(h + (b - m->b0) * h_pitch(f->layer), (const real *)f->h0 + row * H, H, HP);
+    fill_padded(h + (b - m->b0) * h_pitch(f->layer), (const real *)f->h0 + row * P, P, rounded(P));
     if (lstm) fill_panels(c + (b - m->b0) * VL, m->c_panel, (const real *)f->c0 + row * H, H);
     for (int64_t t = length; t < f->t; t++)
-      memset((real *)f->y + row * f->y_n + t * f->y_t, 0, (size_t)H * sizeof(real));
+      memset((real *)f->y + row * f->y_n + t * f->y_t, 0, (size_t)P * sizeof(real));
     if (length) continue;
-    memcpy((real *)f->h_n + row * H, (const real *)f->h0 + row * H, (size_t)H * sizeof(real));
+    memcpy((real *)f->h_n + row * P, (const real *)f->h0 + row * P, (size_t)P * sizeof(real));
     if (lstm) memcpy((real *)f->c_n + row * H, (const real *)f->c0 + row * H, (size_t)H * sizeof(real));
   }
 }
@@ -153,13 +156,13 @@ static void project_chunk(const struct piece *m, int64_t s0, int64_t s1, char *x
 static void write_rows(const struct piece *m, int64_t s, const real *h, const real *c) {
   const struct forward *f = m->j->f;
   int64_t n = running(m->j, s, m->b0, m->b1), after = running(m->j, s + 1, m->b0, m->b1);
-  int64_t H = f->layer->hidden, HQ = h_pitch(f->layer);
+  int64_t H = f->layer->hidden, P = f->layer->output, HQ = h_pitch(f->layer);
   for (int64_t i = 0; i < n; i++) {
     int64_t row = batch_row(f, m->b0 + i);
     real *y = (real *)f->y + row * f->y_n + batch_step(f, m->b0 + i, s) * f->y_t;
-    memcpy(y, h + i * HQ, (size_t)H * sizeof(real));
+    memcpy(y, h + i * HQ, (size_t)P * sizeof(real));
     if (i < after) continue;
-    memcpy((real *)f->h_n + row * H, h + i * HQ, (size_t)H * sizeof(real));
+    memcpy((real *)f->h_n + row * P, h + i * HQ, (size_t)P * sizeof(real));
     if (c) read_panels((real *)f->c_n + row * H, c + i * VL, m->c_panel, H);
   }
 }
@@ -184,15 +187,18 @@ static void forward_piece(void *argument, int64_t number) {
     real *z = m.z + (base + chunk) * m.z_size;
     project_chunk(&m, s0, s1, m.xs + base * m.x_size, z, z_panel);
     for (int64_t s = s0, n; s < s1 && (n = running(j, s, m.b0, m.b1)); s++) {
+      int64_t z_row = (j->start[s] - base + m.b0) * 4 * VL;
       struct place at = {
           .layer = f->layer, .weights = f->weights, .record = f->tape != 0,
           .h_before = m.h + h_row_at(&m, s) * HQ, .h = m.h + h_row_at(&m, s + 1) * HQ, .h_row = HQ,
-          .z = z + (j->start[s] - base + m.b0) * 4 * VL, .z_panel = z_panel, .c_panel = m.c_panel,
+          .z = z + z_row, .z_panel = z_panel, .c_panel = m.c_panel,
       };
       if (lstm) {
         int64_t now = c_row_at(&m, s + 1) * VL;
         at.c_before = m.c + c_row_at(&m, s) * VL, at.c = m.c + now, at.tanh_c = m.tanh_c + now;
       }
+      if (f->tape && f->layer->variant) at.before = m.before + (base + chunk) * m.z_size + z_row;
+      if (f->layer->projection) at.out = m.out + (j->start[s] + m.b0) * m.out_size, at.out_row = out_pitch(f->layer);
       step_rows(&at, n, s & 1);
       write_rows(&m, s, at.h, at.c);
     }
@@ -216,17 +222,18 @@ static int read_tape(const struct forward *f, int64_t what, void *out) {
   int64_t N = f->n, T = f->t, H = f->layer->hidden, NP = panels_of(f->layer), P = tape->rows;
   struct job j;
   if (begin(&j, f)) return OUT_OF_MEMORY;
-  memset(out, 0, (size_t)(N * T * H) * sizeof(real));
+  int64_t width = what == 4 ? f->layer->output : H;
+  memset(out, 0, (size_t)(N * T * width) * sizeof(real));
   for (int64_t s0 = 0, s1, chunk = 0; s0 < j.steps; s0 = s1, chunk++) {
     s1 = chunk_end(j.start, j.steps, s0);
     int64_t base = j.start[s0], z_rows = j.start[s1] - base + 1;
-    const real *z = (const real *)tape->z + ((base + chunk) * NP * 4 + what) * VL;
+    const real *z = (const real *)(what > 5 ? tape->before : tape->z) + ((base + chunk) * NP * 4 + what % 6) * VL;
     for (int64_t s = s0; s < s1; s++)
       for (int64_t row = j.start[s]; row < j.start[s + 1]; row++) {
         int64_t b = row - j.start[s];
-        real *to = (real *)out + (batch_row(f, b) * T + batch_step(f, b, s)) * H;
+        real *to = (real *)out + (batch_row(f, b) * T + batch_step(f, b, s)) * width;
         if (what == 4)
-          memcpy(to, (const real *)tape->h + (N + row) * h_pitch(f->layer), (size_t)H * sizeof(real));
+          memcpy(to, (const real *)tape->h + (N + row) * h_pitch(f->layer), (size_t)width * sizeof(real));
         else if (what == 5)
           read_panels(to, (const real *)tape->c + (N + row) * VL, (N + P) * VL, H);
         else

@@ -56,10 +56,10 @@ static void unpack_panel(const struct layer *l, int64_t p, const real *sums, int
 static int weights_piece(const struct job *j, int64_t p, int recurrent) {
   const struct layer *l = j->f->layer;
   const struct backward *r = j->b;
-  int64_t NP = panels_of(l), G = gates_of(l), N = j->f->n, tall = G == 4 ? ROWS : ROWS_3;
-  int64_t columns = recurrent ? l->hidden : l->features, pitch = recurrent ? h_pitch(l) : pitch_of(columns);
+  int64_t NP = panels_of(l), G = gates_of(l), N = j->f->n, tall = rows_of_tile(G);
+  int64_t columns = recurrent ? l->output : l->features, pitch = recurrent ? h_pitch(l) : pitch_of(columns);
   const real *inputs = recurrent ? j->f->tape->h : j->f->tape->xs;
-  outer_tile *const *tiles_of = outer_tiles[G == 3 && recurrent ? 4 : G - 1];
+  outer_tile *const *tiles_of = outer_tiles[l->cell == GRU && recurrent ? 4 : G - 1];
   real *sums = scratch_of(columns * G * VL);
   if (!sums) return OUT_OF_MEMORY;
   if (!j->steps) memset(sums, 0, (size_t)(columns * G * VL) * sizeof(real));
@@ -125,11 +125,58 @@ static void bias_piece(const struct job *j, int64_t p) {
   if (l->cell == GRU) store_some((real *)r->db_hn + p * VL, total[3], (int)units);
 }
 
+/* Of the peepholes of panel p: dz of each gate times the c that it saw, over all packed rows. */
+static void peepholes_piece(const struct job *j, int64_t p) {
+  const struct forward *f = j->f;
+  const struct layer *l = f->layer;
+  const struct slots slot = slots_of(l);
+  int64_t N = f->n, H = l->hidden, NP = panels_of(l), units = least(VL, H - p * VL);
+  const real *c = (const real *)f->tape->c + p * (N + j->start[j->steps]) * VL;
+  vec of_f = {0}, of_i = {0}, of_o = {0};
+  for (int64_t s0 = 0, s1, chunk = 0; s0 < j->steps; s0 = s1, chunk++) {
+    s1 = chunk_end(j->start, j->steps, s0);
+    int64_t base = j->start[s0], n = j->start[s1] - base;
+    const real *dz = (const real *)j->b->dz + ((base + chunk) * NP + p * (n + 1)) * 4 * VL;
+    for (int64_t s = s0; s < s1; s++)
+      for (int64_t row = j->start[s]; row < j->start[s + 1]; row++, dz += 4 * VL) {
+        int64_t b = row - j->start[s];
+        vec c_before = load(c + ((s ? N + j->start[s - 1] : 0) + b) * VL);
+        if (slot.f >= 0) of_f += load(dz + slot.f * VL) * c_before;
+        if (slot.i >= 0) of_i += load(dz + slot.i * VL) * c_before;
+        if (slot.o >= 0) of_o += load(dz + slot.o * VL) * load(c + (N + row) * VL);
+      }
+  }
+  real *to = (real *)j->b->dpeepholes + p * VL;
+  if (slot.i >= 0) store_some(to, of_i, (int)units), to += H;
+  if (slot.f >= 0) store_some(to, of_f, (int)units), to += H;
+  if (slot.o >= 0) store_some(to, of_o, (int)units);
+}
+
+/* The rows of dw_hr that belong to one panel of what the projection gives: over all packed rows, one after another. */
+static int projection_piece(const struct job *j, int64_t p) {
+  const struct layer *l = j->f->layer;
+  int64_t H = l->hidden, HQ = h_pitch(l), CQ = out_pitch(l), width = projected_width(l, p), P = j->start[j->steps];
+  const real *out = j->f->tape->out, *dh = (const real *)j->b->dh + p * 4 * VL;
+  real *sums = scratch_of(H * width);
+  if (!sums) return OUT_OF_MEMORY;
+  FOR_TILES(H, rows_of_tile(width / VL))
+    outer_tiles[width / VL - 1][take - 1](out + at, CQ, P, dh, HQ, 0, sums + at * width);
+  turn(sums, width, H, least(width, l->output - p * 4 * VL), (real *)j->b->dw_hr + p * 4 * VL * H, H, H);
+  free(sums);
+  return 0;
+}
+
 static void gradient_piece(void *argument, int64_t piece) {
   struct job *j = argument;
+  const struct layer *l = j->f->layer;
   int64_t p = piece / 2;
+  if (p >= panels_of(l)) {
+    if (projection_piece(j, piece - 2 * panels_of(l))) j->failed = OUT_OF_MEMORY;
+    return;
+  }
   int failed = piece % 2 ? weights_piece(j, p, 1) : j->f->tokens ? tokens_piece(j, p) : weights_piece(j, p, 0);
   if (piece % 2) bias_piece(j, p);
+  if (piece % 2 && l->peepholes) peepholes_piece(j, p);
   if (failed) j->failed = failed;
 }
 
@@ -139,7 +186,9 @@ static int backward(const struct backward *b) {
   j.b = b;
   int64_t pieces = cut(&j, b->threads);
   compuerta_parallel(pieces, pieces, backward_piece, &j);
-  if (!j.failed) compuerta_parallel(2 * panels_of(j.f->layer), pieces, gradient_piece, &j);
+  const struct layer *l = j.f->layer;
+  int64_t projected = l->projection ? projected_panels(l) : 0;
+  if (!j.failed) compuerta_parallel(2 * panels_of(l) + projected, pieces, gradient_piece, &j);
   free(j.start);
   return j.failed;
 }

@@ -14,6 +14,9 @@ struct place {
   int64_t z_panel;
   int64_t unit; /* the panel's first unit */
   int record;
+  real *before;    /* of a variant, if recorded: as z, what stood there before activation */
+  real *out;       /* with a projection: what it takes, rows at out_row */
+  int64_t out_row;
 };
 
 INLINE struct place at_row(struct place s, int64_t i) {
@@ -133,9 +136,9 @@ static void step_one(const struct place *s, const real *x, int back) {
   }
 }
 
-/* n rows, all panels. */
-static void step_rows(const struct place *s, int64_t n, int back) {
-  int64_t H = s->layer->hidden, G = gates_of(s->layer), NP = panels_of(s->layer), most = G == 4 ? ROWS : ROWS_3;
+/* n rows of the plain cells, all panels. */
+static void step_plain(const struct place *s, int64_t n, int back) {
+  int64_t H = s->layer->hidden, G = gates_of(s->layer), NP = panels_of(s->layer), most = rows_of_tile(G);
   step_tile *const *tile = G == 4 ? step_tiles : step_tiles_3;
   if (n == 1) {
     step_one(s, 0, back);

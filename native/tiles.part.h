@@ -34,19 +34,21 @@ INLINE void multiply_row(const int panels, const int vectors, vec a[TALL][4], co
 
 /* ---- a whole tile ------------------------------------------------------------------------------------------------ */
 
-/* z = bias + x w for some rows and a panel of `gates` vectors. */
+/* z = bias + x w for some rows and a panel of `gates` vectors. With rows of its own, `bias_row` apart, the bias may be
+   z, to which is then added. */
 INLINE void project(const int rows, const int gates, const real *x, int64_t x_row, int64_t F, const stored *w,
-                    const real *bias, real *z, int64_t z_row) {
+                    const real *bias, int64_t bias_row, real *z, int64_t z_row) {
   vec a[TALL][4];
-  UNROLL for (int i = 0; i < rows; i++) UNROLL for (int g = 0; g < gates; g++) a[i][g] = load(bias + g * VL);
+  UNROLL for (int i = 0; i < rows; i++)
+    UNROLL for (int g = 0; g < gates; g++) a[i][g] = load(bias + i * bias_row + g * VL);
   multiply(rows, gates, a, x, x_row, 1, F, w, gates * VL);
   UNROLL for (int i = 0; i < rows; i++) UNROLL for (int g = 0; g < gates; g++) store(z + i * z_row + g * VL, a[i][g]);
 }
 
 #define PROJECT(n, gates)                                                                                     \
   NOINLINE void project_##gates##_##n(const real *x, int64_t x_row, int64_t F, const stored *w, const real *bias, \
-                                      real *z, int64_t z_row) {                                                 \
-    project(n, gates, x, x_row, F, w, bias, z, z_row);                                                          \
+                                      int64_t bias_row, real *z, int64_t z_row) {                                                 \
+    project(n, gates, x, x_row, F, w, bias, bias_row, z, z_row);                                                       \
   }
 #define PROJECT_ALL(n) PROJECT(n, 1) PROJECT(n, 2) PROJECT(n, 3) PROJECT(n, 4)
 PROJECT_ALL(1) PROJECT_ALL(2) PROJECT_ALL(3) PROJECT(4, 3)
@@ -60,6 +62,6 @@ PROJECT(4, 1) PROJECT(4, 2) PROJECT(4, 4) PROJECT_ALL(5) PROJECT_ALL(6) PROJECT(
 #endif
 
 /* By vectors in a panel (gates of a unit, or outputs of a dense layer), then by rows. */
-typedef void project_tile(const real *, int64_t, int64_t, const stored *, const real *, real *, int64_t);
+typedef void project_tile(const real *, int64_t, int64_t, const stored *, const real *, int64_t, real *, int64_t);
 static project_tile *const project_tiles[4][ROWS_3] = {
     {PROJECT_ROW(1)}, {PROJECT_ROW(2)}, {PROJECT_ROW_3}, {PROJECT_ROW(4)}};

@@ -1,17 +1,6 @@
 /* What training does besides the recurrence: the cross-entropy of logits with its gradient, Adam's step, and looking
    through all numbers. Part of kernel.c, which says what a real is and how many stand in a vector. */
 
-/* e^a for a <= 0, down to the last denormal; e^-inf = 0, and NaN stays. */
-INLINE vec exponential(vec a) {
-  a = at_least(a, LEAST_ARGUMENT);
-  vec magic = a * LOG2E + MAGIC;
-  vec n = magic - MAGIC;
-  vec r = a - n * LN2_HIGH;
-  r = r - n * LN2_LOW;
-  vec power = (vec)(((uvec)magic << MANTISSA) + (unsigned_integer)SCALE_BITS);
-  return (expm1_polynomial(r, 1) * power + power) * (1 / SCALE);
-}
-
 struct entropy {
   int64_t rows, classes;
   const real *logits;

@@ -131,6 +131,7 @@ INLINE vec expm1_polynomial(vec r, const real k) {
 
 #define SIGN ((integer)((COMPUERTA_BITS == 32) ? 0x80000000ull : 0x8000000000000000ull))
 INLINE vec below_zero(vec x) { return (vec)((ivec)x | SIGN); } /* -|x| */
+INLINE vec choose(ivec mask, vec a, vec b) { return (vec)((mask & (ivec)a) | (~mask & (ivec)b)); }
 /* The larger of low and x, where NaN stays; and a where the sign of x is set, else b. On x86 one or two instructions,
    which compilers do not find by themselves. */
 #if defined(__AVX512F__) && COMPUERTA_BITS == 32
@@ -150,10 +151,22 @@ INLINE vec where_negative(vec x, vec a, vec b) { return (vec)_mm256_blendv_ps((_
 INLINE vec at_least(vec x, real low) { return (vec)_mm256_max_pd((__m256d)all(low), (__m256d)x); }
 INLINE vec where_negative(vec x, vec a, vec b) { return (vec)_mm256_blendv_pd((__m256d)b, (__m256d)a, (__m256d)x); }
 #else
-INLINE vec choose(ivec mask, vec a, vec b) { return (vec)((mask & (ivec)a) | (~mask & (ivec)b)); }
 INLINE vec at_least(vec x, real low) { return choose(x < low, all(low), x); }
 INLINE vec where_negative(vec x, vec a, vec b) { return choose((ivec)x >> (COMPUERTA_BITS - 1), a, b); }
 #endif
+
+INLINE vec at_most(vec x, real high) { return -at_least(-x, -high); }
+
+/* e^a for a <= 0, down to the last denormal; e^-inf = 0, and NaN stays. */
+INLINE vec exponential(vec a) {
+  a = at_least(a, LEAST_ARGUMENT);
+  vec magic = a * LOG2E + MAGIC;
+  vec n = magic - MAGIC;
+  vec r = a - n * LN2_HIGH;
+  r = r - n * LN2_LOW;
+  vec power = (vec)(((uvec)magic << MANTISSA) + (unsigned_integer)SCALE_BITS);
+  return (expm1_polynomial(r, 1) * power + power) * (1 / SCALE);
+}
 
 /* With s = e^-|x|: 1 / (1 + s), or s / (1 + s) where x < 0, both parts of the fraction scaled by SCALE, so that only
    the division can underflow: no overflow, and the tail is right down to the last denormal. */

@@ -457,8 +457,10 @@ def test_a_library_of_another_version_is_not_used(library, monkeypatch):
         binding.Library(str(binding.find()))
 
 
-@pytest.mark.parametrize("name", ["layer", "parameters", "weights", "tape", "forward", "backward", "step", "dense",
-                                    "adam_step"])  # fmt: skip
+STRUCTS = ("layer", "activation", "parameters", "weights", "tape", "forward", "backward", "step", "dense", "adam_step")
+
+
+@pytest.mark.parametrize("name", STRUCTS)
 def test_the_structs_have_the_fields_of_the_header_in_its_order(name):
     """Every name, and whether it is a pointer or a number: what the version number alone would not notice."""
     header = (Path(__file__).parent.parent / "native" / "compuerta.h").read_text(encoding="utf-8")
@@ -470,8 +472,14 @@ def test_the_structs_have_the_fields_of_the_header_in_its_order(name):
         for field in names.split(","):
             pointer = field.strip().startswith("*")
             fields.append((field.strip(" *\n"), "pointer" if pointer else "number" if kind == "int64_t" else kind))
-    python = {"weights": "PackedWeights", "tape": "TapeBuffers", "adam_step": "AdamStep"}.get(name, name.title())
+    python = {
+        "weights": "PackedWeights",
+        "tape": "TapeBuffers",
+        "adam_step": "AdamStep",
+        "activation": "ActivationOf",
+    }.get(name, name.title())
     kinds = {ctypes.c_void_p: "pointer", ctypes.c_int64: "number", ctypes.c_double: "double"}
+    kinds[binding.ActivationOf] = "struct activation"
     mine = [(name, kinds.get(kind, "pointer")) for name, kind in getattr(binding, python)._fields_]
     assert mine == fields
 

@@ -21,6 +21,8 @@ NATIVE_GRU = "test_native.py::test_a_gru_is_its_equations"
 NATIVE_STEP = "test_native.py::test_gradients_by_complex_step"
 NATIVE_LARGE = "test_native_bits.py::test_large_inputs_saturate"
 NATIVE_STREAM = "test_native_bits.py::test_a_stream_gives_the_bits_of_the_sequence"
+NATIVE_VARIANTS = "test_native_variants.py"
+NATIVE_VARIANT = f"{NATIVE_VARIANTS}::test_a_variant_is_the_cell_that_runs_step_by_step"
 NATIVE_SUBNORMAL = "test_native_subnormals.py"
 NATIVE_UNITS = "test_native_training.py::test_activations_are_right_to_four_units_in_the_last_place"
 
@@ -114,6 +116,42 @@ C_FAULTS = {
     "the caller's mode left changed": fault(
         "subnormals.h", "set_float_mode(*before)", "set_float_mode(*before | FLUSH)",
         f"{NATIVE_SUBNORMAL}::test_the_callers_arithmetic_stays_as_it_was",
+    ),
+    "peepholes of i and f swapped": fault(
+        "packing.part.h", "fill_padded(to + HP, p, k.i < 0", "fill_padded(to, p, k.i < 0", NATIVE_VARIANT
+    ),
+    "o looks at c of the step before": fault(
+        "variant.part.h", "s->o_peephole, s->c,", "s->o_peephole, s->c_before,", NATIVE_VARIANT
+    ),
+    "coupled gates: f is i": fault(
+        "variant.part.h", "coupled ? 1 - i : all(1)", "coupled ? i : all(1)", NATIVE_VARIANT
+    ),
+    "coupled gates: di without df": fault("variant.part.h", "if (l->coupled) di -= df;", "", NATIVE_VARIANT),
+    "a gradient through the clip": fault(
+        "variant.part.h", "choose((z > bound) | (z < -bound), (vec){0}, load(to + k * VL))", "load(to + k * VL)",
+        NATIVE_VARIANT,
+    ),
+    "a gradient through the clip of c": fault(
+        "variant.part.h", "(all_of_it > bound) | (all_of_it < -bound)", "(all_of_it > bound)", NATIVE_VARIANT
+    ),
+    "o's peephole left out of dc": fault("variant.part.h", "      dc_ += p_o * dz_o;\n", "", NATIVE_VARIANT),
+    "gradient of o's peephole from c of the step before": fault(
+        "gradients.part.h", "load(dz + slot.o * VL) * load(c + (N + row) * VL)", "load(dz + slot.o * VL) * c_before",
+        NATIVE_VARIANT,
+    ),
+    "gradient of the projection from the first panel only": fault(
+        "gradients.part.h", "(const real *)j->b->dh + p * 4 * VL", "(const real *)j->b->dh",
+        f"{NATIVE_VARIANTS}::test_a_projection_may_have_any_width",
+    ),
+    "padding that has run away in a product": fault(
+        "backward.part.h", "dz_p[(k * 4 + g) * VL + v] = 0", "(void)g, (void)v",
+        f"{NATIVE_VARIANTS}::test_what_is_only_padding_may_run_away_and_reaches_nothing",
+    ),
+    "slope of Softsign": fault("activations.part.h", "return 1 / (near * near)", "return 1 / near", NATIVE_VARIANT),
+    "series of the logarithm cut short": fault("activations.part.h", "8 : 17", "8 : 8", NATIVE_VARIANT),
+    "a stream's projection from the inputs": fault(
+        "stream.part.h", "*out = x + (s->tokens ? 0 : n * x_row)", "*out = x",
+        f"{NATIVE_VARIANTS}::test_a_stream_of_a_variant_gives_the_bits_of_the_sequence",
     ),
     "coefficient of the exponential": fault("vector.h", "power[7] / 5040.0", "power[7] / 5041.0", NATIVE_UNITS),
 }  # fmt: skip

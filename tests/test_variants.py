@@ -62,13 +62,14 @@ def test_every_switch_changes_the_result(rng, case):
     assert y.shape != y_plain.shape or np.abs(y - y_plain).max() > 1e-2
 
 
-def test_the_plain_cell_takes_the_fast_path_and_every_other_the_numpy_engine():
+def test_the_active_engine_says_who_computes_a_variant():
     assert LSTM(2, 3, rng=0).cell() is recurrence.active().lstm
     assert LSTM(2, 3, rng=0, learn_state=True).cell() is recurrence.active().lstm
     for case in set(CASES) - {"plain", "learnt state"}:
         layer = LSTM(2, 3, rng=0, **CASES[case])
-        assert isinstance(layer.cell(), Stepwise)
+        assert layer.cell() is recurrence.active().lstm_variant(layer.variant)
         assert layer.cell() is layer.cell()
+        assert isinstance(recurrence.engines()["numpy"].lstm_variant(layer.variant), Stepwise)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

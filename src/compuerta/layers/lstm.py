@@ -159,7 +159,7 @@ class LSTM(Recurrent[tuple[Array, ...]]):
         return recurrence.stepwise_cell(recurrence.LSTMEquations(self.variant))
 
     def noisy_cell(self, cell: recurrence.Cell, rng: np.random.Generator) -> recurrence.Cell:
-        return cell if self.variant.plain else self.stepwise_cell().noisy(rng)
+        return self.stepwise_cell().noisy(rng) if self.variant.by_chance else cell
 
     def parameter_shapes(self, inputs: int) -> dict[str, tuple[int, ...]]:
         return self.variant.shapes(inputs, self.hidden_size, self.output_size)

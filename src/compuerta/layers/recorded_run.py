@@ -104,18 +104,13 @@ class StackNode(Node):
 
     def read(self, key: str, k: int, d: int) -> Array:
         """Return one quantity of one stacked layer and direction, or what its activation saw, as (N, T, H)."""
-        tape = self.tape.tapes[k][d]
-        if key in tape.names or tape.stepwise:
-            return tape.read(key)
-        block = key.removeprefix("z_")
-        if block == key or block not in self.layer.blocks:
-            raise KeyError(key)
-        if not self._recurrent_weights(k, d):
-            return tape.read(key)
+        try:
+            return self.tape.tapes[k][d].read(key)
+        except KeyError:  # it keeps what came out of an activation, and not what went in
+            block = key.removeprefix("z_")
+            if block == key or block not in self.layer.blocks:
+                raise
         return self._before_activation(block, k, d)
-
-    def _recurrent_weights(self, k: int, d: int) -> bool:
-        return any(name.startswith("w_h") for name in self.layer.names(k, reverse=d == 1))
 
     def inputs(self, k: int) -> Array:
         """Return what stacked layer ``k`` read, (N, T, F)."""

@@ -22,28 +22,42 @@ def _fields(kind: Any, names: str) -> list[tuple[str, Any]]:
     return [(name, kind) for name in names.split()]
 
 
+class ActivationOf(ctypes.Structure):
+    """``struct activation``: ``kind`` counts along :data:`ACTIVATIONS`."""
+
+    _fields_ = [*_fields(_NUMBER, "kind"), *_fields(ctypes.c_double, "alpha beta")]
+
+
 class Layer(ctypes.Structure):
     """``struct layer`` of native/compuerta.h."""
 
-    _fields_ = _fields(_NUMBER, "cell bits isa features hidden")
+    _fields_ = [
+        *_fields(_NUMBER, "cell bits isa features hidden output variant"),
+        *_fields(_NUMBER, "input_gate forget_gate output_gate coupled peepholes projection"),
+        *_fields(ActivationOf, "gates candidate shown"),
+        *_fields(ctypes.c_double, "clip cell_clip"),
+    ]
 
 
 class Parameters(ctypes.Structure):
     """``struct parameters``: as the layer has them."""
 
-    _fields_ = _fields(_POINTER, "w_x w_h b b_hn")
+    _fields_ = _fields(_POINTER, "w_x w_h b b_hn peepholes w_hr")
 
 
 class PackedWeights(ctypes.Structure):
     """``struct weights``: as the library has them."""
 
-    _fields_ = _fields(_POINTER, "x_panels h_panels bias_panels bias_hn_panels x_back h_back")
+    _fields_ = [
+        *_fields(_POINTER, "x_panels h_panels bias_panels bias_hn_panels peephole_panels hr_panels"),
+        *_fields(_POINTER, "x_back h_back hr_back"),
+    ]
 
 
 class TapeBuffers(ctypes.Structure):
     """``struct tape``."""
 
-    _fields_ = [*_fields(_NUMBER, "rows chunks steps"), *_fields(_POINTER, "xs z h c tanh_c")]
+    _fields_ = [*_fields(_NUMBER, "rows chunks steps"), *_fields(_POINTER, "xs z h c tanh_c before out")]
 
 
 class Forward(ctypes.Structure):
@@ -66,7 +80,7 @@ class Backward(ctypes.Structure):
         *_fields(_POINTER, "forward"), *_fields(_NUMBER, "threads"),
         *_fields(_POINTER, "dy"), *_fields(_NUMBER, "dy_n dy_t"),
         *_fields(_POINTER, "dh_n dc_n dz dx"), *_fields(_NUMBER, "dx_n dx_t"),
-        *_fields(_POINTER, "dw_x dw_h db db_hn dh_0 dc_0"),
+        *_fields(_POINTER, "dh dw_x dw_h db db_hn dpeepholes dw_hr dh_0 dc_0"),
     ]  # fmt: skip
 
 
@@ -103,7 +117,7 @@ class Dense(ctypes.Structure):
 
 _NAMES = ("compuerta_native.so", "compuerta_native.dylib")
 #: The version of native/compuerta.h that this file describes.
-INTERFACE = 2
+INTERFACE = 3
 _LAYER, _FORWARD, _STEP = (ctypes.POINTER(kind) for kind in (Layer, Forward, Step))
 _PACKING = [_LAYER, ctypes.POINTER(Parameters), ctypes.POINTER(PackedWeights)]
 _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {

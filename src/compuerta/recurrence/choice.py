@@ -8,10 +8,8 @@ from functools import cache
 from ..errors import Phrase, SettingError
 from .binding import Library, load
 from .contract import Cell, Engine
-from .equations.lstm import LSTMEquations
 from .native import NativeEngine
 from .numpy_engine import MIN_LSTM, NumpyEngine
-from .stepwise import stepwise_cell
 from .variant import Variant
 
 
@@ -58,8 +56,8 @@ def min_lstm() -> Cell:
 
 
 def lstm(variant: Variant) -> Cell:
-    """Return the active engine's LSTM if ``variant`` is the plain cell; every other is the NumPy engine's."""
-    return active().lstm if variant.plain else stepwise_cell(LSTMEquations(variant))
+    """Return the active engine's LSTM with these switches."""
+    return active().lstm_variant(variant)
 
 
 def _find(name: str) -> Engine:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from .clamps import Clamps
 from .numpy_training import AdamNumbers
+from .variant import Variant
 
 Array = NDArray[Any]
 Lengths = NDArray[np.intp] | None
@@ -28,17 +29,17 @@ class Tape(Protocol):
 
     @property
     def stepwise(self) -> bool:
-        """Whether it has every number: a :class:`~compuerta.recurrence.Stepwise` cell wrote it, which reopens others.
-
-        Such a tape also reads ``z_`` before a block's name, what its activation saw.
-        """
+        """Whether it has every number: that of a :class:`~compuerta.recurrence.Stepwise` cell, which reopens others."""
 
     @property
     def names(self) -> tuple[str, ...]:
         """The quantities that :meth:`read` knows, those of :mod:`compuerta.gates`."""
 
     def read(self, key: str) -> Array:
-        """Return one of them as (N, T, H), zeros past each row's length, in an array of its own."""
+        """Return one of them as (N, T, H), zeros past each row's length, in an array of its own.
+
+        Some tapes also have ``z_`` before a block's name, what its activation saw. KeyError: there is none such.
+        """
 
 
 class Cell(Protocol):
@@ -92,6 +93,10 @@ class Engine(Protocol):
     name: str
     lstm: Cell
     gru: Cell
+
+    def lstm_variant(self, variant: Variant) -> Cell:
+        """Return the LSTM with these switches: the same object each time, so that weights packed for it are known
+        again."""
 
     def dense(self, x: Array, w: Array, b: Array | None) -> Array:
         """Return x Wᵀ + b, of ``x`` (R, K), ``w`` (V, K) and ``b`` (V,)."""

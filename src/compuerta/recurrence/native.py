@@ -1,13 +1,14 @@
 """The native engine: the contract of :class:`compuerta.recurrence.Cell` on the C library.
 
-What the library does not do (complex numbers, a GRU that resets before the product) the NumPy engine does, and the
-caller does not notice: weights and tapes know whose they are.
+What the library does not do (complex numbers, a GRU that resets before the product, a few variants of the LSTM) the
+NumPy engine does, and the caller does not notice: weights and tapes know whose they are.
 """
 
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Iterable
+import math
+from collections.abc import Callable, Iterable, Mapping
 from ctypes import addressof
 from dataclasses import dataclass
 from functools import partial
@@ -17,11 +18,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
+from . import native_variant
 from .binding import AdamStep, Backward, Dense, Forward, Layer, Library, PackedWeights, Parameters, Step, TapeBuffers
 from .clamps import NO_CLAMPS, Clamps
 from .memory import LINE, Memory, address, contiguous, empty, readable
 from .numpy_training import AdamNumbers
 from .threads import num_threads
+from .variant import Variant
 
 if TYPE_CHECKING:
     from .contract import Cell, Engine, Tape
@@ -40,30 +43,32 @@ class Back(NamedTuple):
 class Weights:
     """Packed weights: those of the way forward at once, those of the way back when first asked for."""
 
-    def __init__(self, library: Library, layer: Layer, parameters: tuple[Array, ...]) -> None:
+    def __init__(self, library: Library, layer: Layer, parameters: dict[str, Array]) -> None:
         self._library, self.layer = library, layer
-        self.dtype = parameters[0].dtype
+        self.dtype = parameters["w_x"].dtype
         self.lanes = library.lanes(layer.isa, layer.bits)
         self.panels = -(-layer.hidden // self.lanes)
-        gates = parameters[1].shape[0] // layer.hidden
-        self._arrays = [contiguous(p) for p in parameters]  # read again for the way back
-        self._parameters = Parameters(*map(address, self._arrays))
-        width = self.panels * gates * self.lanes
-        sizes = (width * layer.features, width * layer.hidden, width, width // gates)
+        self._arrays = {name: contiguous(p) for name, p in parameters.items()}  # read again for the way back
+        self._parameters = Parameters(**{name: address(array) for name, array in self._arrays.items()})
+        units = self.panels * self.lanes
+        self._width = width = parameters["w_h"].shape[0] // layer.hidden * units
+        projection = self.padded(layer.output) * layer.hidden if layer.projection else 0
+        sizes = (width * layer.features, width * layer.output, width, units, 3 * units * layer.peepholes, projection)
         self._memory, places = _carve(sizes, self.dtype.itemsize)
         self.packed = PackedWeights(*places)
         library.pack(layer, self._parameters, self.packed, num_threads())
-        self._width = width
         self._back: dict[bool, Back] = {}
 
     def back(self, tokens: bool) -> Back:
         """Return the weights with those of the way back; those of x are left out with ``tokens``."""
         back = self._back.get(tokens)
         if back is None:
-            inputs = 0 if tokens else self._width * self.padded(self.layer.features)
-            memory, places = _carve((inputs, self._width * self.padded(self.layer.hidden)), self.dtype.itemsize)
+            layer, width, padded = self.layer, self._width, self.padded
+            projection = padded(layer.output) * padded(layer.hidden) if layer.projection else 0
+            inputs = 0 if tokens else width * padded(layer.features)
+            memory, places = _carve((inputs, width * padded(layer.output), projection), self.dtype.itemsize)
             weights = PackedWeights.from_buffer_copy(self.packed)
-            weights.x_back, weights.h_back = places
+            weights.x_back, weights.h_back, weights.hr_back = places
             self._library.pack_back(self.layer, self._parameters, weights, tokens, num_threads())
             back = self._back[tokens] = Back(weights, memory)
         return back
@@ -86,7 +91,7 @@ def _carve(sizes: Iterable[int], itemsize: int) -> tuple[Memory, list[int]]:
     return memory, [memory.at + before for before in accumulate(lines, initial=0)][:-1]
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(eq=False)
 class NativeTape:
     """What the library keeps of a forward pass, in its own layout: see native/compuerta.h."""
 
@@ -94,11 +99,16 @@ class NativeTape:
     run: Forward
     layer: Layer
     buffers: TapeBuffers
-    names: tuple[str, ...]
+    places: Mapping[str, int]  # what the library calls each quantity
     alive: list[Any]  # what ``run`` and ``buffers`` point into
 
     clamps: ClassVar[Clamps] = NO_CLAMPS
     stepwise: ClassVar[bool] = False
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The quantities that :meth:`read` knows."""
+        return tuple(key for key in self.places if not key.startswith("z_"))
 
     def read(self, key: str) -> Array:
         """Return one quantity as (N, T, H), zeros past each row's length.
@@ -106,35 +116,53 @@ class NativeTape:
         Raises:
             KeyError: this cell has no such quantity.
         """
-        if key not in self.names:
-            raise KeyError(key)
-        out: Array = np.empty((self.run.n, self.run.t, self.layer.hidden), _DTYPES[self.layer.bits])
-        if self.functions.read(self.run, _PLACES[self.layer.cell].index(key), out.ctypes.data):
+        place = self.places[key]
+        out = self.blank(self.layer.output if key == "h" else self.layer.hidden)
+        if self.functions.read(self.run, place, address(out)):
             raise MemoryError
         return out
+
+    def blank(self, width: int) -> Array:
+        """Return an uninitialised array (N, T, width)."""
+        return np.empty((self.run.n, self.run.t, width), _DTYPES[self.layer.bits])
 
 
 _DTYPES: dict[int, np.dtype[Any]] = {32: np.dtype(np.float32), 64: np.dtype(np.float64)}
 _BITS = {dtype: bits for bits, dtype in _DTYPES.items()}
-#: What the library calls 0, 1, 2 ... in a tape, by cell.
-_PLACES = (("f", "i", "o", "g", "h", "c"), ("r", "z", "n", "q", "h"))
-_NAMES = (("i", "f", "g", "o", "c", "h"), ("r", "z", "n", "h"))
 
 
 class NativeCell:
-    """One kind of cell on the library; ``otherwise`` does what the library does not."""
+    """One cell on the library; ``otherwise`` does what the library does not.
 
-    def __init__(self, library: Library, isa: int, cell: int, otherwise: Cell) -> None:
-        self._library, self._isa, self._cell, self._otherwise = library, isa, cell, otherwise
+    Args:
+        kind: its switches; the sizes and the width of number come with the weights.
+        parameters: the names of its parameters, as ``struct parameters`` has them, in the order of the contract.
+        places: what the library calls each quantity of a tape.
+        tape: what reads such a tape.
+    """
+
+    def __init__(
+        self,
+        library: Library,
+        kind: Layer,
+        parameters: tuple[str, ...],
+        places: Mapping[str, int],
+        otherwise: Cell,
+        tape: Callable[..., NativeTape] = NativeTape,
+    ) -> None:
+        self._library, self._kind, self._parameters, self._places = library, kind, parameters, places
+        self._otherwise, self._tape_type = otherwise, tape
 
     def pack(self, *parameters: Array) -> Any:
         """Return the weights in panels. See :class:`compuerta.recurrence.Cell`."""
         dtype = parameters[0].dtype
-        if dtype not in _DTYPES.values() or len(parameters) != (3, 4)[self._cell]:
+        if dtype not in _BITS or len(parameters) != len(self._parameters):
             return self._otherwise.pack(*parameters)
-        layer = Layer(cell=self._cell, bits=dtype.itemsize * 8, features=parameters[0].shape[1],
-                      hidden=parameters[1].shape[1], isa=self._isa)  # fmt: skip
-        return Weights(self._library, layer, parameters)
+        layer = Layer.from_buffer_copy(self._kind)
+        layer.bits, layer.features, layer.output = _BITS[dtype], parameters[0].shape[1], parameters[1].shape[1]
+        named = dict(zip(self._parameters, parameters, strict=True))
+        layer.hidden = named["w_hr"].shape[1] if layer.projection else layer.output
+        return Weights(self._library, layer, named)
 
     def forward(
         self,
@@ -153,13 +181,11 @@ class NativeCell:
         tokens = x.ndim == 2
         x = readable(x.astype(np.int64, copy=False) if tokens else x)
         run = Forward(layer=addressof(weights.layer), weights=addressof(weights.packed), tokens=tokens, reverse=reverse,
-                      threads=num_threads(), x=address(x), h0=address(state), y=address(y),
-                      h_n=address(final))  # fmt: skip
+                      threads=num_threads(), x=address(x), y=address(y))  # fmt: skip
         run.n, run.t, *_ = x.shape
         run.x_n, run.x_t, *_ = (stride // x.itemsize for stride in x.strides)
         run.y_n, run.y_t, _ = (stride // y.itemsize for stride in y.strides)
-        if len(state) > 1:  # the parts are one stride apart, each contiguous
-            run.c0, run.c_n = run.h0 + state.strides[0], run.h_n + final.strides[0]
+        run.h0, run.c0, run.h_n, run.c_n = *_parts(state), *_parts(final)
         alive: list[Any] = [weights]
         if lengths is not None and not bool((lengths == run.t).all()):
             order = np.argsort(-lengths, kind="stable").astype(np.int64, copy=False)
@@ -179,11 +205,14 @@ class NativeCell:
             raise MemoryError
         wide = weights.panels * weights.lanes
         inputs = tape.rows * (8 // weights.dtype.itemsize if run.tokens else weights.pitch(layer.features))
-        history = (run.n + tape.rows) * wide if "c" in _NAMES[layer.cell] else 0
-        hidden = (run.n + tape.rows) * weights.pitch(wide)
-        sizes = ((tape.rows + tape.chunks) * wide * 4, hidden, inputs, history, history)
-        memory, (tape.z, tape.h, tape.xs, tape.c, tape.tanh_c) = _carve(sizes, weights.dtype.itemsize)
-        return NativeTape(self._library, run, layer, tape, _NAMES[layer.cell], [*alive, memory])
+        gates = (tape.rows + tape.chunks) * wide * 4
+        history = (run.n + tape.rows) * wide if "c" in self._places else 0
+        hidden = (run.n + tape.rows) * weights.pitch(weights.padded(layer.output))
+        projected = tape.rows * weights.pitch(wide) * layer.projection
+        sizes = (gates, hidden, inputs, history, history, gates * layer.variant, projected)
+        memory, places = _carve(sizes, weights.dtype.itemsize)
+        tape.z, tape.h, tape.xs, tape.c, tape.tanh_c, tape.before, tape.out = places
+        return self._tape_type(self._library, run, layer, tape, self._places, [*alive, memory])
 
     def backward(
         self, weights: Any, tape: Any, dy: Array, dfinal: Array, out: tuple[Array, ...], dstate: Array
@@ -195,19 +224,20 @@ class NativeCell:
         run = Forward.from_buffer_copy(tape.run)
         run.weights = addressof(packed.weights)
         rows = tape.buffers.rows + tape.buffers.chunks
-        dz = Memory(rows * weights.panels * weights.lanes * 4 * weights.dtype.itemsize)
+        projected = tape.buffers.rows * weights.pitch(weights.padded(tape.layer.output)) * tape.layer.projection
+        memory, (dz, dh) = _carve((rows * weights.panels * weights.lanes * 4, projected), weights.dtype.itemsize)
         dy = readable(dy)
         dx = None if run.tokens else empty((run.n, run.t, tape.layer.features), weights.dtype)
-        back = Backward(forward=addressof(run), threads=num_threads(), dy=address(dy), dz=dz.at,
-                        dh_n=address(dfinal), dh_0=address(dstate))  # fmt: skip
+        back = Backward(forward=addressof(run), threads=num_threads(), dy=address(dy), dz=dz, dh=dh)
         back.dy_n, back.dy_t, _ = (stride // dy.itemsize for stride in dy.strides)
         if dx is not None:
             back.dx, back.dx_n, back.dx_t = address(dx), run.t * tape.layer.features, tape.layer.features
-        if len(dfinal) > 1:
-            back.dc_n, back.dc_0 = back.dh_n + dfinal.strides[0], back.dh_0 + dstate.strides[0]
-        for name, gradient in zip(("dw_x", "dw_h", "db", "db_hn"), out, strict=False):
-            setattr(back, name, address(gradient))
-        if self._library.backward(back):
+        back.dh_n, back.dc_n, back.dh_0, back.dc_0 = *_parts(dfinal), *_parts(dstate)
+        for name, gradient in zip(self._parameters, out, strict=True):
+            setattr(back, f"d{name}", address(gradient))
+        failed = self._library.backward(back)
+        del memory
+        if failed:
             raise MemoryError
         return dx
 
@@ -234,10 +264,44 @@ class NativeCell:
         return call
 
 
+def _parts(state: Any) -> tuple[int, int | None]:
+    """Return where the parts of a state are, each of them contiguous: h, and c or None."""
+    h = address(state[0])
+    if len(state) == 1:
+        return h, None
+    return h, h + state.strides[0] if isinstance(state, np.ndarray) else address(state[1])
+
+
 class _Call(partial[None]):
     """One call of the library with one pointer made beforehand."""
 
     alive: Any  # what that points to
+
+
+#: What the library calls the quantities of a tape.
+_LSTM = {"i": 1, "f": 0, "g": 3, "o": 2, "c": 5, "h": 4}
+_GRU = {"r": 0, "z": 1, "n": 2, "h": 4}
+
+
+class VariantTape(NativeTape):
+    """The tape of a variant, which also reads what each block's activation saw, and gates that have no block."""
+
+    def read(self, key: str) -> Array:
+        """Return one quantity as (N, T, H); with ``z_`` before a block's name what its activation saw."""
+        layer = self.layer
+        if self.places[key] >= 0:
+            out = super().read(key)
+            if key.startswith("z_") and layer.clip < math.inf:
+                np.clip(out, -layer.clip, layer.clip, out=out)
+            return out
+        out = self.blank(layer.hidden)
+        out[...] = 1 - super().read("i") if key == "f" and layer.coupled else 1
+        if self.run.length is not None:
+            order, length = self.alive[1:3]
+            lengths = np.empty_like(length)
+            lengths[order] = length
+            out[np.arange(self.run.t) >= lengths[:, None]] = 0
+        return out
 
 
 class NativeEngine:
@@ -245,8 +309,22 @@ class NativeEngine:
 
     def __init__(self, name: str, library: Library, isa: int, otherwise: Engine) -> None:
         self.name, self._library, self._isa, self._otherwise = name, library, isa, otherwise
-        self.lstm: Cell = NativeCell(library, isa, 0, otherwise.lstm)
-        self.gru: Cell = NativeCell(library, isa, 1, otherwise.gru)
+        self.lstm: Cell = NativeCell(library, Layer(cell=0, isa=isa), ("w_x", "w_h", "b"), _LSTM, otherwise.lstm)
+        self.gru: Cell = NativeCell(library, Layer(cell=1, isa=isa), ("w_x", "w_h", "b", "b_hn"), _GRU, otherwise.gru)
+        self._variants: dict[Variant, Cell] = {}
+
+    def lstm_variant(self, variant: Variant) -> Cell:
+        """Return the LSTM with these switches, the NumPy engine's where the library lacks one of them."""
+        cell = self._variants.get(variant)
+        if cell is None:
+            cell = self._otherwise.lstm_variant(variant)
+            if variant.plain:
+                cell = self.lstm
+            elif native_variant.serves(variant):
+                kind, parameters, places = native_variant.describe(variant, self._isa)
+                cell = NativeCell(self._library, kind, parameters, places, cell, VariantTape)
+            self._variants[variant] = cell
+        return cell
 
     def cross_entropy(self, logits: Array, targets: Array, keep: Array | None, scale: float) -> tuple[float, Array]:
         """Return the sum of the losses and the gradient. See :class:`compuerta.recurrence.Engine`."""

@@ -10,7 +10,10 @@ import numpy as np
 
 from . import numpy_gru, numpy_lstm, numpy_minlstm, numpy_training
 from .contract import Array, Cell, Lengths, Tape
+from .equations.lstm import LSTMEquations
 from .saturation import clip_extremes
+from .stepwise import stepwise_cell
+from .variant import Variant
 
 
 class NumpyCell:
@@ -64,6 +67,11 @@ class NumpyEngine:
     name = "numpy"
     lstm: Cell = NumpyCell(numpy_lstm)
     gru: Cell = NumpyCell(numpy_gru)
+
+    def lstm_variant(self, variant: Variant) -> Cell:
+        """Return the LSTM with these switches."""
+        return self.lstm if variant.plain else stepwise_cell(LSTMEquations(variant))
+
     dense = staticmethod(numpy_training.dense)
     dense_back = staticmethod(numpy_training.dense_back)
     cross_entropy = staticmethod(numpy_training.cross_entropy)

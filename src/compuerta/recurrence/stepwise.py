@@ -146,11 +146,12 @@ class Stepwise:
             packing.before(np.concatenate((packing.sort(first), a[part])))
             for part, first in zip(equations.parts, state, strict=True)
         ]
-        more, steps = equations.complete(weights, z, a, before), []
+        more, raw, steps = equations.complete(weights, z, a, before), equations.before_clips(z, a, before), []
         for start, count in packing.steps:
             at = slice(start, start + count)
             z_now, a_now = ({k: rows[at] for k, rows in d.items()} for d in (z, a))
             s = equations.step_type([part[at] for part in before], z_now, a_now)
+            s.raw.update({k: rows[at] for k, rows in raw.items()})
             for name, rows in more.items():
                 setattr(s, name, rows[at])
             steps.append(s)

@@ -101,6 +101,11 @@ class Variant:
         """Whether this is the plain cell."""
         return not self.changed()
 
+    @property
+    def by_chance(self) -> bool:
+        """Whether something of it is drawn at random in training."""
+        return any(self.zoneout) or self.recurrent_dropout > 0 or self.weight_drop > 0
+
     @cached_property
     def gates(self) -> tuple[str, ...]:
         """The gates with parameters of their own, in the public order i, f, o."""

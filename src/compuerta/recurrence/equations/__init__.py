@@ -127,6 +127,10 @@ class Equations(ABC):
     def complete(self, w: Weights, z: dict[str, Array], a: dict[str, Array], before: Parts) -> Weights:
         """Return what a step keeps beyond ``before``, ``z`` and ``a``, from these, by name: for all R rows at once."""
 
+    def before_clips(self, z: Weights, a: Weights, before: Parts) -> Weights:
+        """Return what stood before the clips, by name, so that what passed can be told: for all R rows at once."""
+        return {}
+
     def pack(self, *parameters: Array) -> Weights:
         """Return the parameters by name."""
         return dict(zip(self.parameters, parameters, strict=True))

@@ -195,8 +195,16 @@ class LSTMEquations(Equations):
         return LSTMBack((dh_before, dc_before, *before_r), da, dz, flat, dz_h, dh, dseen)
 
     def complete(self, w: Weights, z: Weights, a: Weights, before: Parts) -> Weights:
-        """Return what the plain cell's steps keep, the only one that runs elsewhere. See :class:`Equations`."""
-        return {"seen_h": before[0], "new": a["c"], "seen": a["c"], "shown": np.tanh(a["c"]), "out": a["h"]}
+        """Return what the steps of a variant keep that another engine has. See :class:`Equations`."""
+        shown = self.variant.output_activation(a["c"])
+        return {"seen_h": before[0], "new": a["c"], "seen": a["c"], "shown": shown, "out": a["o"] * shown}
+
+    def before_clips(self, z: Weights, a: Weights, before: Parts) -> Weights:
+        """Return c before its clip, and z, where one at the bound counts as beyond it. See :class:`Equations`."""
+        v, raw = self.variant, {"c": a["f"] * before[1] + a["i"] * a["g"]}
+        if v.clip is not None:
+            raw |= {k: np.nextafter(values, np.copysign(np.inf, values)) for k, values in z.items()}
+        return raw
 
     def add_up(self, steps: Sequence[LSTMStep], backs: Sequence[LSTMBack], dz: Array, d: Weights) -> None:
         """Write the gradients of all but W_x and b. See :class:`Equations`."""
