@@ -86,6 +86,11 @@ int compuerta_forward(const struct forward *f) {
   FLUSHED;
   return KERNEL(f->layer)->forward(f);
 }
+int compuerta_call(const struct forward *block, int64_t n, int64_t t, int64_t threads, const void *x, void *y, void *h_n,
+                   void *c_n) {
+  FLUSHED;
+  return KERNEL(block->layer)->call(block, n, t, threads, x, y, h_n, c_n);
+}
 int compuerta_backward(const struct backward *b) {
   FLUSHED;
   return KERNEL(b->forward->layer)->backward(b);

@@ -10,8 +10,8 @@
    padding, P = sum of lengths, the packed rows; FQ, HQ and CQ: F, the padded width of h and HP rounded up to an odd
    number of lines of 64 bytes.
 
-   The variants of the LSTM (struct layer): G counts the blocks that there are; slots are f i o g without the others. With
-   a projection h has P features in place of H.
+   The variants of the LSTM (struct layer): G counts the blocks that there are; slots are f i o g without the others.
+   With a projection h has P features in place of H.
 
    "real" is float or double, by `bits`. Buffers are contiguous and row-major unless a stride is given. Strides are in
    elements and may be negative or zero for inputs; the last axis is contiguous. Inputs are never written to. Two
@@ -21,8 +21,8 @@
    Engine's own layouts:
      * packed weights: panels of VL units. Of x: [NP][F][G][VL], of h: [NP][H][G][VL], bias [NP][G][VL], and for a GRU
        the recurrent bias of its candidate [NP][VL]; for a variant its peepholes [f i o][HP], and its projection in
-       panels of at most 4 vectors of its outputs, [panel][H][vectors][VL]. Slots (gates within a panel) are f i o g, or r z n. Units that are
-       only padding have zero weights.
+       panels of at most 4 vectors of its outputs, [panel][H][vectors][VL]. Slots (gates within a panel) are f i o g, or
+       r z n. Units that are only padding have zero weights.
      * weights for the way back: column tiles of at most 4 vectors, [tile][NP][G VL][vectors of the tile][VL].
      * records z and dz: chunks of whole steps, each [NP][rows of the chunk + 1][4][VL]; slots f i o g, or r z n q.
        The spare row keeps panels from falling on the same lines of the cache.
@@ -38,7 +38,7 @@
 #include <stdint.h>
 
 /* Counts up with every change of what stands here, so that a caller knows a library made for another version. */
-enum { INTERFACE = 3 };
+enum { INTERFACE = 4 };
 enum { LSTM = 0, GRU = 1 };
 enum { OUT_OF_MEMORY = 1 };
 
@@ -102,7 +102,7 @@ struct forward {
   /* in */
   const void *x; /* (N, T, F) by strides, or ids (N, T) */
   int64_t x_n, x_t;
-  const void *h0, *c0; /* (N, H); c0 is not read in a GRU */
+  const void *h0, *c0; /* (N, H), or NULL for zeros; c0 is not read in a GRU */
   /* out */
   void *y; /* (N, T, H) by strides; zero past each row's length */
   int64_t y_n, y_t;
@@ -153,6 +153,10 @@ EXPORT void compuerta_pack_back(const struct layer *, const struct parameters *,
 /* Fill rows, chunks and steps of a tape. */
 EXPORT int compuerta_plan(const struct forward *, struct tape *);
 EXPORT int compuerta_forward(const struct forward *);
+/* The same of a batch that lies in one piece, without padding, that starts from zeros: of the block only layer, weights
+   and reverse are read, so that a caller makes it once for all calls. */
+EXPORT int compuerta_call(const struct forward *block, int64_t n, int64_t t, int64_t threads, const void *x, void *y,
+                          void *h_n, void *c_n);
 EXPORT int compuerta_backward(const struct backward *);
 /* One quantity of the tape into out (N, T, H), contiguous, zero past each row's length. what: slots 0 to 3 of the
    record, 4 is h, 5 is c, 6 to 9 what the slots were before activation, in a variant. */
@@ -216,6 +220,7 @@ struct kernel {
   void (*pack_back)(const struct layer *, const struct parameters *, const struct weights *, int64_t, int64_t);
   int (*plan)(const struct forward *, struct tape *);
   int (*forward)(const struct forward *);
+  int (*call)(const struct forward *, int64_t, int64_t, int64_t, const void *, void *, void *, void *);
   int (*backward)(const struct backward *);
   int (*read)(const struct forward *, int64_t, void *);
   int64_t (*step_size)(const struct step *);

@@ -46,7 +46,7 @@ static void project_tokens(const struct layer *l, const struct weights *w, int64
       store(z + (i * 4 + g) * VL, load(bias + g * VL) + load_weights(panel + (ids[i] * G + g) * VL));
 }
 
-/* ---- one piece of a batch: some rows through all steps ------------------------------------------------------------ */
+/* ---- one piece of a batch: some rows through all steps ----------------------------------------------------------- */
 
 /* Where a piece keeps what it computes: in the tape, which has room for every step, or in memory of its own, where a
    step finds only the one before. */
@@ -78,7 +78,8 @@ static int64_t x_bytes(const struct forward *f) {
 
 static void use_tape(struct piece *m, const struct forward *f) {
   const struct tape *tape = f->tape;
-  m->z = tape->z, m->before = tape->before, m->out = tape->out, m->h = tape->h, m->c = tape->c, m->tanh_c = tape->tanh_c, m->xs = tape->xs;
+  m->z = tape->z, m->before = tape->before, m->out = tape->out, m->xs = tape->xs;
+  m->h = tape->h, m->c = tape->c, m->tanh_c = tape->tanh_c;
   m->x_size = x_bytes(f), m->z_size = panels_of(f->layer) * 4 * VL, m->out_size = out_pitch(f->layer);
   m->c_panel = (f->n + m->j->start[m->j->steps]) * VL;
 }
@@ -116,13 +117,20 @@ static void start_rows(const struct piece *m) {
   real *h = m->h + h_row_at(m, 0) * h_pitch(f->layer), *c = lstm ? m->c + c_row_at(m, 0) * VL : 0;
   for (int64_t b = m->b0; b < m->b1; b++) {
     int64_t row = batch_row(f, b), length = length_of(f, b);
-    fill_padded(h + (b - m->b0) * h_pitch(f->layer), (const real *)f->h0 + row * P, P, rounded(P));
-    if (lstm) fill_panels(c + (b - m->b0) * VL, m->c_panel, (const real *)f->c0 + row * H, H);
+    real *h_row = h + (b - m->b0) * h_pitch(f->layer);
+    if (f->h0)
+      fill_padded(h_row, (const real *)f->h0 + row * P, P, rounded(P));
+    else
+      memset(h_row, 0, (size_t)rounded(P) * sizeof(real));
+    if (lstm && f->c0)
+      fill_panels(c + (b - m->b0) * VL, m->c_panel, (const real *)f->c0 + row * H, H);
+    else if (lstm)
+      for (int64_t u = 0; u < H; u += VL) memset(c + (b - m->b0) * VL + u / VL * m->c_panel, 0, VL * sizeof(real));
     for (int64_t t = length; t < f->t; t++)
       memset((real *)f->y + row * f->y_n + t * f->y_t, 0, (size_t)P * sizeof(real));
     if (length) continue;
-    memcpy((real *)f->h_n + row * P, (const real *)f->h0 + row * P, (size_t)P * sizeof(real));
-    if (lstm) memcpy((real *)f->c_n + row * H, (const real *)f->c0 + row * H, (size_t)H * sizeof(real));
+    memcpy((real *)f->h_n + row * P, h_row, (size_t)P * sizeof(real));
+    if (lstm) read_panels((real *)f->c_n + row * H, c + (b - m->b0) * VL, m->c_panel, H);
   }
 }
 
@@ -213,6 +221,16 @@ static int forward(const struct forward *f) {
   compuerta_parallel(pieces, f->threads, forward_piece, &j);
   free(j.start);
   return j.failed;
+}
+
+/* A whole batch in one piece that starts from zeros: here is what differs from call to call, the rest in `block`. */
+static int call(const struct forward *block, int64_t n, int64_t t, int64_t threads, const void *x, void *y, void *h_n,
+                void *c_n) {
+  struct forward f = *block;
+  int64_t F = f.layer->features, P = f.layer->output;
+  f.n = n, f.t = t, f.threads = threads, f.x = x, f.x_n = t * F, f.x_t = F;
+  f.y = y, f.y_n = t * P, f.y_t = P, f.h_n = h_n, f.c_n = c_n;
+  return forward(&f);
 }
 
 /* ---- looking at the tape ----------------------------------------------------------------------------------------- */

@@ -38,8 +38,8 @@
 #define NAME_(isa, bits) kernel_##isa##_##bits
 #define NAME(isa, bits) NAME_(isa, bits)
 const struct kernel NAME(COMPUERTA_ISA, COMPUERTA_BITS) = {
-    .lanes = VL, .pack = pack, .pack_back = pack_back, .plan = plan, .forward = forward, .backward = backward,
-    .read = read_tape, .step_size = step_size, .step = step_stack,
+    .lanes = VL, .pack = pack, .pack_back = pack_back, .plan = plan, .forward = forward, .call = call,
+    .backward = backward, .read = read_tape, .step_size = step_size, .step = step_stack,
     .peak = peak, .bandwidth = bandwidth, .activate = activate,
     .cross_entropy = cross_entropy, .adam = adam, .sum_of_squares = sum_of_squares, .all_finite = all_finite,
     .dense = dense, .dense_back = dense_back, .dense_cross_entropy = dense_cross_entropy,

@@ -18,7 +18,7 @@ static void fill_weights(stored *to, const real *from, int64_t valid, int64_t wi
   for (int64_t k = valid; k < width; k++) to[k] = 0;
 }
 
-/* Which slot each of f i o g has, or -1, and the public block of each slot: i f g o without those that are not there. */
+/* Which slot each of f i o g has, or -1, and the public block of each slot: i f g o without those that are absent. */
 struct slots {
   int64_t f, i, o, g;
   int64_t block[4];
@@ -97,8 +97,8 @@ static void pack(const struct layer *l, const struct parameters *from, const str
   real *bias = to->bias_panels, *bias_hn = to->bias_hn_panels;
   for (int64_t p = 0; p < panels_of(l); p++)
     for (int64_t g = 0; g < G; g++)
-      turn((const real *)from->b + block_of(l, g) * H + p * VL, 1, least(VL, H - p * VL), 1, bias + (p * G + g) * VL, VL,
-           VL);
+      turn((const real *)from->b + block_of(l, g) * H + p * VL, 1, least(VL, H - p * VL), 1, bias + (p * G + g) * VL,
+           VL, VL);
   if (l->cell == GRU) turn(from->b_hn, 1, H, 1, bias_hn, VL, panels_of(l) * VL);
   if (l->peepholes) pack_peepholes(l, from->peepholes, to->peephole_panels);
   if (l->projection) pack_projection(l, from->w_hr, to->hr_panels);

@@ -130,8 +130,9 @@ static void step_variant(const struct place *s, int64_t n, int back) {
   for (int64_t p = 0; p < projected_panels(l) && l->projection; p++)
     FOR_TILES(n, ROWS)
       project_tiles[projected_width(l, p) / VL - 1][take - 1](
-          s->out + at * s->out_row, s->out_row, l->hidden, (const stored *)s->weights->hr_panels + p * 4 * VL * l->hidden,
-          zeros, 0, s->h + at * s->h_row + p * 4 * VL, s->h_row);
+          s->out + at * s->out_row, s->out_row, l->hidden,
+          (const stored *)s->weights->hr_panels + p * 4 * VL * l->hidden, zeros, 0,
+          s->h + at * s->h_row + p * 4 * VL, s->h_row);
 }
 
 static void step_rows(const struct place *s, int64_t n, int back) {

@@ -73,6 +73,27 @@ def test_a_stream_gives_the_bits_of_the_sequence(rng, variant, kind, dtype, laye
     assert same_bits([steps, *parts_of(stream.state)], [y, *parts_of(final)])
 
 
+@pytest.mark.parametrize(("n", "t"), [(1, 1), (1, 9), (23, 7), (2, 0), (0, 3)])
+@dtypes
+@kinds
+def test_the_quickest_call_gives_the_bits_of_the_general_one(rng, variant, kind, dtype, n, t):
+    """A call with an array and nothing else has a way of its own; weights and engine may change between calls."""
+    layer = KINDS[kind](5, 21, dtype=dtype, rng=rng)
+    x = rng.standard_normal((n, t, 5)).astype(dtype)
+    for _ in range(2):
+        assert layer.run_plainly(x) is not None
+        y, final = layer(x)
+        general = layer(x, layer.public_state(layer.zero_state(n)))
+        assert same_bits([y, *parts_of(final)], [general[0], *parts_of(general[1])])
+        assert final[0].base is None or not np.may_share_memory(final[0], y)
+        layer.parameters["b_l0"] = layer.parameters["b_l0"] + 0.5
+    for other in (x.astype("float16"), np.asfortranarray(x), x[:, ::-1]):
+        assert same_bits([layer(other)[0]], [layer(other, lengths=np.full(n, t))[0]])
+    recurrence.use_engine("numpy")
+    np.testing.assert_allclose(layer(x)[0], layer(x, lengths=np.full(n, t))[0], rtol=0, atol=1e-6)
+    assert layer.run_plainly(x) is None
+
+
 @dtypes
 @kinds
 def test_a_traced_run_gives_the_bits_of_the_untraced(rng, variant, kind, dtype):

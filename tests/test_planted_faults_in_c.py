@@ -51,7 +51,7 @@ C_FAULTS = {
     ),
     "ids of the first chunk in every chunk": fault("gradients.part.h", "(ids[base + i] * G", "(ids[i] * G", NATIVE_ANY),
     "padding of the last vector stored into y": fault(
-        "forward.part.h", "memcpy(y, h + i * HQ, (size_t)H", "memcpy(y, h + i * HQ, (size_t)rounded(H)", NATIVE_ANY
+        "forward.part.h", "memcpy(y, h + i * HQ, (size_t)P", "memcpy(y, h + i * HQ, (size_t)rounded(P)", NATIVE_ANY
     ),
     "every second step with the weights of the wrong panel": fault(
         "step.part.h", "h_panels + p * H * G * VL", "h_panels + k * H * G * VL", NATIVE_LSTM
@@ -149,9 +149,13 @@ C_FAULTS = {
     ),
     "slope of Softsign": fault("activations.part.h", "return 1 / (near * near)", "return 1 / near", NATIVE_VARIANT),
     "series of the logarithm cut short": fault("activations.part.h", "8 : 17", "8 : 8", NATIVE_VARIANT),
-    "a stream's projection from the inputs": fault(
-        "stream.part.h", "*out = x + (s->tokens ? 0 : n * x_row)", "*out = x",
+    "a stream's h taken for as wide as c": fault(
+        "stream.part.h", "(const real *)s->h + b * P", "(const real *)s->h + b * H",
         f"{NATIVE_VARIANTS}::test_a_stream_of_a_variant_gives_the_bits_of_the_sequence",
+    ),
+    "a call from what was left in memory": fault(
+        "forward.part.h", "memset(h_row, 0, (size_t)rounded(P) * sizeof(real));", "(void)0;",
+        "test_native_bits.py::test_the_quickest_call_gives_the_bits_of_the_general_one",
     ),
     "coefficient of the exponential": fault("vector.h", "power[7] / 5040.0", "power[7] / 5041.0", NATIVE_UNITS),
 }  # fmt: skip

@@ -178,6 +178,10 @@ class Layer(ABC, Generic[StateT]):
             out: flat, laid out as the parameters (``parameters.named(out)`` are views of it), to be overwritten.
         """
 
+    def run_plainly(self, x: Any) -> Any:
+        """Return what the layer returns for ``x`` alone if there is a quicker way than :meth:`forward`, else None."""
+        return None
+
     def check_state(self, state: Any, n: int) -> Any:
         """Return a state of ``n`` rows, or a gradient of one, as :meth:`run` and :meth:`back` take it; None is zeros.
 
@@ -290,6 +294,8 @@ class Layer(ABC, Generic[StateT]):
 
     def __call__(self, x: ArrayLike, state: Any = None, lengths: ArrayLike | None = None) -> Any:
         """Run the layer: ``y, state`` for layers with a state, ``y`` alone for the others. See :meth:`forward`."""
+        if state is None and lengths is None and (result := self.run_plainly(x)) is not None:
+            return result
         y, state, _ = self.forward(x, state, lengths)
         return (y, state) if self.recurrent else y
 

@@ -6,6 +6,7 @@ Dimensions, here and everywhere: N batch, T time, F features, H hidden units, L 
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias, cast
 
@@ -93,6 +94,7 @@ class Stack(Layer[StateT]):
             for k, d in self._places():
                 self.initialize(self.names(k, reverse=d == 1), generator)
         self._packed: dict[tuple[recurrence.Cell, bool], tuple[int, list[Any]]] = {}
+        self._plain: tuple[Any, int, Callable[[Array], Any] | None] = (None, 0, None)
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -202,7 +204,7 @@ class Stack(Layer[StateT]):
         return kept[1]
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_packed": {}}
+        return {**self.__dict__, "_packed": {}, "_plain": (None, 0, None)}
 
     def public_state(self, state: State) -> StateT:
         """Return a state as the caller sees it: ``(h, c)`` for an LSTM, ``h`` for a GRU."""
@@ -212,6 +214,18 @@ class Stack(Layer[StateT]):
         elif len(state) > 2:
             public = tuple(state)
         return cast(StateT, public)
+
+    def run_plainly(self, x: Any) -> Any:
+        """Return ``y, state`` of the commonest call, with all that it needs made beforehand; None sends it on."""
+        engine, version, call = self._plain
+        if engine is not recurrence.active() or version != self.parameters.version:
+            call = None
+            if self.num_layers == self.directions == 1 and not self.tokens and not self.learn_state:
+                call = self.cell().plain_call(self.packed_weights(self.cell())[0])
+            self._plain = recurrence.active(), self.parameters.version, call
+        if call is None or type(x) is not np.ndarray or x.dtype is not self.dtype or x.ndim != 3:
+            return None
+        return call(x) if x.shape[2] == self.input_size and x.flags.carray else None
 
     def run(
         self,

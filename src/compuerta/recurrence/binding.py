@@ -117,7 +117,7 @@ class Dense(ctypes.Structure):
 
 _NAMES = ("compuerta_native.so", "compuerta_native.dylib")
 #: The version of native/compuerta.h that this file describes.
-INTERFACE = 3
+INTERFACE = 4
 _LAYER, _FORWARD, _STEP = (ctypes.POINTER(kind) for kind in (Layer, Forward, Step))
 _PACKING = [_LAYER, ctypes.POINTER(Parameters), ctypes.POINTER(PackedWeights)]
 _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
@@ -127,6 +127,7 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "pack_back": (None, [*_PACKING, _NUMBER, _NUMBER]),
     "plan": (ctypes.c_int, [_FORWARD, ctypes.POINTER(TapeBuffers)]),
     "forward": (ctypes.c_int, [_FORWARD]),
+    "call": (ctypes.c_int, [_POINTER, _NUMBER, _NUMBER, _NUMBER, _POINTER, _POINTER, _POINTER, _POINTER]),
     "backward": (ctypes.c_int, [ctypes.POINTER(Backward)]),
     "read": (ctypes.c_int, [_FORWARD, _NUMBER, _POINTER]),
     "step_size": (_NUMBER, [_STEP]),

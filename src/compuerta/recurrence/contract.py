@@ -76,6 +76,10 @@ class Cell(Protocol):
         """Write the outputs into ``y`` (N, T, H), of any strides with a contiguous last axis, and the final state into
         ``final``; return the tape if ``record``."""
 
+    def plain_call(self, weights: Any) -> Callable[[Array], Any] | None:
+        """Return a quick way for the commonest run: ``x`` (N, T, F) in one piece, from zeros, without padding or tape,
+        to ``(y, state)`` with the parts of the state (1, N, H); or None where there is none."""
+
     def backward(
         self, weights: Any, tape: Tape, dy: Array, dfinal: Array, out: tuple[Array, ...], dstate: Array
     ) -> Array | None:

@@ -197,6 +197,25 @@ class NativeCell:
             raise MemoryError
         return tape
 
+    def plain_call(self, weights: Any) -> Callable[[Array], Any] | None:
+        """Return what runs a whole batch from zeros with nothing made but what it returns: the block of arguments is
+        made here, once. See :class:`compuerta.recurrence.Cell`."""
+        if not isinstance(weights, Weights):
+            return None
+        block, dtype = Forward(layer=addressof(weights.layer), weights=addressof(weights.packed)), weights.dtype
+        call, at, width, hidden = self._library.call, addressof(block), weights.layer.output, weights.layer.hidden
+        with_c, alive = "c" in self._places, (block, weights)
+
+        def run(x: Array, alive: Any = alive) -> Any:
+            n, t, _ = x.shape
+            y, h = empty((n, t, width), dtype), np.empty((1, n, width), dtype)
+            c = np.empty((1, n, hidden), dtype) if with_c else None
+            if call(at, n, t, num_threads(), address(x), address(y), address(h), None if c is None else address(c)):
+                raise MemoryError
+            return y, h if c is None else (h, c)
+
+        return run
+
     def _tape(self, weights: Weights, run: Forward, alive: list[Any]) -> NativeTape:
         """Make the tape's arrays, one piece of memory for all, and point ``run`` to them."""
         tape, layer = TapeBuffers(), weights.layer
@@ -315,12 +334,12 @@ class NativeEngine:
 
     def lstm_variant(self, variant: Variant) -> Cell:
         """Return the LSTM with these switches, the NumPy engine's where the library lacks one of them."""
+        if variant.plain:
+            return self.lstm
         cell = self._variants.get(variant)
         if cell is None:
             cell = self._otherwise.lstm_variant(variant)
-            if variant.plain:
-                cell = self.lstm
-            elif native_variant.serves(variant):
+            if native_variant.serves(variant):
                 kind, parameters, places = native_variant.describe(variant, self._isa)
                 cell = NativeCell(self._library, kind, parameters, places, cell, VariantTape)
             self._variants[variant] = cell

@@ -129,6 +129,9 @@ class Stepwise:
             part[...] = packing.unsort(value)
         return StepwiseTape(equations, w, packing, xs, norm_x, steps, masks, widths, clamps) if record else None
 
+    def plain_call(self, weights: Any) -> None:
+        """There is no quicker way. See :class:`compuerta.recurrence.Cell`."""
+
     def reopen(
         self, weights: Weights, packing: Packing, x: Array, read: Callable[[str], Array], state: Sequence[Array]
     ) -> StepwiseTape:
