@@ -262,7 +262,8 @@ def test_weights_alone_are_put_in_the_order_that_fits(tmp_path, draw):
     x, notes = draw(2, 5, 3), []
     model = compuerta.interop.read(path, note=notes.append)
     assert [part.name for part in model.layers] == ["LSTM", "Dense"]
-    assert "lstm:LSTM,dense:Dense" in notes[0].text("en")
+    assert "hard_sigmoid" in notes[0].text("en")
+    assert "lstm:LSTM,dense:Dense" in notes[1].text("en")
     np.testing.assert_allclose(model(x)[0], lstm(x, *w) @ dense[0] + dense[1], rtol=0, atol=5e-6)
     last = compuerta.interop.read(path, map="lstm,last,dense,softmax")
     np.testing.assert_allclose(last(x)[0][:, 0], softmax(lstm(x, *w)[:, -1] @ dense[0] + dense[1]), rtol=0, atol=2e-6)

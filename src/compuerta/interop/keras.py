@@ -151,6 +151,8 @@ def read(path: str, *, note: Note = unnoted, map: str | None = None) -> Layer:
     """
     content = _open(path, note)
     if content.specs is None:
+        if content.legacy:
+            note(Phrase("note.keras_weights"))
         return build(_SYSTEM, content.variables(), path, map or content.order, note, listed=False)[0]
     if map is not None:
         raise SettingError("error.interop.option", format=f"{_TITLE} (.keras, .h5)", name="map")
