@@ -130,8 +130,13 @@ def test_the_environment_names_the_number_of_threads():
     usual = printed(code)
     assert usual >= 1
     assert printed(code, COMPUERTA_NUM_THREADS="37") == 37
-    for other in ("0", "-3", "many", "", "1.5"):
-        assert printed(code, COMPUERTA_NUM_THREADS=other) == usual
+    assert printed(code, COMPUERTA_NUM_THREADS="") == usual
+    for other in ("0", "-3", "many", "1.5"):
+        done = python(code, COMPUERTA_NUM_THREADS=other)
+        assert done.returncode == 1
+        last = done.stderr.splitlines()[-1]
+        assert last.startswith("compuerta.errors.SettingError: COMPUERTA_NUM_THREADS must be an integer >= 1")
+        assert repr(other) in last
 
 
 def at_once(count, work):
@@ -415,12 +420,19 @@ def something_else():
     return next(path for path in sorted(paths) if "libc.so" in path or "libc-" in path or "ld-musl" in path)
 
 
+def whole():
+    found = binding.find()
+    return b"\x7fELF\x02" + bytes(20) if found is None else found.read_bytes()
+
+
 BROKEN = {
     "text": lambda path: path.write_text("This is no library.\n" * 100),
     "empty": lambda path: path.write_bytes(b""),
     "missing": lambda path: None,
     "folder": lambda path: path.mkdir(),
     "another machine": lambda path: path.write_bytes(elf_for(243 if os.uname().machine != "riscv64" else 62)),
+    "cut short": lambda path: path.write_bytes(whole()[: len(whole()) // 2]),
+    "without its last byte": lambda path: path.write_bytes(whole()[:-1]),
     "another library": lambda path: path.symlink_to(something_else()),
 }
 

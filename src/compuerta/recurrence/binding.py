@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import struct
 import sys
 from functools import cache
 from pathlib import Path
@@ -157,6 +158,8 @@ class Library:
     """
 
     def __init__(self, path: str) -> None:
+        if _cut_short(path):
+            raise OSError(f"{path}: the file is cut short")
         loaded = ctypes.CDLL(path)
         version = getattr(loaded, "compuerta_interface", None)
         if version is None or version() != INTERFACE:
@@ -168,6 +171,22 @@ class Library:
 
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(name)
+
+
+def _cut_short(path: str) -> bool:
+    """Return whether a library in ELF lacks its end, where its table of sections is: the system would map what is not
+    there, and the process die of it."""
+    file = Path(path)
+    if not file.is_file():
+        return False
+    with file.open("rb") as opened:
+        head = opened.read(64)
+    if head[:5] != b"\x7fELF\x02":
+        return False
+    if len(head) < 64:
+        return True
+    at, size, count = struct.unpack("<Q10xHH", head[40:62])  # of the table of sections
+    return bool(at + size * count > file.stat().st_size)
 
 
 def find() -> Path | None:

@@ -24,11 +24,16 @@ def num_threads() -> int:
     """Return how many threads the native engine uses at most.
 
     That is the number set, else ``COMPUERTA_NUM_THREADS``, else as many as the process has processors.
+
+    Raises:
+        SettingError: ``COMPUERTA_NUM_THREADS`` is not a positive integer.
     """
     global _threads
     if _threads is None:
         named = os.environ.get("COMPUERTA_NUM_THREADS", "")
-        _threads = int(named) if named.isdecimal() and int(named) else _cpus()
+        if named and not (named.isdecimal() and int(named)):
+            raise SettingError("error.count", name="COMPUERTA_NUM_THREADS", low=1, got=repr(named))
+        _threads = int(named) if named else _cpus()
     return _threads
 
 
