@@ -47,6 +47,12 @@ def _missing(tier):
     return _without("nbclient", "nbformat", "ipykernel")
 
 
+def pytest_configure(config):
+    """Where processes share the cores, BLAS takes one thread in each; more would spin while they wait for a core."""
+    if config.getoption("numprocesses", None):
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
 @pytest.hookimpl(optionalhook=True)  # what runs without plugins, as the planted faults do, has no such hook
 def pytest_xdist_auto_num_workers(config):
     """No other processes where files are named on the command line: to start them takes longer than most files."""
