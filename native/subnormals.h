@@ -33,5 +33,5 @@ static inline void restore_float_mode(const uint64_t *before) {
   if ((*before & FLUSH) != FLUSH) set_float_mode(*before);
 }
 /* Flush to the end of the block, whatever way it is left. */
-#define FLUSHED __attribute__((cleanup(restore_float_mode))) const uint64_t mode_before = flush_subnormals()
+#define FLUSHED __attribute__((cleanup(restore_float_mode), unused)) const uint64_t mode_before = flush_subnormals()
 #endif
