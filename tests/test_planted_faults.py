@@ -133,7 +133,7 @@ FAULTS = {
         "test_onnx_hostile.py::test_data_outside_the_folder_is_not",
     ),
     "a checksum that is not compared": fault(
-        "files.py", "if kept != checksum(text, version):", "if False:",
+        "files.py", "if stored != checksum(text, version):", "if False:",
         "test_onnx_hostile.py::test_every_flipped_bit_of_ours_is_refused",
     ),
     "b_hn forgotten": fault(GRU, "np.add(n, weights.b_hn, out=q)", "np.copyto(q, n)", GOLDEN),
@@ -167,7 +167,7 @@ FAULTS = {
     "stream forgets h": fault(GRU, "        self.h[...] = self._next\n        return self.h",
                               "        return self._next", STREAM),
     "weights packed once and for all": fault(
-        "layers/stack.py", "if kept is None or kept[0] != version:", "if kept is None:",
+        "layers/stack.py", "if cached is None or cached[0] != version:", "if cached is None:",
         "test_parameters.py::test_packed_weights_follow_every_write",
     ),
     "the way back computes in the tape": fault(
@@ -240,7 +240,7 @@ FAULTS = {
         VARIANT_ROWS,
     ),
     "gradient of the learnt state from one row": fault(
-        "layers/stack.py", "part.sum(axis=0) if tape.learnt", "part[0] if tape.learnt",
+        "layers/stack.py", "part.sum(axis=0) if tape.from_learnt_state", "part[0] if tape.from_learnt_state",
         "test_variants.py::test_gradients_of_the_learnt_state",
     ),
     "slope of an activation": fault(
@@ -363,7 +363,7 @@ FAULTS = {
         "test_explain.py::test_every_number_told_is_that_of_the_trace",
     ),
     "the ledger takes a step's own gate off what it writes": fault(
-        READINGS, "shares[s] = left * m.write[s]", "shares[s] = left * m.keep[s] * m.write[s]", LEDGER
+        READINGS, "shares[s] = remaining * m.write[s]", "shares[s] = remaining * m.keep[s] * m.write[s]", LEDGER
     ),
     "the ledger of what reads backward in the order of reading": fault(
         READINGS, "return Ledger(shares[np.argsort(m.steps)]", "return Ledger(shares", LEDGER
@@ -373,7 +373,7 @@ FAULTS = {
         "test_readings.py::test_saturation_counts_every_valid_step_and_no_other",
     ),
     "a unit judged on what it was chosen on": fault(
-        SEARCH, "_told(sign * second[k], yes)", "_told(sign * first[k], yes)", FOLLOWS
+        SEARCH, "_score(sign * second[k], yes)", "_score(sign * first[k], yes)", FOLLOWS
     ),
     "chance asked with the labels as they are": fault(SEARCH, "np.roll(y, int(shift))", "y", FOLLOWS),
     "ties count as wins": fault(
@@ -394,7 +394,7 @@ FAULTS = {
         "test_page_file.py::test_text_from_a_person_is_data",
     ),
     "a held run passed off as the model's own": fault(
-        "see/scene.py", "if not whole or clamped or not known", "if not whole or not known",
+        "see/scene.py", "if not whole or clamped or not has_inputs", "if not whole or not has_inputs",
         "test_page_file.py::test_a_scene_knows_when_the_page_can_run_the_model",
     ),
     "in the page, an output gate that peeps at c of the step before": fault(

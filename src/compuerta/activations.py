@@ -186,15 +186,15 @@ class Activation:
         if kind is None:
             raise SettingError("error.activation", got=repr(self.name), known=", ".join(sorted(_KINDS)))
         for argument, default in (("alpha", kind.alpha), ("beta", kind.beta)):
-            given = getattr(self, argument)
-            if given is None:
+            value = getattr(self, argument)
+            if value is None:
                 object.__setattr__(self, argument, default)
             elif default is None:
-                raise SettingError("error.activation_number", name=self.name, argument=argument, got=given)
-            elif isinstance(given, bool) or not isinstance(given, Real) or not math.isfinite(given):
-                raise SettingError("error.number", name=f"{self.name}: {argument}", bounds="", got=repr(given))
+                raise SettingError("error.activation_number", name=self.name, argument=argument, got=value)
+            elif isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
+                raise SettingError("error.number", name=f"{self.name}: {argument}", bounds="", got=repr(value))
             else:
-                object.__setattr__(self, argument, float(given))
+                object.__setattr__(self, argument, float(value))
 
     @classmethod
     def of(cls, value: Any) -> Activation:

@@ -37,10 +37,10 @@ def fits(name: str, shape: Sequence[int], itemsize: int) -> None:
 
 def float_dtype(dtype: Any, name: str) -> np.dtype[Any]:
     """Return float32 or float64 as a native dtype; anything else is refused."""
-    for known in (np.dtype(np.float32), np.dtype(np.float64)):
+    for candidate in (np.dtype(np.float32), np.dtype(np.float64)):
         try:
-            if dtype is not None and np.dtype(dtype).newbyteorder("=") == known:
-                return known
+            if dtype is not None and np.dtype(dtype).newbyteorder("=") == candidate:
+                return candidate
         except TypeError:
             break
     raise DTypeError("error.dtype", name=name, got=repr(dtype))

@@ -97,13 +97,13 @@ def unsealed(
         FileFormatError: the part is none of ours, is of a newer version, or its checksum is not that of the file.
     """
     try:
-        found = json.loads(header)
-        version, kept, text = found["format_version"], found["checksum"], found["content"]
+        fields = json.loads(header)
+        version, stored, text = fields["format_version"], fields["checksum"], fields["content"]
         if type(version) is not int or version < 1 or not isinstance(text, str):
             raise TypeError
         if version > FORMAT_VERSION:
             raise FileFormatError("error.file.newer", path=path, got=version, known=FORMAT_VERSION)
-        if kept != checksum(text, version):
+        if stored != checksum(text, version):
             raise FileFormatError(changed, path=path)
         content = json.loads(text)
         if not isinstance(content, dict):
@@ -162,10 +162,10 @@ def metadata(path: str | os.PathLike[str]) -> dict[str, str] | None:
         if not 2 <= length <= min(os.fstat(file.fileno()).st_size - 8, _LONGEST_HEADER):
             return None
         try:
-            found = json.loads(file.read(length)).get("__metadata__", {})
+            entries = json.loads(file.read(length)).get("__metadata__", {})
         except (ValueError, AttributeError, RecursionError):
             return None
-    return found if isinstance(found, dict) else None
+    return entries if isinstance(entries, dict) else None
 
 
 #: What safetensors itself allows.
@@ -255,10 +255,10 @@ def as_json(content: Mapping[str, Any]) -> str:
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Make a JSON object of its pairs; a name that stands there twice could hide a tensor."""
-    made = dict(pairs)
-    if len(made) != len(pairs):
+    result = dict(pairs)
+    if len(result) != len(pairs):
         raise ValueError("duplicate names")
-    return made
+    return result
 
 
 def _plain(value: Any) -> Any:

@@ -111,11 +111,11 @@ class MemoryEquation:
 
     def next(self, before: Any, read: Callable[[str], Any]) -> Any:
         """Return the memory after a step, from what it was before."""
-        keep, written = self.keep_and_write(read)
+        keep, write = self.keep_and_write(read)
         if self.clip is None:
-            return keep * before + written
+            return keep * before + write
         d = self.zoneout
-        inner = (keep - d) * before + written  # all but what passes unchanged
+        inner = (keep - d) * before + write  # all but what passes unchanged
         return d * before + (1 - d) * np.clip(inner / (1 - d), -self.clip, self.clip) if d < 1 else before
 
 

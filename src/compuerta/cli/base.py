@@ -31,15 +31,15 @@ def language_of(args: Sequence[str]) -> str:
     >>> language_of(["train", "--lang", "es"]), language_of(["--lang=en", "demo"])
     ('es', 'en')
     """
-    found = None
+    choice = None
     words = [*args, "--"]
     words = words[: words.index("--") + 1]
     for word, after in pairwise(words):
         if word == "--lang" and after in LANGUAGES:
-            found = after
+            choice = after
         elif word.startswith("--lang=") and word[7:] in LANGUAGES:
-            found = word[7:]
-    return language(found)
+            choice = word[7:]
+    return language(choice)
 
 
 @dataclass(frozen=True)
@@ -160,7 +160,7 @@ class FloatRange(IntRange):
         high = t("cli.range.below" if self.open_high else "cli.range.to", high=_number(self.high))
         if self.low is not None and self.high is not None and not (self.open_low or self.open_high):
             return super().described(t)
-        return ", ".join(end for end, given in ((low, self.low), (high, self.high)) if given is not None)
+        return ", ".join(end for end, bound in ((low, self.low), (high, self.high)) if bound is not None)
 
 
 class Choice(click.Choice):  # type: ignore[type-arg, unused-ignore]  # generic since click 8.2

@@ -208,23 +208,23 @@ def make(t: Texts) -> click.Command:
     def bench(cell: str, dtype: str, threads: int | None, engine: str | None, seconds: float, json: bool) -> None:
         from .. import recurrence
 
-        known = list(recurrence.engines())
+        engines = list(recurrence.engines())
         # Where the native engine was asked for and is not there, use_engine says why.
         absent = recurrence.why_not_native() is not None and str(engine).startswith("native")
-        if engine is not None and engine not in known and not absent:
-            raise Refused("cli.error.choice", name="--engine", known=known, got=engine)
+        if engine is not None and engine not in engines and not absent:
+            raise Refused("cli.error.choice", name="--engine", known=engines, got=engine)
         before = recurrence.engine(), recurrence.num_threads()
         try:
             recurrence.use_engine(engine or before[0])
             recurrence.set_num_threads(threads or before[1])
-            found = _measure(t, cell, dtype, seconds)
+            figures = _measure(t, cell, dtype, seconds)
         finally:
             recurrence.use_engine(before[0])
             recurrence.set_num_threads(before[1])
         if json:
-            out_json(found)
+            out_json(figures)
         else:
-            _tell(t, found)
+            _tell(t, figures)
 
     return bench
 
@@ -251,9 +251,9 @@ def _measure(t: Texts, kind: str, dtype: str, seconds: float) -> dict[str, Any]:
         steps, n, inputs, hidden = size
         layer = {"lstm": LSTM, "gru": GRU}[kind](inputs, hidden, dtype=dtype, rng=rng)
         x, dy = (rng.normal(size=(n, steps, width)).astype(dtype) for width in (inputs, hidden))
-        taken = medians({"": work(what, layer, x, dy)}, seconds=share / (ROUNDS + 2))[""]
-        row: dict[str, Any] = {"what": what, **dict(zip("TNFH", size, strict=True)), "microseconds": taken * 1e6}
-        row |= {"per_second": 1 / taken} if what == "stream" else {"gflops": flops(what, size, gates) / taken / 1e9}
+        elapsed = medians({"": work(what, layer, x, dy)}, seconds=share / (ROUNDS + 2))[""]
+        row: dict[str, Any] = {"what": what, **dict(zip("TNFH", size, strict=True)), "microseconds": elapsed * 1e6}
+        row |= {"per_second": 1 / elapsed} if what == "stream" else {"gflops": flops(what, size, gates) / elapsed / 1e9}
         rows.append(row)
     limits.measure(min(0.05, share / 10))
     if is_terminal(sys.stderr):
@@ -276,24 +276,24 @@ def _measure(t: Texts, kind: str, dtype: str, seconds: float) -> dict[str, Any]:
     }
 
 
-def _tell(t: Texts, found: dict[str, Any]) -> None:
+def _tell(t: Texts, figures: dict[str, Any]) -> None:
     """Print the figures for a person."""
     paint = painter()
-    name = found["engine"] if found["variant"] is None else f"native ({found['variant']})"
-    out_wrapped(f"{found['processor']}, {found['cpus']} CPU")
-    cell = f"{found['cell'].upper()}, {found['dtype']}"
-    out(t("cli.bench.engine_used", version=found["version"], engine=name, cell=cell))
-    if found["threads"] is not None:
-        out(t("cli.bench.threads_used", threads=found["threads"]))
-        reading = ", ".join(f"{kibibytes(size)} {v:.0f}" for size, v in found["reading_gb_per_second"].items())
-        out_wrapped(t("cli.bench.peak", peak=f"{found['peak_gflops']:.0f}", reading=reading))
+    name = figures["engine"] if figures["variant"] is None else f"native ({figures['variant']})"
+    out_wrapped(f"{figures['processor']}, {figures['cpus']} CPU")
+    cell = f"{figures['cell'].upper()}, {figures['dtype']}"
+    out(t("cli.bench.engine_used", version=figures["version"], engine=name, cell=cell))
+    if figures["threads"] is not None:
+        out(t("cli.bench.threads_used", threads=figures["threads"]))
+        reading = ", ".join(f"{kibibytes(size)} {v:.0f}" for size, v in figures["reading_gb_per_second"].items())
+        out_wrapped(t("cli.bench.peak", peak=f"{figures['peak_gflops']:.0f}", reading=reading))
     for what in WORKS:
         out("\n" + paint(t(f"cli.bench.{what}"), "title"))
         heads = [t("cli.bench.per_second")] if what == "stream" else ["GFLOP/s"]
-        if what != "stream" and found["threads"] is not None:
+        if what != "stream" and figures["threads"] is not None:
             heads.append(t("cli.bench.of_peak"))
         out(f"{'T':>5}{'N':>5}{'F':>5}{'H':>5}{'µs':>12}" + "".join(f"{head:>13}" for head in heads))
-        for row in found["rows"]:
+        for row in figures["rows"]:
             if row["what"] != what:
                 continue
             line = "".join(f"{row[key]:>5}" for key in "TNFH") + f"{_figure(t, row['microseconds']):>12}"

@@ -47,10 +47,10 @@ def make(t: Texts) -> click.Command:
         from .. import files
         from ..interop import formats
 
-        known = list(formats.FORMATS)
-        for name, given in (("--from", source_format), ("--to", target_format)):
-            if given is not None and given not in known:
-                raise Refused("cli.convert.format", option=name, known=known, got=given)
+        format_names = list(formats.FORMATS)
+        for name, format_name in (("--from", source_format), ("--to", target_format)):
+            if format_name is not None and format_name not in format_names:
+                raise Refused("cli.convert.format", option=name, known=format_names, got=format_name)
         to = formats.named(target_format) if target_format else formats.target(target)
         of = formats.named(source_format) if source_format else formats.find(source)
         if target.exists() and os.path.samefile(source, target):
@@ -59,29 +59,29 @@ def make(t: Texts) -> click.Command:
         notes: list[Phrase] = []
         options = {"map": map, "forget_bias": forget_bias, "lengths": lengths or None,
                    "probabilities": probabilities or None}  # fmt: skip
-        said = {name: value for name, value in options.items() if value is not None}
+        explicit = {name: value for name, value in options.items() if value is not None}
         takes = [formats.takes(of.adapter.read), formats.takes(to.adapter.write)]
-        for name in said:
+        for name in explicit:
             if name not in takes[0] | takes[1]:
                 raise Refused("cli.convert.foreign", option="--" + name.replace("_", "-"))
-        reading, writing = ({k: v for k, v in said.items() if k in taken} for taken in takes)
+        reading, writing = ({k: v for k, v in explicit.items() if k in accepted} for accepted in takes)
         model = formats.read(source, of.name, note=notes.append, **reading)
         with tempfile.TemporaryDirectory(prefix=".compuerta-", dir=target.resolve().parent) as folder:
-            made = Path(folder) / target.name  # loaders go by the name
-            formats.write(model, made, to.name, note=notes.append, **writing)
+            temporary = Path(folder) / target.name  # loaders go by the name
+            formats.write(model, temporary, to.name, note=notes.append, **writing)
             if not json:
                 for note in dict.fromkeys(phrase.text(t.lang) for phrase in notes):
                     log(clean(note))
             if seed is None:
                 seed = secrets.randbelow(2**32)
-            report = [] if no_verify else _verify(t, model, (source, of, reading), (made, to, writing), seed, json)
+            report = [] if no_verify else _verify(t, model, (source, of, reading), (temporary, to, writing), seed, json)
             worst = max((check.difference for _, check in report if check), default=0.0)
             if json:
                 out_json(_facts(model, (source, of), (target, to), notes, report, tolerance, seed, no_verify))
             if worst > tolerance:
                 raise FileFormatError("error.interop.differs", path=os.fspath(target), got=f"{worst:.1e}",
                                       tolerance=f"{tolerance:g}")  # fmt: skip
-            files.write_bytes(target, made.read_bytes())
+            files.write_bytes(target, temporary.read_bytes())
         if not json:
             if no_verify:
                 out(t("cli.convert.unverified"))
@@ -108,16 +108,16 @@ def _verify(t: Texts, model: Model, source: _Side, target: _Side, seed: int, qui
     report: _Report = []
     if layer is None:  # more than one network: only a format that holds it whole can tell
         prove = getattr(target[1].adapter, "prove", None)
-        found = prove(os.fspath(target[0]), model) if prove else None
-        if found and not quiet:
-            difference = f"{found.difference:.1e}"
-            out(t("cli.convert.ran.target", name=found.against, runs=found.runs, difference=difference))
-        return [("target", found)] if found else []
+        proof = prove(os.fspath(target[0]), model) if prove else None
+        if proof and not quiet:
+            difference = f"{proof.difference:.1e}"
+            out(t("cli.convert.ran.target", name=proof.against, runs=proof.runs, difference=difference))
+        return [("target", proof)] if proof else []
     for side, (path, format, options), ours in (("source", source, False), ("target", target, True)):
         if format.name == "compuerta":
             continue
-        given = {name: value for name, value in options.items() if name in formats.takes(format.adapter.runner)}
-        runner = format.adapter.runner(os.fspath(path), **({"ours": ours} | (given if not ours else {})))
+        extra = {name: value for name, value in options.items() if name in formats.takes(format.adapter.runner)}
+        runner = format.adapter.runner(os.fspath(path), **({"ours": ours} | (extra if not ours else {})))
         report.append((side, verify.compare(layer, runner, seed) if runner else None))
         if not quiet:
             check = report[-1][1]

@@ -55,9 +55,9 @@ def make(t: Texts) -> click.Command:
 
         lines = model.generate("\n", 12_000, temperature=0.8, seed=seed).split("\n")[:-1][:200]
         values = [from_words(line, t.lang) for line in lines]
-        known = {int(n) for n in numbers}
+        training_numbers = {int(n) for n in numbers}
         valid = [n for n in values if n is not None]
-        unseen = [n for n in valid if n not in known]
+        unseen = [n for n in valid if n not in training_numbers]
         save(model, output)
         good = [line for line, n in zip(lines, values, strict=True) if n is not None and 15 <= len(line) <= 32]
         word = good[0] if good else (lines[0] if lines else "") or "?"
@@ -75,7 +75,7 @@ def make(t: Texts) -> click.Command:
         out(paint(t("cli.demo.wrote"), "title"))
         for line, value in list(zip(lines, values, strict=True))[:8]:
             mark = t("cli.demo.invalid") if value is None else f"= {value:<5}"
-            if value is not None and value not in known:
+            if value is not None and value not in training_numbers:
                 mark += t("cli.demo.new")
             line = clean(line)
             out(f"  {line if len(line) <= 48 else line[:47] + '…':<48} {mark}".rstrip())

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from .base import FILE, Texts, argument, command, flag
-from .options import options_of, taken
+from .options import options_in, options_of
 from .output import log, out, out_json
 
 
@@ -24,7 +24,7 @@ def make(t: Texts) -> click.Command:
         *options_of([*cls.data_options, *cls.evaluation_options] for cls in TASKS.values()),
         flag("--json"),
     )
-    def evaluate(model: Path, file: tuple[Path, ...], json: bool, **given: Any) -> None:
+    def evaluate(model: Path, file: tuple[Path, ...], json: bool, **task_options: Any) -> None:
         from ..data import Source
         from ..tasks.answers import Context
         from .models import open_task
@@ -32,7 +32,7 @@ def make(t: Texts) -> click.Command:
 
         task = open_task(model, "evaluate")
         groups = (task.data_options, task.evaluation_options)
-        reading, options = taken(given, *groups, key="cli.evaluate.foreign", kind=type(task).__name__)
+        reading, options = options_in(task_options, *groups, key="cli.evaluate.foreign", kind=type(task).__name__)
         with Source(*file) as source:
             data = task.read(source, **reading)
         context = Context(source=source.called(t.lang), lang=t.lang, note=lambda phrase: log(t.tell(phrase)))

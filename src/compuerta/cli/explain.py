@@ -38,11 +38,11 @@ def make(t: Texts) -> click.Command:
                 raise Refused("cli.explain.needs_model", option=name)
         from ..see.explain import drawn_step, explain_step, numbers
 
-        drawn = drawn_step(seed, input_size, hidden_size)
+        example = drawn_step(seed, input_size, hidden_size)
         if json:
-            out_json({"seed": seed, "input_size": input_size, "hidden_size": hidden_size, **numbers(drawn)})
+            out_json({"seed": seed, "input_size": input_size, "hidden_size": hidden_size, **numbers(example)})
         else:
-            out(explain_step(drawn, t.lang, origin=t("cli.explain.origin", seed=seed), paint=painter(),
+            out(explain_step(example, t.lang, origin=t("cli.explain.origin", seed=seed), paint=painter(),
                              width=page_width()))  # fmt: skip
             out("\n" + t("cli.explain.next", seed=(seed + 1) % 2**32))
 
@@ -74,11 +74,11 @@ def _model(t: Texts, model: Path, text: str, unit: int | None, layer: int, step:
         origin = t("cli.explain.own", char=cell(text[step - 1])[0], step=step, layer=layer, text=clean(text))
         out(explain_trace(*place, lang=t.lang, origin=origin, paint=painter(), width=page_width()))
         return
-    gates, chosen = unit_gates(trace, None if unit is None else unit - 1, layer - 1)
+    gates, index = unit_gates(trace, None if unit is None else unit - 1, layer - 1)
     if json:
-        out_json({"text": text, "layer": layer, "unit": chosen + 1, "gates": gates})
+        out_json({"text": text, "layer": layer, "unit": index + 1, "gates": gates})
         return
     kind = trace.kind_of(layer - 1)
     table = gate_table(list(text), gates, t.lang, kind=kind, width=page_width())  # or an error, before anything is told
-    out(painter()(t("cli.demo.gates", unit=chosen + 1, units=units, word=clean(text)), "title"))
+    out(painter()(t("cli.demo.gates", unit=index + 1, units=units, word=clean(text)), "title"))
     out(table)

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from .base import FILE, FloatRange, IntRange, Texts, argument, command, flag, option
-from .options import options_of, taken
+from .options import options_in, options_of
 from .output import clean, is_terminal, log, out, out_json
 
 
@@ -39,7 +39,7 @@ def make(t: Texts) -> click.Command:
         plot: Path | None,
         csv: bool,
         json: bool,
-        **given: Any,
+        **task_options: Any,
     ) -> None:
         import sys
 
@@ -50,31 +50,34 @@ def make(t: Texts) -> click.Command:
 
         drawing = picture(plot)
         task = open_task(model, "forecast")
-        (reading,) = taken(given, task.data_options, key="cli.evaluate.foreign", kind=type(task).__name__)
+        (reading,) = options_in(task_options, task.data_options, key="cli.evaluate.foreign", kind=type(task).__name__)
         data = task.read(file, **reading) if file is not None else None
-        series, made = task.forecast(data, horizon, level or (80, 95))
-        h, report = len(made.mean), task.report()
+        series, future = task.forecast(data, horizon, level or (80, 95))
+        h, report = len(future.mean), task.report()
         if drawing is not None:
-            drawing.draw(draw_forecast(series, made), t.lang)
+            drawing.draw(draw_forecast(series, future), t.lang)
             log(t("cli.look.wrote", file=clean(str(plot))))
-        steps = [series.label(d) for d in made.dates or ()]
+        steps = [series.label(d) for d in future.dates or ()]
         steps += [str(k + 1) for k in range(len(steps), h)]  # there are no dates after the year 9999
         if json:
             out_json({
-                "steps": steps, "mean": made.mean, "seasonal_naive": made.seasonal_naive,
-                "intervals": {str(v): {"lower": made.lower[v], "upper": made.upper[v]} for v in made.lower},
+                "steps": steps, "mean": future.mean, "seasonal_naive": future.seasonal_naive,
+                "intervals": {str(v): {"lower": future.lower[v], "upper": future.upper[v]} for v in future.lower},
                 "backtest": report.values["backtest"],
             })  # fmt: skip
             return
-        names = [t("cli.forecast.date" if made.dates is not None else "cli.forecast.step"), t("cli.forecast.forecast")]
+        names = [
+            t("cli.forecast.date" if future.dates is not None else "cli.forecast.step"),
+            t("cli.forecast.forecast"),
+        ]
         plain = ["step", "forecast"]  # the header of the CSV is the same in every language
-        columns = [made.mean]
-        for v in sorted(made.lower):
+        columns = [future.mean]
+        for v in sorted(future.lower):
             names += [t("cli.forecast.low", level=f"{v:g}"), t("cli.forecast.high", level=f"{v:g}")]
             plain += [f"lower_{v:g}", f"upper_{v:g}"]
-            columns += [made.lower[v], made.upper[v]]
+            columns += [future.lower[v], future.upper[v]]
         names.append(t("cli.forecast.naive"))
-        columns.append(made.seasonal_naive)
+        columns.append(future.seasonal_naive)
         if csv:
             table = io.StringIO()
             # As the file of the series is written, so that what opens the one opens the other.
@@ -86,7 +89,7 @@ def make(t: Texts) -> click.Command:
             out(table.getvalue().rstrip("\n"))
             return
         if is_terminal(sys.stdout):
-            out(series_chart(series.values, made.mean, clean(series.name)))
+            out(series_chart(series.values, future.mean, clean(series.name)))
             out(f"· {clean(series.name)}   ● {t('cli.forecast.legend', first=steps[0], last=steps[-1])}\n")
         digits = decimals([float(v) for column in columns for v in column])
         rows = [names] + [[step, *(f"{c[k]:.{digits}f}" for c in columns)] for k, step in enumerate(steps)]

@@ -44,8 +44,8 @@ def make(t: Texts) -> click.Command:
 
         task = open_task(model, "generate")
         stop = stop.replace("\\n", "\n").replace("\\t", "\t") if stop is not None else None
-        known, notes = task.in_vocabulary(prompt, unknown)
-        prompt = str(known)
+        readable, notes = task.in_vocabulary(prompt, unknown)
+        prompt = str(readable)
         for note in notes:
             log(t.tell(note))
         text = task.generate(prompt, length, temperature=temperature, top_k=top_k, top_p=top_p, stop=stop, seed=seed)

@@ -30,15 +30,15 @@ def make(t: Texts) -> click.Command:
             return
         width = max(len(label) for _, label, _ in rows)
         for _, label, value in rows:
-            shown = _shown(t, value)
-            out(f"{label:<{width}}  {shown}")
+            text = _as_text(t, value)
+            out(f"{label:<{width}}  {text}")
         if tail:
             out("\n" + tail)
 
     return info
 
 
-def _shown(t: Texts, value: Any) -> str:
+def _as_text(t: Texts, value: Any) -> str:
     if isinstance(value, CompuertaError):
         return clean(value.text(t.lang))
     if value is True:

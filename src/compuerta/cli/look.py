@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .base import FILE, Choice, IntRange, Refused, Texts, argument, command, flag, option
-from .options import options_of, taken
+from .options import options_in, options_of
 from .output import clean, colours, columns, log, out, out_json, out_wrapped, painter
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def make(t: Texts) -> click.Command:
     )
     def look(
         model: Path, text: str | None, file: Path | None, unit: int | None, layer: int, gate: str | None,
-        find: str | None, unknown: str | None, output: Path | None, json: bool, **given: Any,
+        find: str | None, unknown: str | None, output: Path | None, json: bool, **task_options: Any,
     ) -> None:  # fmt: skip
         from .models import open_task
 
@@ -67,23 +67,23 @@ def make(t: Texts) -> click.Command:
         if text is not None and file is not None:
             raise Refused("cli.look.text_and_file", option="--file")
         task = open_task(model, "traced")
-        (reading,) = taken(given, task.data_options, key="cli.evaluate.foreign", kind=type(task).__name__)
+        (reading,) = options_in(task_options, task.data_options, key="cli.evaluate.foreign", kind=type(task).__name__)
         data = _data(t, task, text, file, find, reading, unknown)
         trace = task.traced(data)
         if layer > trace.layers:
             raise Refused("cli.look.no_layer", option="--layer", layers=trace.layers, got=layer)
-        found, cost = (None, None) if find is None else _find(task, trace, find)
-        what = _what(trace, found, gate, layer - 1, unit)
+        search, cost = (None, None) if find is None else _find(task, trace, find)
+        what = _what(trace, search, gate, layer - 1, unit)
         if output is not None and writer is not None:
             writer(t, task, data, trace, what, output)
             log(t("cli.look.wrote", file=clean(str(output))))
             if not json:
                 return
         if json:
-            out_json(_as_json(t, trace, what, find, found, cost))
+            out_json(_as_json(t, trace, what, find, search, cost))
             return
-        if found is not None and cost is not None:
-            _tell_search(t, str(find), found, cost)
+        if search is not None and cost is not None:
+            _tell_search(t, str(find), search, cost)
         _tell(t, trace, what)
 
     return look
@@ -110,29 +110,29 @@ def _data(
         raise Refused("cli.look.needs_text", option="--text")
     if len(text) > MOST:
         raise Refused("cli.look.too_long", option="--text", most=MOST, got=len(text))
-    known, notes = task.in_vocabulary(text, unknown or "skip")
+    readable, notes = task.in_vocabulary(text, unknown or "skip")
     for note in notes:
         log(t.tell(note))
-    if not len(known):
+    if not len(readable):
         raise Refused("cli.look.needs_text", option="--text")
-    return str(known)
+    return str(readable)
 
 
 def _find(task: Any, trace: Trace, find: str) -> tuple[Search, Cost]:
     from ..see.search import cost_of_clamping, find_units, labels_of
 
     text = str(trace.text)
-    found = find_units(trace, labels_of(text, find))
-    best = found.best[0]
-    return found, cost_of_clamping(task, text, best.key, best.layer, best.unit)
+    search = find_units(trace, labels_of(text, find))
+    best = search.best[0]
+    return search, cost_of_clamping(task, text, best.key, best.layer, best.unit)
 
 
-def _what(trace: Trace, found: Search | None, gate: str | None, layer: int, unit: int | None) -> What:
+def _what(trace: Trace, search: Search | None, gate: str | None, layer: int, unit: int | None) -> What:
     """Return what was asked for, else what was found, else the unit that moves most, and its memory."""
     from .models import liveliest
 
-    if found is not None and unit is None:
-        best = found.best[0]
+    if search is not None and unit is None:
+        best = search.best[0]
         return What(trace, gate if gate in trace.names_of(best.layer) else best.key, best.layer, best.unit)
     kind = trace.kind_of(layer)
     key = gate if gate is not None else kind.memory.quantity
@@ -153,9 +153,9 @@ def _tell(t: Texts, trace: Trace, what: What) -> None:
     from ..see.ribbon import ribbon
     from ..see.scale import Scale
 
-    known = what.quantity
-    scale = Scale.of(known, what.values)
-    title = t("cli.look.title", unit=what.unit + 1, layer=what.layer + 1, gate=what.key, name=known.name(t.lang))
+    quantity = what.quantity
+    scale = Scale.of(quantity, what.values)
+    title = t("cli.look.title", unit=what.unit + 1, layer=what.layer + 1, gate=what.key, name=quantity.name(t.lang))
     out(painter()(title, "title"))
     legend = "cli.look.scale_signed" if scale.signed else "cli.look.scale_gate"
     out_wrapped(t(legend, low=f"{scale.low:.3g}", high=f"{scale.high:.3g}"))
@@ -168,12 +168,12 @@ def _tell(t: Texts, trace: Trace, what: What) -> None:
     out("")
     for line in _memory(t, trace, what):
         out_wrapped(line)
-    said = verdicts(saturation(trace, what.layer))
-    own = [v for v in said if v.unit == what.unit]
-    others = [v for v in said if v.unit != what.unit]
-    if said:
+    all_verdicts = verdicts(saturation(trace, what.layer))
+    own = [v for v in all_verdicts if v.unit == what.unit]
+    others = [v for v in all_verdicts if v.unit != what.unit]
+    if all_verdicts:
         out("")
-        out(painter()(t("cli.look.verdicts", count=len(said)), "title"))
+        out(painter()(t("cli.look.verdicts", count=len(all_verdicts)), "title"))
     for verdict in (own + others)[:TOLD]:
         out_wrapped(verdict.text(t.lang))
 
@@ -208,60 +208,60 @@ def _memory(t: Texts, trace: Trace, what: What) -> list[str]:
     lines = [] if np.isnan(life) else [t("cli.look.half_life", steps=f"{life:.1f}")]
     if np.isinf(life):
         lines = [t("cli.look.half_life_none")]
-    told = ledger(trace, layer=what.layer)
-    shares, total = told.shares[:, what.unit], float(told.value[what.unit])
+    account = ledger(trace, layer=what.layer)
+    shares, total = account.shares[:, what.unit], float(account.value[what.unit])
     if not np.isfinite([*shares, total]).all():
         return [*lines, t("cli.look.not_finite")]
     most = [k for k in np.argsort(-np.abs(shares), kind="stable")[:TOLD] if shares[k]]
     labels = trace.labels or [str(k + 1) for k in range(len(shares))]
     names = [label if trace.text is None else "␣" if label == " " else cell(label)[0] for label in labels]
-    written = ", ".join(f"{names[k]} ({k + 1}) {shares[k]:+.3f}" for k in most)
+    writers = ", ".join(f"{names[k]} ({k + 1}) {shares[k]:+.3f}" for k in most)
     rest = f"{total - shares[most].sum():+.3f}"
-    return [*lines, t("cli.look.ledger", value=f"{total:+.3f}", written=written, rest=rest)]
+    return [*lines, t("cli.look.ledger", value=f"{total:+.3f}", written=writers, rest=rest)]
 
 
-def _tell_search(t: Texts, find: str, found: Search, cost: Cost) -> None:
-    yes = found.kind == "auroc"
+def _tell_search(t: Texts, find: str, search: Search, cost: Cost) -> None:
+    yes = search.kind == "auroc"
     out(painter()(t("cli.look.found", what=clean(find)), "title"))
-    out_wrapped(t("cli.look.judged_yes" if yes else "cli.look.judged", steps=found.steps, positive=found.positive))
-    for one in found.best:
+    out_wrapped(t("cli.look.judged_yes" if yes else "cli.look.judged", steps=search.steps, positive=search.positive))
+    for one in search.best:
         place: dict[str, Any] = {"gate": one.key, "unit": one.unit + 1, "layer": one.layer + 1}
         out("  " + t("cli.look.one", score=f"{one.score:.3f}", sign="+" if one.sign > 0 else "−", **place))
-    best = found.best[0]
-    told = "cli.look.above_chance" if best.score > found.chance else "cli.look.no_more_than_chance"
-    out_wrapped(t(told, chance=f"{found.chance:.3f}", searches=len(found.baseline)))
+    best = search.best[0]
+    key = "cli.look.above_chance" if best.score > search.chance else "cli.look.no_more_than_chance"
+    out_wrapped(t(key, chance=f"{search.chance:.3f}", searches=len(search.baseline)))
     more = round(cost.clamped - cost.free, 4) + 0.0  # never −0
     bits = {"free": f"{cost.free:.4f}", "held": f"{cost.clamped:.4f}", "more": f"{more:+.4f}"}
     out_wrapped(t("cli.look.held", gate=best.key, unit=best.unit + 1, value=f"{cost.value:+.3f}", **bits))
     out("")
 
 
-def _as_json(t: Texts, trace: Trace, what: What, find: str | None, found: Search | None, cost: Cost | None) -> Any:
+def _as_json(t: Texts, trace: Trace, what: What, find: str | None, search: Search | None, cost: Cost | None) -> Any:
     from ..see.readings import half_life, ledger, saturation, verdicts
     from ..see.scale import Scale
 
     scale = Scale.of(what.quantity, what.values)
-    told = ledger(trace, layer=what.layer)
-    made: dict[str, Any] = {
+    account = ledger(trace, layer=what.layer)
+    result: dict[str, Any] = {
         "text": trace.text, "labels": None if trace.text is not None else trace.labels, **what.as_json(),
         "values": what.values, "low": scale.low, "high": scale.high,
         "half_life": float(half_life(trace, what.layer)[what.unit]),
-        "ledger": {name: getattr(told, name)[..., what.unit] for name in ("value", "start", "shares", "rest")},
+        "ledger": {name: getattr(account, name)[..., what.unit] for name in ("value", "start", "shares", "rest")},
         "verdicts": [
             {**asdict(v), "unit": v.unit + 1, "text": v.text(t.lang)} for v in verdicts(saturation(trace, what.layer))
         ],
     }  # fmt: skip
-    if found is not None and cost is not None:
+    if search is not None and cost is not None:
         best = [
             {"gate": b.key, "layer": b.layer + 1, "unit": b.unit + 1, "score": b.score,
-             "selection_score": b.selection_score, "sign": b.sign} for b in found.best
+             "selection_score": b.selection_score, "sign": b.sign} for b in search.best
         ]  # fmt: skip
-        made["search"] = {
-            "what": find, "kind": found.kind, "steps": found.steps, "positive": found.positive,
-            "chance": found.chance, "best": best,
+        result["search"] = {
+            "what": find, "kind": search.kind, "steps": search.steps, "positive": search.positive,
+            "chance": search.chance, "best": best,
             "clamped": {"value": cost.value, "bits_free": cost.free, "bits_clamped": cost.clamped},
         }  # fmt: skip
-    return made
+    return result
 
 
 # ---- files ----------------------------------------------------------------------------------------------------------

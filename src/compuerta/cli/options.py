@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 def options_of(declared: Iterable[Sequence[Option]]) -> list[click.Option]:
     """Return the options that any of some tasks declare, each once, flags last."""
     each = {one.name: one for options in declared for one in options}
-    return [_made(one) for one in sorted(each.values(), key=lambda one: one.type == "flag")]
+    return [_click_option(one) for one in sorted(each.values(), key=lambda one: one.type == "flag")]
 
 
-def _made(declared: Option) -> click.Option:
+def _click_option(declared: Option) -> click.Option:
     name = "--" + declared.name.replace("_", "-")
     if declared.type == "flag":
         return flag(name)
@@ -32,7 +32,9 @@ def _made(declared: Option) -> click.Option:
     return option(name, type=types[declared.type]())
 
 
-def taken(given: Mapping[str, Any], *declared: Sequence[Option], key: str, **values: object) -> list[dict[str, Any]]:
+def options_in(
+    task_options: Mapping[str, Any], *declared: Sequence[Option], key: str, **values: object
+) -> list[dict[str, Any]]:
     """Return, for each group of options that a task declares, those that were given.
 
     Args:
@@ -43,7 +45,7 @@ def taken(given: Mapping[str, Any], *declared: Sequence[Option], key: str, **val
     Raises:
         Refused: an option was given that is in no group.
     """
-    here = {name: value for name, value in given.items() if value is not None and value is not False}
+    here = {name: value for name, value in task_options.items() if value is not None and value is not False}
     names = [{one.name for one in options} for options in declared]
     for name in here:
         if not any(name in group for group in names):

@@ -74,8 +74,8 @@ def out_json(value: Any) -> None:
     out(_UNSEEN.sub(_escaped, json.dumps(_plain(value), ensure_ascii=False, allow_nan=False)))
 
 
-def _escaped(found: re.Match[str]) -> str:
-    return f"\\u{ord(found[0]):04x}"
+def _escaped(match: re.Match[str]) -> str:
+    return f"\\u{ord(match[0]):04x}"
 
 
 def _plain(value: Any) -> Any:

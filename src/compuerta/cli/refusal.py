@@ -27,20 +27,20 @@ def _refusal(error: click.ClickException, ctx: click.Context | None, t: Texts) -
     name = _name(param)
     if isinstance(error, Refused):
         values = {"name": name} | {k: clean(str(v)) for k, v in error.values.items()}
-        type_, known = error.values.get("type"), error.values.get("known")
+        type_, choices = error.values.get("type"), error.values.get("known")
         if isinstance(type_, IntRange):
             values["kind"] = t(f"cli.kind.{type_.kind}")
             range_ = type_.described(t)
             values["range"] = f" ({range_})" if range_ else ""
-        if isinstance(known, list):
-            values["known"] = ", ".join(known)
-            return t(error.key, **values) + _nearest(str(error.values["got"]), known, t)
+        if isinstance(choices, list):
+            values["known"] = ", ".join(choices)
+            return t(error.key, **values) + _nearest(str(error.values["got"]), choices, t)
         return t(error.key, **values)
     if isinstance(error, click.MissingParameter):
         return t("cli.error.missing", name=name)
     if isinstance(error, click.NoSuchOption):
-        known = [o for p in (ctx.command.params if ctx else ()) for o in p.opts if o.startswith("--")]
-        return t("cli.error.option", got=clean(error.option_name)) + _nearest(error.option_name, known, t)
+        choices = [o for p in (ctx.command.params if ctx else ()) for o in p.opts if o.startswith("--")]
+        return t("cli.error.option", got=clean(error.option_name)) + _nearest(error.option_name, choices, t)
     if isinstance(error, click.BadOptionUsage):
         options = [p for p in (ctx.command.params if ctx else ()) if error.option_name in p.opts]
         takes = not (options and getattr(options[0], "is_flag", False))
@@ -56,11 +56,11 @@ def _name(param: click.Parameter | None) -> str:
     return max(param.opts, key=len)
 
 
-def _nearest(got: str, known: Iterable[str], t: Texts) -> str:
+def _nearest(got: str, choices: Iterable[str], t: Texts) -> str:
     """Return " Did you mean --hidden-size?", or nothing where no name is near."""
     from difflib import get_close_matches
 
-    near = get_close_matches(got, list(known), n=1, cutoff=0.6)
+    near = get_close_matches(got, list(choices), n=1, cutoff=0.6)
     return " " + t("cli.error.nearest", name=near[0]) if near else ""
 
 

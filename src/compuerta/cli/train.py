@@ -12,7 +12,7 @@ import click
 
 from .base import FILE, Choice, IntRange, Refused, Texts, argument, command, flag, option
 from .models import picture
-from .options import options_of, taken
+from .options import options_in, options_of
 from .output import clean, log, out, out_json
 from .report import lines_of
 
@@ -43,13 +43,13 @@ def make(t: Texts) -> click.Command:
     )
     def train(
         file: tuple[Path, ...], output: Path | None, task: str | None, seed: int, plot: Path | None, resume: bool,
-        json: bool, **given: Any,
+        json: bool, **task_options: Any,
     ) -> None:  # fmt: skip
         drawing = picture(plot)
-        with Source(*file, encoding=given["encoding"]) as source:  # read once, so that a pipe will do
+        with Source(*file, encoding=task_options["encoding"]) as source:  # read once, so that a pipe will do
             cls = words[task] if task is not None else max(words.values(), key=lambda each: each.likeness(source))
             groups = (cls.training_options, cls.data_options)
-            settings, reading = taken(given, *groups, key="cli.train.foreign", task=cls.word)
+            settings, reading = options_in(task_options, *groups, key="cli.train.foreign", task=cls.word)
             if resume and not cls.resumes:
                 raise Refused("cli.train.foreign", option="--resume", task=cls.word)
             if drawing is not None:

@@ -101,17 +101,17 @@ def marks(cells: Sequence[str]) -> tuple[set[str], str | None]:
     ((set(), '.'), ({'.'}, None), ({','}, None))
     """
     proved: set[str] = set()
-    found: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     for cell in cells:
         _, bare = _bare(cell)
         unsure = _OPEN.fullmatch(bare)
         if unsure:
-            found[unsure[1]] += 1
+            counts[unsure[1]] += 1
         elif "." in bare or "," in bare:
             fitting = [decimal for decimal in ".," if _STYLES[decimal].fullmatch(bare)]
             if len(fitting) == 1:
                 proved.add(fitting[0])
-    return proved, (found.most_common(1)[0][0] if found and not proved else None)
+    return proved, (counts.most_common(1)[0][0] if counts and not proved else None)
 
 
 def settle(cells: Sequence[str], mark: str, locale: Sequence[str]) -> str | None:
@@ -156,10 +156,9 @@ def _bare(cell: str) -> tuple[str, str]:
     cell = cell[1:-1] if brackets else cell
     if cell[:1] in ("-", "+") and not brackets:
         sign, cell = cell[0], cell[1:].lstrip()
-    found = _UNIT.fullmatch(cell)
-    if found is None or (found["before"] and found["after"]):
+    match = _UNIT.fullmatch(cell)
+    if match is None or (match["before"] and match["after"]):
         return "", sign + cell
-    unit = (found["before"] or found["after"] or "").upper()
-    return {"EUR": "€", "EURO": "€", "EUROS": "€", "USD": "$", "US$": "$", "GBP": "£"}.get(unit, unit), sign + found[
-        "number"
-    ]
+    unit = (match["before"] or match["after"] or "").upper()
+    symbols = {"EUR": "€", "EURO": "€", "EUROS": "€", "USD": "$", "US$": "$", "GBP": "£"}
+    return symbols.get(unit, unit), sign + match["number"]

@@ -67,7 +67,7 @@ def parse_dates(cells: Sequence[str], day_first: bool = False) -> tuple[list[dt.
     >>> parse_dates(["1/2/2021", "31/2/2021"])
     1
     """
-    weeks = all(found and not found[3] for found in map(_WEEK.fullmatch, cells))
+    weeks = all(match and not match[3] for match in map(_WEEK.fullmatch, cells))
     cells = [_in_figures(cell) for cell in cells]
     orders = sorted(_ORDERS, key=("mdy" if day_first or _dotted(cells) else "dmy").__eq__)  # the less likely goes last
     readings = [(order, _read(cells, order)) for order in orders]
@@ -78,7 +78,7 @@ def parse_dates(cells: Sequence[str], day_first: bool = False) -> tuple[list[dt.
     order, dates = max(complete, key=lambda reading: _evenness(reading[1]))
     if weeks:
         return [date.date() for date in dates], "yw"
-    with_day = any(found[4] for found in map(_DATE.fullmatch, cells) if found)
+    with_day = any(match[4] for match in map(_DATE.fullmatch, cells) if match)
     timed = any(date.time() != dt.time() or date.tzinfo for date in dates)
     return [date if timed else date.date() for date in dates], order if with_day else order.replace("d", "")
 
@@ -194,12 +194,12 @@ def _in_figures(cell: str) -> str:
             return dt.date.fromisocalendar(int(week[1]), int(week[2]), int(week[3] or 1)).isoformat()
         except ValueError:
             return cell
-    found = _YEAR_THEN_NAME.fullmatch(cell) or _NAME_THEN_YEAR.fullmatch(cell)
-    month = found and _MONTHS.get(found["m"][:3].lower())
-    if found is None or month is None:
+    match = _YEAR_THEN_NAME.fullmatch(cell) or _NAME_THEN_YEAR.fullmatch(cell)
+    month = match and _MONTHS.get(match["m"][:3].lower())
+    if match is None or month is None:
         return cell
-    day = found["d"] or found.groupdict().get("d2")
-    return f"{_full_year(found['y'])}-{month:02}" + (f"-{day}" if day else "")
+    day = match["d"] or match.groupdict().get("d2")
+    return f"{_full_year(match['y'])}-{month:02}" + (f"-{day}" if day else "")
 
 
 def _full_year(text: str) -> int:
@@ -221,25 +221,25 @@ def _read(cells: Sequence[str], order: str) -> list[dt.datetime | None]:
 
 def _parse(cell: str, order: str) -> dt.datetime | None:
     """Return the date in a cell whose parts come in ``order``, or None."""
-    found = _DATE.fullmatch(cell)
-    if found is None:
+    match = _DATE.fullmatch(cell)
+    if match is None:
         return None
-    parts = [part for part in (found[1], found[3], found[4]) if part is not None]
+    parts = [part for part in (match[1], match[3], match[4]) if part is not None]
     at = dict(zip(order if len(parts) == 3 else order.replace("d", ""), parts, strict=True))
-    if len(at["m"]) > 2 or len(at.get("d", "1")) > 2 or (found["mark"] == "." and len(parts) == 2):
+    if len(at["m"]) > 2 or len(at.get("d", "1")) > 2 or (match["mark"] == "." and len(parts) == 2):
         return None
     if len(at["y"]) != 4 and (len(at["y"]) != 2 or order == "ymd" or len(parts) == 2):
         return None
     year = _full_year(at["y"])
     day = int(at.get("d", 1))
-    hour, minute, second, micro = (int(part or 0) for part in (*found.group(5, 6, 7), (found[8] or "").ljust(6, "0")))
-    if found[9]:
+    hour, minute, second, micro = (int(part or 0) for part in (*match.group(5, 6, 7), (match[8] or "").ljust(6, "0")))
+    if match[9]:
         if not 1 <= hour <= 12:
             return None
-        hour = hour % 12 + (12 if found[9][0] in "pP" else 0)
+        hour = hour % 12 + (12 if match[9][0] in "pP" else 0)
     midnight = hour == 24 and minute == second == micro == 0  # the end of the day, which is the start of the next
     try:
-        date = dt.datetime(year, int(at["m"]), day, 0 if midnight else hour, minute, second, micro, _zone(found[10]))
+        date = dt.datetime(year, int(at["m"]), day, 0 if midnight else hour, minute, second, micro, _zone(match[10]))
         return date + dt.timedelta(days=1) if midnight else date
     except (ValueError, OverflowError):
         return None

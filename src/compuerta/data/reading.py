@@ -48,7 +48,7 @@ def read_series(
     (:mod:`compuerta.data.cells`, :func:`compuerta.data.dates.parse_dates`), told by ``notes``, and refused where it
     stays open. The series has a regular grid: steps that are missing, and cells that are empty, are marked in
     :attr:`Series.missing` and hold what the season would have there. A column that only counts the rows is no
-    candidate (in a file with a header); one that counts years serves as dates.
+    one (in a file with a header); one that counts years serves as dates.
 
     Args:
         path: the file, ``"-"`` for standard input, or a :class:`~compuerta.data.source.Source`.
@@ -96,22 +96,22 @@ def read_series(
         _refuse_several(table, time, column, source.path)
     if time is None:
         _refuse_unread_dates(table, column, names, source.path)
-    chosen = _choose(table, column, time, names, source.path)
-    if time is not None and chosen in time.columns:
+    target = _choose(table, column, time, names, source.path)
+    if time is not None and target in time.columns:
         time = None
-    values = _values(table, chosen, missing, source.path)
+    values = _values(table, target, missing, source.path)
     if time is not None and time.dates is not None:
         _refuse_twice(table, time, source.path)
-    made = arranged(
+    series = arranged(
         values,
         time.dates if time else None,
-        name=chosen.name or source.name,
+        name=target.name or source.name,
         date_order=time.order if time and time.dates else None,
         places=time.places if time else None,
         missing=missing,
     )
-    notes += _taken(table, chosen, time, names, made)
-    return replace(made, decimal=chosen.style.decimal, notes=(*notes, *made.notes))
+    notes += _reading_notes(table, target, time, names, series)
+    return replace(series, decimal=target.style.decimal, notes=(*notes, *series.notes))
 
 
 def looks_like_series(path: Named) -> bool:
@@ -190,11 +190,11 @@ def _whole(column: Column) -> bool:
 
 def _refuse_several(table: Table, time: Time | None, column: str | int | None, path: object) -> None:
     """Refuse a file in which a column names several series, each with times of its own."""
-    chosen = _asked(table, column)
+    target = _find_column(table, column)
     n = len(table.lines)
     for names in sorted(table.columns, key=lambda c: c.kind != "text"):
         groups = Counter(names.cells)
-        used = names is chosen or (time is not None and names in time.columns)
+        used = names is target or (time is not None and names in time.columns)
         if used or not (names.kind == "text" or _whole(names)) or not 1 < len(groups) <= n / 2:
             continue
         others = [
@@ -228,7 +228,7 @@ def _restarts(names: Sequence[str], column: Column) -> bool:
 # ---- which column ---------------------------------------------------------------------------------------------------
 
 
-def _asked(table: Table, column: str | int | None) -> Column | None:
+def _find_column(table: Table, column: str | int | None) -> Column | None:
     """Return the column asked for by its name or place, or None."""
     if column is None:
         return None
@@ -245,10 +245,10 @@ def _asked(table: Table, column: str | int | None) -> Column | None:
 def _choose(table: Table, column: str | int | None, time: Time | None, names: Column | None, path: object) -> Column:
     """Return the column asked for, or the only one with numbers that do more than tell the time."""
     if column is not None:
-        asked = _asked(table, column)
-        if asked is None:
+        named = _find_column(table, column)
+        if named is None:
             raise DataError("error.csv.column", path=path, got=repr(column), columns=table.listed(table.columns))
-        return asked
+        return named
     numeric = [c for c in table.columns if c.kind == "number" and c is not names]
     if len(numeric) > 1 and table.header:  # without one, 1,5 2,5 3,5 might be decimal commas
         used = time.columns if time is not None else ()
@@ -292,11 +292,11 @@ def _values(table: Table, column: Column, missing: str, path: object) -> NDArray
 
 def _time(table: Table, column: str | int | None, path: object) -> Time | None:
     """Return what tells the time: dates, with times of the day beside them; else numbers that write dates, or count."""
-    asked = _asked(table, column)
-    others = [c for c in table.columns if c is not asked]
-    for found in others:
-        if found.kind == "date":
-            cells, columns = found.cells, [found]
+    target = _find_column(table, column)
+    others = [c for c in table.columns if c is not target]
+    for one in others:
+        if one.kind == "date":
+            cells, columns = one.cells, [one]
             for beside in others if ":" not in cells[0] else ():
                 hours = hours_of(beside.cells, beside.name)
                 if hours is not None:
@@ -308,16 +308,16 @@ def _time(table: Table, column: str | int | None, path: object) -> Time | None:
                 raise DataError("error.csv.date", path=path, line=table.lines[parsed], got=short(cells[parsed]))
             return Time(tuple(columns), cells, *parsed)
     numeric = [c for c in others if c.kind == "number"]
-    if not asked and len(numeric) < 2:
+    if not target and len(numeric) < 2:
         return None
-    for found in numeric:
-        dates = parse_numbers(found.cells, found.name)
-        if dates is not None and (dates[1] not in ("y", "epoch") or _counter(found) is not None or len(numeric) > 1):
-            return Time((found,), found.cells, *dates)
-    for found in numeric:
-        places = _counter(found)
-        if places is not None and (table.header or asked):
-            return Time((found,), found.cells, places=places)
+    for one in numeric:
+        dates = parse_numbers(one.cells, one.name)
+        if dates is not None and (dates[1] not in ("y", "epoch") or _counter(one) is not None or len(numeric) > 1):
+            return Time((one,), one.cells, *dates)
+    for one in numeric:
+        places = _counter(one)
+        if places is not None and (table.header or target):
+            return Time((one,), one.cells, places=places)
     return None
 
 
@@ -363,16 +363,16 @@ def _refuse_twice(table: Table, time: Time, path: object) -> None:
                     got=short(time.cells[k]))  # fmt: skip
 
 
-def _refuse_unread_dates(table: Table, asked: str | int | None, names: Column | None, path: object) -> None:
+def _refuse_unread_dates(table: Table, column_name: str | int | None, names: Column | None, path: object) -> None:
     """Refuse a table without dates in which a column seems to hold some: it is not to be passed over in silence."""
-    chosen, numeric = _asked(table, asked), [c for c in table.columns if c.kind == "number"]
+    target, numeric = _find_column(table, column_name), [c for c in table.columns if c.kind == "number"]
     for column in table.columns:
-        if column is chosen or column is names or not column.filled_cells or (numeric == [column] and chosen is None):
+        if column is target or column is names or not column.filled_cells or (numeric == [column] and target is None):
             continue
-        meant = named_so(column.name) and _counter(column) is None
+        named_as_time = named_so(column.name) and _counter(column) is None
         cells = column.filled_cells
         seeming = column.kind == "text" and sum(map(looks_like_date, cells)) * 2 > len(cells)
-        if meant or seeming:
+        if named_as_time or seeming:
             k = next(k for k, cell in enumerate(column.cells) if not is_missing(cell))
             raise DataError("error.csv.unread_dates", path=path, line=table.lines[k], got=short(column.cells[k]),
                             column=short(column.name) if column.name else table.columns.index(column))  # fmt: skip
@@ -381,19 +381,21 @@ def _refuse_unread_dates(table: Table, asked: str | int | None, names: Column | 
 # ---- what it was taken for ------------------------------------------------------------------------------------------
 
 
-def _taken(table: Table, chosen: Column, time: Time | None, names: Column | None, made: Series) -> list[Phrase]:
+def _reading_notes(
+    table: Table, target: Column, time: Time | None, names: Column | None, series: Series
+) -> list[Phrase]:
     """Return what the columns were taken for."""
     notes = []
-    marked = next((c for c in chosen.filled_cells if not c.lstrip("+-").isdecimal()), chosen.filled_cells[0])
-    value = chosen.style.number(marked)
-    key = "input.read_as_percent" if chosen.style.unit == "%" else "input.read_as"
-    notes.append(Phrase(key, column=short(made.name), cell=short(marked), value=f"{value:.15g}"))
-    if time is not None and made.dates:
-        span = {"first": made.label(made.dates[0]), "last": made.label(made.dates[-1])}
-        notes.append(Phrase("input.dates", **span, order=Phrase(f"input.order.{made.date_order}")))
+    marked = next((c for c in target.filled_cells if not c.lstrip("+-").isdecimal()), target.filled_cells[0])
+    value = target.style.number(marked)
+    key = "input.read_as_percent" if target.style.unit == "%" else "input.read_as"
+    notes.append(Phrase(key, column=short(series.name), cell=short(marked), value=f"{value:.15g}"))
+    if time is not None and series.dates:
+        span = {"first": series.label(series.dates[0]), "last": series.label(series.dates[-1])}
+        notes.append(Phrase("input.dates", **span, order=Phrase(f"input.order.{series.date_order}")))
     elif time is not None:
         notes.append(Phrase("input.counter", column=short(time.columns[0].name)))
-    used = [chosen, *(time.columns if time is not None else ()), *([names] if names is not None else [])]
+    used = [target, *(time.columns if time is not None else ()), *([names] if names is not None else [])]
     unused = [c for c in table.columns if not any(c is one for one in used) and c.name]
     if unused:
         notes.append(Phrase("input.unused", columns=table.listed(unused)))

@@ -62,18 +62,18 @@ def fill(z: Array, missing: Array, period: int | None) -> Array:
     if period and period > 1 and len(z) >= 2 * period:
         for row in (filled, filled[::-1]):  # forwards, then backwards for what has no season before it
             _seasonal(row, period)
-    left = np.isnan(filled)
-    filled[left] = np.interp(steps[left], steps[~left], filled[~left])
+    gaps = np.isnan(filled)
+    filled[gaps] = np.interp(steps[gaps], steps[~gaps], filled[~gaps])
     return filled
 
 
 def _seasonal(z: Array, period: int) -> None:
     """Fill the NaN of ``z`` in place, each from the value a season before it."""
     differences = z[period:] - z[:-period]
-    known = np.flatnonzero(~np.isnan(differences)) + period
-    if not len(known):
+    anchors = np.flatnonzero(~np.isnan(differences)) + period
+    if not len(anchors):
         return
-    change = np.interp(np.arange(len(z)), known, differences[known - period])
+    change = np.interp(np.arange(len(z)), anchors, differences[anchors - period])
     for t in np.flatnonzero(np.isnan(z)):
         if t >= period:
             z[t] = z[t - period] + change[t]

@@ -76,11 +76,11 @@ class Series:
         dates, order = None, self.date_order
         if self.dates is not None:
             dates, order = dates_of(self.dates)
-        made = arranged(np.where(unknown, np.nan, values), dates, name=self.name, date_order=order)
+        series = arranged(np.where(unknown, np.nan, values), dates, name=self.name, date_order=order)
         for name in ("values", "dates", "date_order", "step", "period", "missing"):
-            given = getattr(self, name) if name == "period" else None
-            object.__setattr__(self, name, given if given is not None else getattr(made, name))
-        object.__setattr__(self, "notes", self.notes + made.notes)
+            override = getattr(self, name) if name == "period" else None
+            object.__setattr__(self, name, override if override is not None else getattr(series, name))
+        object.__setattr__(self, "notes", self.notes + series.notes)
 
     def __len__(self) -> int:
         return len(self.values)
@@ -219,10 +219,10 @@ def arranged(
         twice = next((a for a, b in pairwise(dates) if a == b), None)
         if twice is not None:
             raise DataError("error.series.twice", date=twice.isoformat())
-    known = np.flatnonzero(~np.isnan(values))
-    if len(known) < 2:
-        raise DataError("error.series.too_few", got=len(known))
-    first, last = int(known[0]), int(known[-1]) + 1
+    present = np.flatnonzero(~np.isnan(values))
+    if len(present) < 2:
+        raise DataError("error.series.too_few", got=len(present))
+    first, last = int(present[0]), int(present[-1]) + 1
     if last - first < len(values):  # before the first value and after the last there is no series yet, or no longer
         notes.append(Phrase("input.trimmed", before=first, after=len(values) - last))
         values = values[first:last]
@@ -287,5 +287,5 @@ def _runs(unknown: NDArray[np.bool_], labels: Sequence[str] | None, most: int = 
     edges = np.flatnonzero(np.diff(np.concatenate(([False], unknown, [False]))))
     runs = [(int(a), int(b) - 1) for a, b in edges.reshape(-1, 2)]
     names = labels if labels is not None else [str(k) for k in range(len(unknown))]
-    told = ", ".join(names[a] if a == b else f"{names[a]} – {names[b]}" for a, b in runs[:most])
-    return told if len(runs) <= most else Phrase("word.and_more", first=told, count=len(runs) - most)
+    text = ", ".join(names[a] if a == b else f"{names[a]} – {names[b]}" for a, b in runs[:most])
+    return text if len(runs) <= most else Phrase("word.and_more", first=text, count=len(runs) - most)

@@ -52,16 +52,16 @@ class Source:
 
     def __init__(self, *paths: str | os.PathLike[str], encoding: str | None = None) -> None:
         self.paths = tuple(os.fspath(path) for path in paths)
-        self.encoding = None if encoding is None else _known(encoding)
+        self.encoding = None if encoding is None else _codec_name(encoding)
         self.notes: list[Phrase] = []
-        self._opened: IO[bytes] | None = None
+        self._file: IO[bytes] | None = None
         self._first = b""
         self._files: list[str] | None = None
 
     def close(self) -> None:
         """Close what was opened and not read to its end."""
-        if self._opened is not None and self.paths[0] != "-":
-            self._opened.close()
+        if self._file is not None and self.paths[0] != "-":
+            self._file.close()
 
     def __enter__(self) -> Source:
         return self
@@ -75,7 +75,7 @@ class Source:
         if not isinstance(named, Source):
             return cls(named, encoding=encoding)
         if encoding is not None:
-            named.encoding = _known(encoding)
+            named.encoding = _codec_name(encoding)
         return named
 
     @property
@@ -159,17 +159,17 @@ class Source:
 
     def _begin(self) -> bytes:
         """Open the first file, if it is not open yet, and return its first bytes, which are kept."""
-        if self._opened is None:
-            self._opened = _open(self._list()[0])
-            self._first = self._opened.read(_HEAD)
+        if self._file is None:
+            self._file = _open(self._list()[0])
+            self._first = self._file.read(_HEAD)
         return self._first
 
     def _raw(self, k: int, path: str) -> Iterator[tuple[bytes, bool]]:
         """Yield the bytes of one file, and whether they are its last."""
         if k:
-            self._opened, self._first = _open(path), b""
-        assert self._opened is not None
-        with nullcontext(self._opened) if path == "-" else self._opened as file:
+            self._file, self._first = _open(path), b""
+        assert self._file is not None
+        with nullcontext(self._file) if path == "-" else self._file as file:
             sized = stat.S_ISREG(os.fstat(file.fileno()).st_mode) if _has_descriptor(file) else True
             raw, total = self._first, len(self._first)
             self._first = b""
@@ -267,7 +267,7 @@ def called(path: str) -> str | Phrase:
     return Phrase("word.stdin") if path == "-" else path
 
 
-def _known(encoding: str) -> str:
+def _codec_name(encoding: str) -> str:
     """Return the name of an encoding of texts."""
     try:
         name = codecs.lookup(encoding).name

@@ -67,10 +67,10 @@ class Table:
 
     def listed(self, among: Iterable[Column], most: int = 8) -> Any:
         """Return the places and names of some of the columns, as they stand in a sentence: eight at most."""
-        chosen = [id(column) for column in among]
-        every = [(k, column.name) for k, column in enumerate(self.columns) if id(column) in chosen]
-        told = ", ".join(f"{k}: {short(name)}" if name else str(k) for k, name in every[:most])
-        return told if len(every) <= most else Phrase("word.and_more", first=told, count=len(every) - most)
+        ids = [id(column) for column in among]
+        every = [(k, column.name) for k, column in enumerate(self.columns) if id(column) in ids]
+        text = ", ".join(f"{k}: {short(name)}" if name else str(k) for k, name in every[:most])
+        return text if len(every) <= most else Phrase("word.and_more", first=text, count=len(every) - most)
 
 
 def parse_table(text: str, path: object, decimal: str | None = None) -> Table:
@@ -165,8 +165,8 @@ def _is_title(rows: Sequence[Sequence[str]]) -> bool:
     """Whether the first row is a title: one cell of words alone, above a row that can only be the header."""
     if len(rows) < 3:
         return False
-    said = [cell for cell in rows[0] if cell]
-    if len(said) > 1 or (said and (is_number(said[0]) or is_date(said[0]))):
+    texts = [cell for cell in rows[0] if cell]
+    if len(texts) > 1 or (texts and (is_number(texts[0]) or is_date(texts[0]))):
         return False
     below = next((row for row in rows[1:] if any(row)), [])
     names = [cell for cell in below if cell]
@@ -181,15 +181,15 @@ def _is_title(rows: Sequence[Sequence[str]]) -> bool:
 
 
 def _column(name: str, cells: Sequence[str], decimal: str | None) -> Column:
-    known = [cell for cell in cells if not is_missing(cell)]
-    proved, unsure = marks(known) if decimal is None else (set(), None)
-    style = find_style(known, decimal if decimal is not None else proved.pop() if len(proved) == 1 else None)
+    filled = [cell for cell in cells if not is_missing(cell)]
+    proved, unsure = marks(filled) if decimal is None else (set(), None)
+    style = find_style(filled, decimal if decimal is not None else proved.pop() if len(proved) == 1 else None)
     kind = "text"
-    if sum(style.number(cell) is not None for cell in known) * 2 > len(known):
+    if sum(style.number(cell) is not None for cell in filled) * 2 > len(filled):
         kind = "number"
-    elif sum(map(is_date, known)) * 2 > len(known):
+    elif sum(map(is_date, filled)) * 2 > len(filled):
         kind = "date"
-    elif not known:
+    elif not filled:
         kind = "empty"
     return Column(name, tuple(cells), kind, style, unsure if kind == "number" else None)
 

@@ -106,17 +106,17 @@ class Vocabulary:
         ids = np.empty(len(codes), dtype)
         end = 0
         for k in range(0, len(codes), _PIECE):
-            found = table[np.minimum(codes[k : k + _PIECE], len(table) - 1)]
-            missing = found < 0
+            piece = table[np.minimum(codes[k : k + _PIECE], len(table) - 1)]
+            missing = piece < 0
             if missing.any():
                 if unknown == "refuse":
                     where = k + int(missing.argmax())
                     character = str(text[where : where + 1])
                     raise DataError("error.text.unknown", character=repr(character), code=f"U+{ord(character):04X}",
                                     position=where)  # fmt: skip
-                found = found[~missing]
-            ids[end : end + len(found)] = found
-            end += len(found)
+                piece = piece[~missing]
+            ids[end : end + len(piece)] = piece
+            end += len(piece)
         return ids[:end]
 
     def unknown(self, text: str | Text) -> dict[str, int]:

@@ -43,9 +43,9 @@ class Axes:
             ShapeError: its length is another.
         """
         for name, size in (("lengths", n), ("steps", t), ("text", t), ("labels", t), ("values_in", t)):
-            given = getattr(self, name)
-            if given is not None and len(given) != size:
-                raise ShapeError("error.gradient", name="Trace", argument=name, expected=(size,), got=(len(given),))
+            value = getattr(self, name)
+            if value is not None and len(value) != size:
+                raise ShapeError("error.gradient", name="Trace", argument=name, expected=(size,), got=(len(value),))
 
     def select(self, rows: Numbers, steps: Numbers, t: int, units: list[Numbers]) -> Axes:
         """Return what stands along some rows and steps, by their places, of T; ``units`` are the numbers of those."""
@@ -63,10 +63,10 @@ class Axes:
     def from_json(cls, content: Mapping[str, Any], shape: tuple[int, int], layers: int, values: Array | None) -> Axes:
         """Return what a file says of the axes of a trace, which nobody vouches for. ValueError: it cannot be so."""
 
-        def numbers(name: str, given: Any, count: int, high: float = np.inf) -> Numbers:
-            if len(given) != count or any(type(k) is not int or not 0 <= k <= high for k in given):
+        def numbers(name: str, entries: Any, count: int, high: float = np.inf) -> Numbers:
+            if len(entries) != count or any(type(k) is not int or not 0 <= k <= high for k in entries):
                 raise ValueError(name)
-            return np.array(given, np.intp)
+            return np.array(entries, np.intp)
 
         (n, t), (text, labels, vocabulary) = shape, (content[k] for k in ("text", "labels", "vocabulary"))
         lengths = None if content["lengths"] is None else numbers("lengths", content["lengths"], n, t)
@@ -74,8 +74,8 @@ class Axes:
         if len(content["units"]) != layers:
             raise ValueError("units")
         units = [numbers("units", each, len(each)) for each in content["units"]]
-        for name, given, kind in (("text", text, str), ("labels", labels, list)):
-            if given is not None and type(given) is not kind:
+        for name, value, kind in (("text", text, str), ("labels", labels, list)):
+            if value is not None and type(value) is not kind:
                 raise ValueError(name)
         if not all(isinstance(each, str) for each in (vocabulary or "", *(labels or ()))):
             raise ValueError("labels")

@@ -283,8 +283,8 @@ class Layer(ABC, Generic[StateT]):
         y, state, tape = self.run(batch, self.check_state(state, n), valid, record, rng, clamps)
         if y is batch or (y.base is not None and np.may_share_memory(y, batch)):
             y = y.copy()
-        made = Record(self, tape, y.shape, single, self.parameters.version) if record else None
-        return (y[0] if single else y), state, made
+        result = Record(self, tape, y.shape, single, self.parameters.version) if record else None
+        return (y[0] if single else y), state, result
 
     @overload
     def __call__(self: Layer[None], x: ArrayLike, state: None = None, lengths: ArrayLike | None = None) -> Array: ...
@@ -340,14 +340,14 @@ class Layer(ABC, Generic[StateT]):
         >>> LSTM(8, 16, 2, coupled=True, rng=0).constructor_call()
         'LSTM(8, 16, num_layers=2, coupled=True)'
         """
-        config, written = self.config(), []
+        config, arguments = self.config(), []
         for k, (name, parameter) in enumerate(inspect.signature(type(self)).parameters.items()):
             if name in config and name not in leave_out:
                 if parameter.default is parameter.empty or (k == 0 and parameter.kind != parameter.KEYWORD_ONLY):
-                    written.append(repr(config[name]))
+                    arguments.append(repr(config[name]))
                 elif config[name] != parameter.default:
-                    written.append(f"{name}={config[name]!r}")
-        return f"{self.name}({', '.join(written)})"
+                    arguments.append(f"{name}={config[name]!r}")
+        return f"{self.name}({', '.join(arguments)})"
 
     def __repr__(self) -> str:
         return self.constructor_call()

@@ -22,7 +22,7 @@ def parse_clamp(clamp: Mapping[Any, float], stacks: Sequence[Stack], name: str) 
             its value is not finite.
     """
     places = [(s, at) for s in stacks for at in range(s.num_layers)]
-    found: dict[int, list[dict[str, dict[int, float]]]] = {}
+    by_stack: dict[int, list[dict[str, dict[int, float]]]] = {}
     if not places:
         raise SettingError("error.clamp_nothing", name=name)
     if not isinstance(clamp, Mapping):
@@ -41,8 +41,8 @@ def parse_clamp(clamp: Mapping[Any, float], stacks: Sequence[Stack], name: str) 
         width = stack.output_size if what == "h" else stack.hidden_size
         if not 0 <= d < stack.directions or not 0 <= unit < width:
             raise SettingError("error.clamp_unit", name=name, got=repr(key), units=width, directions=stack.directions)
-        mine = found.setdefault(id(stack), [{} for _ in range(stack.num_layers * stack.directions)])
+        mine = by_stack.setdefault(id(stack), [{} for _ in range(stack.num_layers * stack.directions)])
         with np.errstate(over="ignore"):  # what the layer's numbers cannot hold is not finite either
             number = checks.number(stack.dtype.type(checks.number(value, f"clamp[{key!r}]")), f"clamp[{key!r}]")
         mine[at * stack.directions + d].setdefault(what, {})[int(unit)] = number
-    return {which: [Clamps(values) for values in each] for which, each in found.items()}
+    return {which: [Clamps(values) for values in each] for which, each in by_stack.items()}

@@ -187,15 +187,15 @@ class LSTM(Recurrent[tuple[Array, ...]]):
         >>> LSTM(2, 3, coupled=True, input_activation="Identity", zoneout=0.1).switches()
         {'coupled': True, 'input_activation': 'Identity', 'zoneout': [0.1, 0.1]}
         """
-        found: dict[str, Any] = {}
+        options: dict[str, Any] = {}
         for name, value in self.variant.changed().items():
             if name == "projection":
-                found["projection_size"] = self.projection_size
+                options["projection_size"] = self.projection_size
             elif isinstance(value, Activation):
-                found[name] = value.plain()
+                options[name] = value.plain()
             else:
-                found[name] = list(value) if isinstance(value, tuple) else value
-        return found | ({"learn_state": True} if self.learn_state else {})
+                options[name] = list(value) if isinstance(value, tuple) else value
+        return options | ({"learn_state": True} if self.learn_state else {})
 
     def config(self) -> dict[str, Any]:
         """Return the arguments that make a layer of the same shape; of the switches only those that are on."""

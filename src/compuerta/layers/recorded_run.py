@@ -80,7 +80,7 @@ class Node:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class Request:
     """What is asked of a walk back: down to which layer of a stack, whose inputs then do not matter, and what is kept.
 
     Attributes:
@@ -180,31 +180,33 @@ class StackNode(Node):
             weights, self.packing(d), self.inputs(k), lambda key: self.read(key, k, d), self.initial(k, d)
         )
 
-    def back(self, dy: Array, into: dict[Any, Array] | None, first: int, asked: Asked | None = None) -> Array | None:
+    def back(
+        self, dy: Array, into: dict[Any, Array] | None, first: int, request: Request | None = None
+    ) -> Array | None:
         """Walk the stack back; the gradient of every quantity goes ``into[name, layer, direction]``.
 
         A run over one row may be walked for many gradients at once: ``dy`` is then (S, T, D·H), and so is the rest.
         None is returned where the walk ends before the stack does.
         """
         self.unchanged()
-        asked = asked or Asked()
+        request = request or Request()
         width, dx = self.layer.output_size, dy
-        for k in reversed(range(asked.lowest or 0, self.layer.num_layers)):
-            inputs = not (self.layer.tokens and k == 0) and k != asked.lowest
+        for k in reversed(range(request.lowest or 0, self.layer.num_layers)):
+            inputs = not (self.layer.tokens and k == 0) and k != request.lowest
             below: Array | None = None
             for d in range(self.layer.directions):
-                found = self._flow(dx[:, :, d * width : (d + 1) * width], k, d, inputs, asked)
+                gradients = self._flow(dx[:, :, d * width : (d + 1) * width], k, d, inputs, request)
                 if inputs:
-                    part = found.pop("x")
+                    part = gradients.pop("x")
                     below = part if below is None else below + part
                 if into is not None:
-                    into.update({(name, first + k, d): values for name, values in found.items()})
+                    into.update({(name, first + k, d): values for name, values in gradients.items()})
             if below is None:
                 return None
             dx = below
         return dx
 
-    def _flow(self, dy: Array, k: int, d: int, inputs: bool, asked: Asked) -> dict[str, Array]:
+    def _flow(self, dy: Array, k: int, d: int, inputs: bool, request: Request) -> dict[str, Array]:
         cell = self.layer.stepwise_cell()
         tape = self._stepwise_tape(cell, k, d)
         packing, many = tape.packing, len(dy) != len(self.x)
@@ -226,18 +228,18 @@ class StackNode(Node):
             shape, source = (packing.rows,), packing.pack(dy)
             places = [slice(start, start + count) for start, count in packing.steps]
         running = [np.zeros((len(dy), part.shape[1]), dy.dtype) for part in self.initial(k, d)]
-        found: dict[str, Array] = {}
+        gradients: dict[str, Array] = {}
         with np.errstate(all="ignore"):
             walk = cell.flow(tape, (source[at] for at in reversed(places)), running, inputs)
             for at, step in zip(reversed(places), walk, strict=True):
                 for name, values in step.items():
-                    if not (asked.keys is None or name in asked.keys or name == "x"):
+                    if not (request.keys is None or name in request.keys or name == "x"):
                         continue
-                    if asked.norms and name != "x":
+                    if request.norms and name != "x":
                         values = np.sqrt(np.einsum("nh,nh->n", values, values, dtype=np.float64))
-                    if name not in found:
-                        found[name] = np.zeros((*shape, *values.shape[1:]), values.dtype)
-                    found[name][at] = values
+                    if name not in gradients:
+                        gradients[name] = np.zeros((*shape, *values.shape[1:]), values.dtype)
+                    gradients[name][at] = values
         if not places:
             layer = self.layer
             widths = dict.fromkeys((*layer.kind.names, *("z_" + block for block in layer.blocks)), layer.hidden_size)
@@ -245,10 +247,12 @@ class StackNode(Node):
             if inputs:
                 widths["x"] = layer.directions * layer.output_size if k else layer.input_size
             return {
-                name: np.zeros(dy.shape[:2] if asked.norms and name != "x" else (*dy.shape[:2], width), dy.dtype)
+                name: np.zeros(dy.shape[:2] if request.norms and name != "x" else (*dy.shape[:2], width), dy.dtype)
                 for name, width in widths.items()
             }
-        return found if many else {name: np.ascontiguousarray(packing.unpack(rows)) for name, rows in found.items()}
+        if many:
+            return gradients
+        return {name: np.ascontiguousarray(packing.unpack(rows)) for name, rows in gradients.items()}
 
 
 class Run:
@@ -298,18 +302,18 @@ class Run:
 
     def gradients(self, dy: Array) -> dict[Any, Array]:
         """Return dL/d(every quantity of every layer) from dL/dy."""
-        found: dict[Any, Array] = {}
+        gradients: dict[Any, Array] = {}
         first = len(self.places)
         for node in reversed(self.nodes):
             if isinstance(node, StackNode):
                 first -= node.layer.num_layers
-            dx = node.back(dy, found, first)
+            dx = node.back(dy, gradients, first)
             if dx is None or (
                 first == 0 and not any(isinstance(n, StackNode) for n in self.nodes[: self.nodes.index(node)])
             ):
                 break
             dy = dx
-        return found
+        return gradients
 
     def gradients_by_step(
         self, dy: Array, layer: int, outputs: NDArray[np.intp], keys: Sequence[str] | None, norms: bool
@@ -321,9 +325,9 @@ class Run:
         stack, k = self.places[layer]
         each = np.zeros((len(outputs), *dy.shape[1:]), dy.dtype)
         each[np.arange(len(outputs)), outputs] = dy[0, outputs]
-        found: dict[Any, Array] = {}
-        stack.back(each, found, layer - k, Asked(k, keys, norms))
-        return found
+        gradients: dict[Any, Array] = {}
+        stack.back(each, gradients, layer - k, Request(k, keys, norms))
+        return gradients
 
     def down_to(self, layer: int, dy: Array) -> Array:
         """Return the gradient of the outputs of the stack of ``layer`` from that of the model's outputs."""

@@ -88,8 +88,8 @@ class Sequential(Layer[tuple[Any, ...]]):
         stateful = sum(layer.recurrent for layer in self.layers)
         if state is not None and (not isinstance(state, (tuple, list)) or len(state) != stateful):
             raise ShapeError("error.state_layers", name=self.name, expected=stateful)
-        given = iter(state if state is not None else [None] * stateful)
-        return [layer.check_state(next(given) if layer.recurrent else None, n) for layer in self.layers]
+        states = iter(state if state is not None else [None] * stateful)
+        return [layer.check_state(next(states) if layer.recurrent else None, n) for layer in self.layers]
 
     def check_clamp(self, clamp: Mapping[Any, float]) -> LayerClamps:
         return parse_clamp(clamp, [leaf for leaf, _ in self.leaves(None) if isinstance(leaf, Stack)], self.name)

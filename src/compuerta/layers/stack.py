@@ -33,7 +33,7 @@ class StackTape:
     masks: list[Array | None]
     cell: recurrence.Cell
     table: Array | None
-    learnt: bool
+    from_learnt_state: bool
 
 
 class Stack(Layer[StateT]):
@@ -176,12 +176,12 @@ class Stack(Layer[StateT]):
         """Return a state given, checked; for None zeros, or None where the initial state is learnt."""
         if state is None:
             return None if self.learn_state else self.zero_state(n)
-        given = (state,) if len(self.parts) == 1 and not isinstance(state, tuple) else state
-        if not isinstance(given, (tuple, list)) or len(given) != len(self.parts):
-            got = f"{type(given).__name__}" + (f" of {len(given)}" if isinstance(given, (tuple, list)) else "")
+        parts = (state,) if len(self.parts) == 1 and not isinstance(state, tuple) else state
+        if not isinstance(parts, (tuple, list)) or len(parts) != len(self.parts):
+            got = f"{type(parts).__name__}" + (f" of {len(parts)}" if isinstance(parts, (tuple, list)) else "")
             raise ShapeError("error.state_parts", name=self.name, parts=", ".join(self.parts), got=got)
         whole = self.zero_state(n)
-        for mine, value, part in zip(whole, given, self.parts, strict=True):
+        for mine, value, part in zip(whole, parts, self.parts, strict=True):
             mine[...] = checks.state(value, self.name, part, mine.shape, self.dtype)
         return whole
 
@@ -191,17 +191,17 @@ class Stack(Layer[StateT]):
         With ``table`` (V, F) those of the first layer take token ids in place of its rows: W_x tableᵀ.
         """
         version, key = self.parameters.version, (cell, table is not None)
-        kept = self._packed.get(key)
-        if kept is None or kept[0] != version:
+        cached = self._packed.get(key)
+        if cached is None or cached[0] != version:
             packed = []
             for k, d in self._places():
                 w_x, *others = (self.parameters[name] for name in self.names(k, reverse=d == 1))
                 if table is not None and k == 0:
                     w_x = recurrence.active().dense(w_x, table, None)
                 packed.append(cell.pack(w_x, *others))
-            kept = version, packed
-            self._packed = {k: v for k, v in self._packed.items() if v[0] == version} | {key: kept}
-        return kept[1]
+            cached = version, packed
+            self._packed = {k: v for k, v in self._packed.items() if v[0] == version} | {key: cached}
+        return cached[1]
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_packed": {}, "_plain": (None, 0, None)}
@@ -242,8 +242,8 @@ class Stack(Layer[StateT]):
         cell = self.cell() if mine is None else self.stepwise_cell()
         weights = self.packed_weights(cell, table)
         running = cell if rng is None else self.noisy_cell(cell, rng)
-        learnt = state is None
-        state = self.initial_state(x.shape[0]) if learnt else state
+        from_learnt_state = state is None
+        state = self.initial_state(x.shape[0]) if from_learnt_state else state
         final, width = _like(state), self.output_size
         tapes: list[list[Tape]] = []
         masks: list[Array | None] = []
@@ -255,17 +255,17 @@ class Stack(Layer[StateT]):
                     x = x * mask
             masks.append(mask)
             y = recurrence.empty((x.shape[0], x.shape[1], self.directions * width), self.parameters.dtype)
-            made = []
+            layer_tapes = []
             for d in range(self.directions):
                 at = k * self.directions + d
                 out = y if self.directions == 1 else y[:, :, d * width : (d + 1) * width]
                 first, last = _place(state, at), _place(final, at)
                 one = running if mine is None else cast(Any, running).clamped(mine[at])
                 tape = one.forward(weights[at], x, first, lengths, d == 1, record, out, last)
-                made.append(cast(Tape, tape))
-            tapes.append(made)
+                layer_tapes.append(cast(Tape, tape))
+            tapes.append(layer_tapes)
             x = y
-        return x, self.public_state(final), StackTape(tapes, masks, cell, table, learnt) if record else None
+        return x, self.public_state(final), StackTape(tapes, masks, cell, table, from_learnt_state) if record else None
 
     @np.errstate(all="ignore")  # what overflows is infinite, and says so itself
     def back(self, tape: StackTape, dy: Array, dstate: Any, out: Array) -> tuple[Array | None, Any]:
@@ -287,7 +287,7 @@ class Stack(Layer[StateT]):
                 last, first = _place(dstate, at), _place(initial, at)
                 dx_d = cell.backward(weights[at], tape.tapes[k][d], part_dy, last, grads, first)
                 for name_0, part in zip(self.state_names(k, reverse=d == 1), first, strict=False):
-                    views[name_0][...] = part.sum(axis=0) if tape.learnt else 0
+                    views[name_0][...] = part.sum(axis=0) if tape.from_learnt_state else 0
                 if table is not None and k == 0:
                     dx_d = np.empty_like(table)
                     views[name][...] = recurrence.active().dense_back(self.parameters[name], table, dw_x, dx_d, None)

@@ -42,9 +42,9 @@ class Stream(Generic[StateT]):
             "state": [part.copy() for part in self._state],
         }
 
-    def __setstate__(self, kept: dict[str, Any]) -> None:
-        self.__init__(kept["layer"], kept["n"], kept["clamps"])  # type: ignore[misc]
-        for mine, part in zip(self._state, kept["state"], strict=True):
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(state["layer"], state["n"], state["clamps"])  # type: ignore[misc]
+        for mine, part in zip(self._state, state["state"], strict=True):
             mine[...] = part
 
     def _rebuild(self) -> None:
@@ -113,9 +113,9 @@ class Stream(Generic[StateT]):
 
     @state.setter
     def state(self, value: Any) -> None:
-        given = self._layer.check_state(value, self._n)
-        given = self._layer.initial_state(self._n) if given is None else given
-        for part, new in zip(self._state, given, strict=True):
+        initial = self._layer.check_state(value, self._n)
+        initial = self._layer.initial_state(self._n) if initial is None else initial
+        for part, new in zip(self._state, initial, strict=True):
             part[...] = new
 
     def reset(self) -> None:

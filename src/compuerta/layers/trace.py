@@ -156,9 +156,9 @@ class Trace(Mapping[Any, Array]):
         name, layer, direction = (*place, 0) if len(place) == 2 else place if len(place) == 3 else ("", 0, 0)
         if not all(isinstance(k, (int, np.integer)) for k in (layer, direction)) or not 0 <= layer < self.layers:
             raise KeyError(f"{key!r}: expected (name, layer) or (name, layer, direction), {self.layers} layers")
-        known = self.names_of(layer)
-        if name not in known and not (isinstance(name, str) and name[:2] == "z_" and name[2:] in known):
-            raise KeyError(f"{key!r}: layer {layer} has {', '.join(known)}, and z_ before a gate for what it saw")
+        names = self.names_of(layer)
+        if name not in names and not (isinstance(name, str) and name[:2] == "z_" and name[2:] in names):
+            raise KeyError(f"{key!r}: layer {layer} has {', '.join(names)}, and z_ before a gate for what it saw")
         if not 0 <= direction < self.directions_of(layer):
             raise KeyError(f"{key!r}: layer {layer} reads in {self.directions_of(layer)} direction(s)")
         return self._source.read(name, int(layer), int(direction))
@@ -227,7 +227,7 @@ class Trace(Mapping[Any, Array]):
         """
         n, t = self.shape
         which_rows, which_steps = pick(rows, n, "rows"), pick(steps, t, "steps")
-        each = [pick(units, len(known), "units") for known in self.units]
+        each = [pick(units, len(numbers), "units") for numbers in self.units]
         source = Selected(self._source, self.lengths, which_rows, which_steps, each if units is not None else None)
         if isinstance(self._source, Selected):  # of the whole, which knows what stood before each step
             source = self._source.within(source)
@@ -235,7 +235,7 @@ class Trace(Mapping[Any, Array]):
             source, (len(which_rows), len(which_steps)), self.kinds,
             None if self.y is None else self.y[which_rows][:, which_steps] if self.y.shape[1] == t else self.y,
             axes=self.axes.select(
-                which_rows, which_steps, t, [known[here] for known, here in zip(self.units, each, strict=True)]
+                which_rows, which_steps, t, [numbers[here] for numbers, here in zip(self.units, each, strict=True)]
             ),
             whole=self.whole,
         )  # fmt: skip
@@ -282,8 +282,8 @@ class Trace(Mapping[Any, Array]):
             return Trace(self._source.of_another(whole._source), self.shape, self.kinds, axes=self.axes)
         run = self._run()
         array = self._dy(dy, step, output)
-        found = run.gradients(array)
-        source = Stored(found, [self.directions_of(k) for k in range(self.layers)])
+        arrays = run.gradients(array)
+        source = Stored(arrays, [self.directions_of(k) for k in range(self.layers)])
         return Trace(source, self.shape, self.kinds, axes=self.axes)
 
     def gradients_by_step(
@@ -356,10 +356,10 @@ class Trace(Mapping[Any, Array]):
     def _repr_html_(self) -> str:
         """Return the same for a notebook; where it cannot be shown, why."""
         try:
-            shown: str = hooks.call("Trace._repr_html_", self)
+            html: str = hooks.call("Trace._repr_html_", self)
         except SettingError as error:
             return f"<p>{escape(str(error))}</p><pre>{escape(repr(self))}</pre>"
-        return shown
+        return html
 
     # ---- in words and in pictures -----------------------------------------------------------------------------------
 
@@ -393,8 +393,8 @@ class Trace(Mapping[Any, Array]):
         One step of an LSTM with 2 inputs and 3 units: unit 2
         ...
         """
-        told: str = hooks.call("Trace.explain", self, t, unit, layer, row=row, direction=direction, lang=lang)
-        return told
+        text: str = hooks.call("Trace.explain", self, t, unit, layer, row=row, direction=direction, lang=lang)
+        return text
 
     def plot(self, view: str = "gates", **options: Any) -> Any:
         """Draw one view with matplotlib and return its axes: a function of :mod:`compuerta.see.plots`.
@@ -461,25 +461,25 @@ class Trace(Mapping[Any, Array]):
             n, t = (int(size) for size in content["shape"])
             kinds = _kinds(content)
             y, values = tensors.pop("y", None), tensors.pop("values", None)
-            found: dict[tuple[str, int, int], Array] = {}
+            arrays: dict[tuple[str, int, int], Array] = {}
             for key, array in tensors.items():
                 what, layer, direction = key.split(".")
                 if what.startswith("initial_"):
                     array = array[:, None]  # one step, before the others
                 if array.ndim != 3 or array.shape[:2] != (n, 1 if what.startswith("initial_") else t):
                     raise ShapeError("error.gradient", name=name, argument=key, expected=(n, t, "H"), got=array.shape)
-                found[what, int(layer), int(direction)] = array
+                arrays[what, int(layer), int(direction)] = array
             directions = content["directions"]
             if len(directions) != len(kinds) or any(type(d) is not int or d not in (1, 2) for d in directions):
                 raise ValueError("directions")
             axes = Axes.from_json(content, (n, t), len(kinds), values)
-            trace = cls(Stored(found, directions), (n, t), kinds, y, axes=axes)
+            trace = cls(Stored(arrays, directions), (n, t), kinds, y, axes=axes)
             for k, kind in enumerate(kinds):
                 for d in range(directions[k]):
                     for each in kind:
-                        if each != "h" and found[each, k, d].shape[2] != len(trace.units[k]):
+                        if each != "h" and arrays[each, k, d].shape[2] != len(trace.units[k]):
                             raise ValueError("units")
-                    found["h", k, d]
+                    arrays["h", k, d]
         except UnknownKind as error:
             raise FileFormatError("error.file.unknown_class", path=name, got=f"CellKind {error}") from None
         except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:

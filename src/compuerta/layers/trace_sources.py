@@ -64,8 +64,8 @@ class Stored:
 
     run = None
 
-    def __init__(self, found: Mapping[tuple[str, int, int], Array], directions: Sequence[int]) -> None:
-        self._found, self._directions = found, directions
+    def __init__(self, arrays: Mapping[tuple[str, int, int], Array], directions: Sequence[int]) -> None:
+        self._arrays, self._directions = arrays, directions
 
     def directions(self, layer: int) -> int:
         """Return how many directions a layer reads in."""
@@ -73,15 +73,15 @@ class Stored:
 
     def width(self, layer: int) -> int:
         """Return how many units a layer has: of a projection, those of its cell."""
-        return max(int(values.shape[2]) for (_, k, _), values in self._found.items() if k == layer)
+        return max(int(values.shape[2]) for (_, k, _), values in self._arrays.items() if k == layer)
 
     def read(self, key: str, layer: int, direction: int) -> Array:
         """Return one quantity, (N, T, H), in an array of its own."""
-        return self._found[key, layer, direction].copy()
+        return self._arrays[key, layer, direction].copy()
 
     def initial(self, part: str, layer: int, direction: int) -> Array:
         """Return one part of the state that a layer started from, (N, H)."""
-        return self._found[f"initial_{part}", layer, direction][:, 0]
+        return self._arrays[f"initial_{part}", layer, direction][:, 0]
 
     def inputs(self, layer: int) -> Array:
         """Tell that it is not known."""
@@ -111,7 +111,7 @@ class Selected:
         """Return a part of this one as a part of what this one is of."""
         units = part.units if self.units is None else self.units
         if self.units is not None and part.units is not None:
-            units = [known[here] for known, here in zip(self.units, part.units, strict=True)]
+            units = [numbers[here] for numbers, here in zip(self.units, part.units, strict=True)]
         return Selected(self.of, self.lengths, self.rows[part.rows], self.steps[part.steps], units)
 
     def of_another(self, source: Source) -> Selected:

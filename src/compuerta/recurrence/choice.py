@@ -18,14 +18,14 @@ def engines() -> dict[str, Engine]:
     """Return the engines that there are here, the best first; each variant of the native one has a name of its own."""
     numpy = NumpyEngine()
     library = load()
-    found: dict[str, Engine] = {}
+    result: dict[str, Engine] = {}
     if isinstance(library, Library):
         variants = library.isas().decode().split()
-        found["native"] = NativeEngine("native", library, 0, numpy)
+        result["native"] = NativeEngine("native", library, 0, numpy)
         for k, variant in enumerate(variants):
             name = f"native:{variant}"
-            found[name] = NativeEngine(name, library, k, numpy)
-    return {**found, "numpy": numpy}
+            result[name] = NativeEngine(name, library, k, numpy)
+    return {**result, "numpy": numpy}
 
 
 def variants() -> list[str]:
@@ -61,13 +61,13 @@ def lstm(variant: Variant) -> Cell:
 
 
 def _find(name: str) -> Engine:
-    known = engines()
-    if not isinstance(name, str) or name not in known:
+    available = engines()
+    if not isinstance(name, str) or name not in available:
         reason = why_not_native()
         if reason is not None and isinstance(name, str) and name.split(":")[0] == "native":
             raise SettingError("error.engine_native", reason=reason)
-        raise SettingError("error.engine", got=repr(name), known=", ".join(known))
-    return known[name]
+        raise SettingError("error.engine", got=repr(name), known=", ".join(available))
+    return available[name]
 
 
 def engine() -> str:

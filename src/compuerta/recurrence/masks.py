@@ -63,5 +63,5 @@ class Masks:
 
     def at(self, rows: slice) -> StepMasks:
         """Return the masks of one step, from its packed rows."""
-        zone = tuple(0.0 if drawn is None else drawn[rows] for drawn in (self.zone_c, self.zone_h))
+        zone = tuple(0.0 if mask is None else mask[rows] for mask in (self.zone_c, self.zone_h))
         return StepMasks(None if self.h is None else self.h[: rows.stop - rows.start], (zone[0], zone[1]))

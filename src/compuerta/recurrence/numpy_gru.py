@@ -103,11 +103,11 @@ def forward(
     n, rows, hidden, dtype = packing.n, packing.rows, weights.w_h.shape[1], weights.w_h.dtype
     xs = packing.pack(x)
     per_block = max(1, _CACHED_X // max(1, 3 * n * hidden))
-    kept = rows if record else 0
+    tape_rows = rows if record else 0
     # One piece of memory for all: the system hands it out, and takes it back, once.
-    memory = np.empty((4 * kept + n + rows, hidden), dtype)
-    gates, h = memory[: 3 * kept].reshape(3, kept, hidden), memory[4 * kept :]
-    q = memory[3 * kept : 4 * kept] if record else np.empty((n, hidden), dtype)
+    memory = np.empty((4 * tape_rows + n + rows, hidden), dtype)
+    gates, h = memory[: 3 * tape_rows].reshape(3, tape_rows, hidden), memory[4 * tape_rows :]
+    q = memory[3 * tape_rows : 4 * tape_rows] if record else np.empty((n, hidden), dtype)
     from_x = gates if record else np.empty((3, min(rows, per_block * n), hidden), dtype)
     buffer = np.empty((3, n, hidden), dtype)
     h[:n] = packing.sort(h0)
@@ -193,8 +193,8 @@ def backward(
                 w_q, product_q, shape_q = cut(w_n, dq)
             dh_t += dys[start:stop]
             da_t = da[start:stop]
-            known = da_t if after else da_t[:, ::2]
-            known *= dh_t[:, None]
+            direct = da_t if after else da_t[:, ::2]
+            direct *= dh_t[:, None]
             dh_t *= z[start:stop]
             if not after:
                 np.matmul(da_t[:, 0].reshape(shape_q), w_q, out=product_q)

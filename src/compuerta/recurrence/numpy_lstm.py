@@ -73,11 +73,11 @@ def forward(
     n, rows, hidden, dtype = packing.n, packing.rows, weights.w_h.shape[1], weights.w_h.dtype
     xs = packing.pack(x)
     per_block = max(1, _CACHED_X // max(1, 4 * n * hidden))
-    kept = rows if record else 0
+    tape_rows = rows if record else 0
     # One piece of memory for all: the system hands it out, and takes it back, once.
-    memory = np.empty((5 * kept + (n + kept if record else 0) + n + rows, hidden), dtype)
-    gates, tanh_c = memory[: 4 * kept].reshape(4, kept, hidden), memory[4 * kept : 5 * kept]
-    c, h = memory[5 * kept : -n - rows], memory[len(memory) - n - rows :]
+    memory = np.empty((5 * tape_rows + (n + tape_rows if record else 0) + n + rows, hidden), dtype)
+    gates, tanh_c = memory[: 4 * tape_rows].reshape(4, tape_rows, hidden), memory[4 * tape_rows : 5 * tape_rows]
+    c, h = memory[5 * tape_rows : -n - rows], memory[len(memory) - n - rows :]
     from_x = gates if record else np.empty((4, min(rows, per_block * n), hidden), dtype)
     step = np.empty((5, n, hidden), dtype)  # c g f i o: c beside g and f beside i, so that c ⊙ f and g ⊙ i are one call
     h[:n] = packing.sort(h0)

@@ -185,11 +185,11 @@ class Stepwise:
         """Yield for each step the gradients by name and, with ``inputs``, that of them as ``x``. See :meth:`walk`."""
         w, norm_x = tape.weights, tape.norm_x
         for b, (start, count) in zip(self.walk(tape, dys, running), reversed(tape.packing.steps), strict=True):
-            found = {**b.a, **{"z_" + k: d for k, d in b.z.items()}}
+            gradients = {**b.a, **{"z_" + k: d for k, d in b.z.items()}}
             if inputs:
                 norm = None if norm_x is None else Normalized(*(part[start : start + count] for part in norm_x))
-                found["x"] = self.equations.from_inputs_back(w, norm, b.flat) @ w["w_x"]
-            yield found
+                gradients["x"] = self.equations.from_inputs_back(w, norm, b.flat) @ w["w_x"]
+            yield gradients
 
     def backward(
         self, weights: Any, tape: Any, dy: Array, dfinal: Any, out: tuple[Array, ...], dstate: Any

@@ -27,10 +27,10 @@ def _cutting_pays() -> bool:
     try:
         config: Any = np.show_config(mode="dicts")
         blas = config["Build Dependencies"]["blas"]["name"]
-        found = config["SIMD Extensions"]["found"]
+        features = config["SIMD Extensions"]["found"]
     except (KeyError, TypeError):
         return False
-    return "openblas" in blas and any(name in ("X86_V4", "AVX512_SKX") for name in found)
+    return "openblas" in blas and any(name in ("X86_V4", "AVX512_SKX") for name in features)
 
 
 def from_inputs(xs: Array, w_x: Array, b: Array, out: Array) -> None:

@@ -175,9 +175,9 @@ class Variant:
             equation["f"] = "1 − i_t"
         c = LSTM["c"].equation if self.cell_clip is None else f"clip({LSTM['c'].equation}, ±{self.cell_clip:g})"
         equation["c"] = f"{mixed(c_d, 'C_{t-1}', 'Ĉ_t')}, Ĉ_t = {c}" if c_d else c
-        shown = f"LN({c_new})⊙γ_c + b_c" if self.layer_norm == "cell" else c_new
-        h = through(self.output_activation, shown)
-        h = f"o_t⊙({h})" if h == shown != c_new else f"o_t⊙{h}"
+        cell_term = f"LN({c_new})⊙γ_c + b_c" if self.layer_norm == "cell" else c_new
+        h = through(self.output_activation, cell_term)
+        h = f"o_t⊙({h})" if h == cell_term != c_new else f"o_t⊙{h}"
         h = f"W_hr·({h})" if self.projection else h
         equation["h"] = mixed(h_d, "h_{t-1}", h if self.projection else f"({h})") if h_d else h
         return equation

@@ -23,18 +23,18 @@ def series_chart(past: Array, future: Array, name: str = "", *, width: int = 68,
     """
     if len(future) > width * 2 // 3:  # thinned out, so that the past keeps its third
         future = future[np.linspace(0, len(future) - 1, width * 2 // 3).round().astype(int)]
-    shown = np.concatenate((past[len(past) - min(len(past), width - len(future)) :], future))
-    start = len(shown) - len(future)
-    low, high = float(shown.min()), float(shown.max())
+    window = np.concatenate((past[len(past) - min(len(past), width - len(future)) :], future))
+    start = len(window) - len(future)
+    low, high = float(window.min()), float(window.max())
     span = high - low or 1.0
-    rows = np.rint((shown - low) / span * (height - 1)).astype(int)
+    rows = np.rint((window - low) / span * (height - 1)).astype(int)
     labels = {height - 1: _label(high), 0: _label(low)}
     margin = max(map(len, labels.values()))
     lines = [f"{'':>{margin}} {name}"] if name else []
     before = np.concatenate((rows[:1], rows[:-1]))  # a column reaches from the value before to its own
     bottom, top = np.minimum(rows, before + 1), np.maximum(rows, before - 1)
     for r in reversed(range(height)):
-        marks = ("●" if k >= start else "·" for k in range(len(shown)))
+        marks = ("●" if k >= start else "·" for k in range(len(window)))
         dots = "".join(m if bottom[k] <= r <= top[k] else " " for k, m in enumerate(marks))
         lines.append(f"{labels.get(r, ''):>{margin}} │{dots.rstrip()}")
     return "\n".join(lines)

@@ -26,7 +26,7 @@ from ..errors import SettingError, ShapeError
 from ..gates import GRU, LSTM, CellKind, Quantity
 from ..texts import say
 from .digits import FEW, WIDTH, bar, heights, number, percent, short, signed_bar, values, wrapped
-from .steps import STEP_KEYS, cell_of, drawn_step, explainable, held_in, numbers, traced_step, two_parts
+from .steps import STEP_KEYS, cell_of, clamps_in, drawn_step, explainable, numbers, traced_step, two_parts
 
 if TYPE_CHECKING:
     from ..layers import Trace
@@ -53,7 +53,7 @@ def explain_step(
     origin: str = "",
     paint: Paint = plain,
     kind: CellKind = LSTM,
-    held: Mapping[str, Sequence[int]] | None = None,
+    clamps: Mapping[str, Sequence[int]] | None = None,
     unit: int | None = None,
     width: int = WIDTH,
 ) -> str:
@@ -65,7 +65,7 @@ def explain_step(
         origin: a sentence on where the numbers come from, told after the title.
         paint: ``paint(text, style)`` colours a text, for a terminal.
         kind: what the cell is that it is a step of, of :func:`~compuerta.see.steps.cell_of`.
-        held: by quantity the units, by their place in the step, that did not follow their equation.
+        clamps: for each quantity, the clamped units, by their index in the step.
         unit: which unit of its layer it is, counted from 0, where the step is of one alone.
         width: columns of a line.
 
@@ -76,7 +76,7 @@ def explain_step(
         SettingError: the cell is neither an LSTM nor a GRU.
         NonFiniteError: a value is NaN or infinite.
     """
-    return _Explanation(step, lang, origin, paint, explainable(kind), held or {}, unit or 0, width).text()
+    return _Explanation(step, lang, origin, paint, explainable(kind), clamps or {}, unit or 0, width).text()
 
 
 def explain_trace(
@@ -96,7 +96,7 @@ def explain_trace(
 
     Raises:
         SettingError: the cell is none whose equations can be told here, the step, unit or layer is not there, what the
-            layer read is not known, or the memory or the hidden state of a unit was held.
+            layer read is not known, or the memory or the hidden state of a unit was clamped.
         NonFiniteError: a value is NaN or infinite.
 
     >>> import compuerta
@@ -106,14 +106,14 @@ def explain_trace(
     ...
     """
     step = traced_step(trace, t, unit, layer, row, direction)
-    kind, held = cell_of(trace, layer), held_in(trace, layer, direction)
+    kind, clamps = cell_of(trace, layer), clamps_in(trace, layer, direction)
     if unit is not None:
-        held = {key: [0] for key, units in held.items() if unit in units}
+        clamps = {key: [0] for key, units in clamps.items() if unit in units}
     for key in (kind.memory.quantity, kind.parts[0]):
-        if held.get(key):
-            name = say("explain.unit", lang, number=(held[key][0] if unit is None else unit) + 1)
+        if clamps.get(key):
+            name = say("explain.unit", lang, number=(clamps[key][0] if unit is None else unit) + 1)
             raise SettingError("error.explain_held", name=f"({key}, {name})")
-    return explain_step(step, lang, origin=origin, paint=paint, kind=kind, held=held, unit=unit, width=width)
+    return explain_step(step, lang, origin=origin, paint=paint, kind=kind, clamps=clamps, unit=unit, width=width)
 
 
 #: By the kind of a cell: its title, as a key; what comes in, as (key in the step, key of the words, symbol).
@@ -131,7 +131,7 @@ class _Explanation:
 
     def __init__(
         self, step: Mapping[str, Array], lang: str | None, origin: str, paint: Paint, kind: CellKind,
-        held: Mapping[str, Sequence[int]], first: int, width: int,
+        clamps: Mapping[str, Sequence[int]], first: int, width: int,
     ) -> None:  # fmt: skip
         self.v = {name: np.asarray(value, dtype=np.float64).ravel() for name, value in step.items()}
         for name, value in self.v.items():
@@ -145,10 +145,10 @@ class _Explanation:
         #: Quantities of which the arithmetic is shown.
         self.worked = (self.memory.quantity, kind.parts[0])
         self.lang, self.origin, self.paint = lang, origin, paint
-        self.kind, self.held, self.first, self.width = kind, held, first, width
+        self.kind, self.clamps, self.first, self.width = kind, clamps, first, width
         self.units = len(self.v[self.after])
         self.few = self.units <= FEW
-        self.kept, self.written = two_parts(self.v, kind)
+        self.keep_part, self.write_part = two_parts(self.v, kind)
         _, self.shares = self.memory.shares(lambda key: self.v[self.names[key]])
 
     def say(self, key: str, **fields: object) -> str:
@@ -186,11 +186,11 @@ class _Explanation:
         if len(name) + 3 + len(equation) > self.width:
             lines = [self.paint(name, "title"), f"    {equation}"]
         lines += self.wrapped(f"{q.symbol} = {values(v)}", "    ")
-        if self.held.get(q.key):
-            lines += self.wrapped(self.say("held", units=self.unit(self.held[q.key])), "    ")
+        if self.clamps.get(q.key):
+            lines += self.wrapped(self.say("held", units=self.unit(self.clamps[q.key])), "    ")
         lines += self.picture(q, v)
         lines += self.wrapped(self.say("general", note=q.note(self.lang)), "  ")
-        absent = q.equation == "1" and not self.held.get(q.key)
+        absent = q.equation == "1" and not self.clamps.get(q.key)
         what = self.say("absent") if absent else self.meaning(q)
         lines += self.wrapped(self.say("here", what=what), "  ")
         return lines
@@ -198,8 +198,8 @@ class _Explanation:
     def picture(self, q: Quantity, v: Array) -> list[str]:
         """Bars for gates and candidate, worked arithmetic for the memory and the output."""
         if q.key in self.worked:
-            told = [f"{self.unit([u])}: {self.arithmetic(q.key, u)}" for u in self.shown()]
-            return [line for each in (told if self.few else [*told, self.say("others")])
+            rows = [f"{self.unit([u])}: {self.arithmetic(q.key, u)}" for u in self.detailed_units()]
+            return [line for each in (rows if self.few else [*rows, self.say("others")])
                     for line in self.wrapped(each, "    ")]  # fmt: skip
         if self.few:
             draw, write = (bar, percent) if q.is_gate else (signed_bar, "{:+.2f}".format)
@@ -209,9 +209,9 @@ class _Explanation:
         if q.is_gate:
             most = self.width - 8
             line = heights(v[:most]) + ("…" if self.units > most else "")
-            closed, opened = int((v < 0.1).sum()), int((v > 0.9).sum())
+            closed_count, open_count = int((v < 0.1).sum()), int((v > 0.9).sum())
             lines = [f"    {self.paint(line, q.key)}", *lines]
-            lines += self.wrapped(self.say("saturated", closed=closed, open=opened, units=self.units), "    ")
+            lines += self.wrapped(self.say("saturated", closed=closed_count, open=open_count, units=self.units), "    ")
         return lines
 
     def arithmetic(self, key: str, u: int) -> str:
@@ -222,41 +222,41 @@ class _Explanation:
             return f"{short(o)}·tanh({C:.4f}) = {short(o)}·{short(tanh)} = {h:.4f}"
         share = float(self.shares[u])
         products = f"{short(v[self.keep][u])}·{short(v[self.before][u])} + {short(share)}·{short(v[self.new][u])}"
-        sums = f"{self.kept[u]:.4f} {'-' if self.written[u] < 0 else '+'} {abs(self.written[u]):.4f}"
+        sums = f"{self.keep_part[u]:.4f} {'-' if self.write_part[u] < 0 else '+'} {abs(self.write_part[u]):.4f}"
         return f"{products} = {sums} = {v[self.after][u]:.4f}"
 
-    def shown(self) -> list[int]:
+    def detailed_units(self) -> list[int]:
         """Return the units whose arithmetic is written out: all, or of many the telling ones."""
         if self.few:
             return list(range(self.units))
-        telling = (np.argmax(np.abs(self.written)), np.argmin(self.v[self.keep]), np.argmax(np.abs(self.v[self.after])))
-        return sorted({int(u) for u in telling})
+        largest_write, largest = np.argmax(np.abs(self.write_part)), np.argmax(np.abs(self.v[self.after]))
+        return sorted({int(u) for u in (largest_write, np.argmin(self.v[self.keep]), largest)})
 
     # -- what these values mean
 
     def meaning(self, q: Quantity) -> str:
         """Tell what the values of one quantity do to the memory."""
         if q.key == self.memory.keep:
-            return self.told_keep()
+            return self.keep_text()
         if q.key == self.memory.candidate:
-            return self.told_new()
+            return self.new_text()
         if q.key == self.memory.quantity:
-            return self.told_memory()
-        return self.told_share(q.key) if q.is_gate else self.told_output()
+            return self.memory_text()
+        return self.share_text(q.key) if q.is_gate else self.output_text()
 
-    def told_keep(self) -> str:
+    def keep_text(self) -> str:
         keep = self.v[self.keep]
         if self.units == 1:
             return self.say("f.one", kept=percent(keep[0]), lost=percent(1 - keep[0]))
         return self.most_least("f", keep) + " " + self.how_many("f", keep < 0.5)
 
-    def told_share(self, key: str) -> str:
+    def share_text(self, key: str) -> str:
         share = self.v[key]
         if self.units == 1:
             return self.say(f"{key}.one", share=percent(share[0]))
         return self.most_least(key, share) + " " + self.how_many(key, share > 0.5)
 
-    def told_new(self) -> str:
+    def new_text(self) -> str:
         g = self.v[self.new]
         up, down = np.flatnonzero(g > 0), np.flatnonzero(g < 0)
         if self.units == 1:
@@ -271,22 +271,22 @@ class _Explanation:
         strongest = int(np.argmax(np.abs(g)))
         return f"{sentence} {self.say('g.strongest', unit=self.unit([strongest]), value=f'{g[strongest]:+.2f}')}"
 
-    def told_memory(self) -> str:
+    def memory_text(self) -> str:
         before, after = self.v[self.before], self.v[self.after]
         turned = before * after < 0
         grew = ~turned & (np.abs(after) > np.abs(before))
         shrank = ~turned & (np.abs(after) < np.abs(before))
         masks = {"grows": grew, "shrinks": shrank, "turns": turned, "stays": ~(turned | grew | shrank)}
-        most = int(np.argmax(np.abs(self.written)))
-        write = {"written": f"{self.written[most]:+.2f}", "kept": f"{self.kept[most]:+.2f}"}
+        most = int(np.argmax(np.abs(self.write_part)))
+        write = {"written": f"{self.write_part[most]:+.2f}", "kept": f"{self.keep_part[most]:+.2f}"}
         if self.units == 1:
             what = next(name for name, mask in masks.items() if mask[0])
-            told = self.say(f"c.one_{what}", before=f"{before[0]:+.2f}", after=f"{after[0]:+.2f}")
-            return f"{told} {self.say('c.one_write', **write)}"
-        told = self.grouped("c", [(name, np.flatnonzero(mask)) for name, mask in masks.items()])
-        return f"{told} {self.say('c.most', unit=self.unit([most]), **write)}"
+            sentence = self.say(f"c.one_{what}", before=f"{before[0]:+.2f}", after=f"{after[0]:+.2f}")
+            return f"{sentence} {self.say('c.one_write', **write)}"
+        sentence = self.grouped("c", [(name, np.flatnonzero(mask)) for name, mask in masks.items()])
+        return f"{sentence} {self.say('c.most', unit=self.unit([most]), **write)}"
 
-    def told_output(self) -> str:
+    def output_text(self) -> str:
         C, h = self.v["C"], self.v["h"]
         most = int(np.argmax(np.abs(h)))
         fields = {"unit": self.unit([most]), "C": f"{C[most]:+.2f}", "h": f"{h[most]:+.2f}"}
@@ -309,8 +309,8 @@ class _Explanation:
 
     def grouped(self, key: str, parts: Sequence[tuple[str, Array]]) -> str:
         """Return one sentence on which units do what: "the memory grows in unit 1; shrinks in units 2 and 3"."""
-        told = [self.say(f"{key}.{name}", units=self.unit(which, "the_")) for name, which in parts if len(which)]
-        return self.say(f"{key}.groups", told="; ".join(told))
+        clauses = [self.say(f"{key}.{name}", units=self.unit(which, "the_")) for name, which in parts if len(which)]
+        return self.say(f"{key}.groups", told="; ".join(clauses))
 
     def counted(self, key: str, count: int) -> str:
         return self.say(f"{key}_one" if count == 1 else f"{key}_many", count=count)
@@ -382,39 +382,39 @@ def gate_table(
 def memory_story(
     chars: Sequence[str], trace: Mapping[str, Array], lang: str | None = None, *, kind: CellKind = LSTM
 ) -> str:
-    """Tell what became of one unit's memory along a word: the largest write, how long it held, the largest loss.
+    """Tell what became of one unit's memory along a word: the largest write, how long it lasted, the largest loss.
 
     What was written at step k and is still there at step t is the product of the shares kept between them: of the
     forget gates of an LSTM.
     """
     c = trace[kind.memory.quantity]
-    f, written = kind.memory.keep_and_write(trace.__getitem__)
+    f, writes = kind.memory.keep_and_write(trace.__getitem__)
     T = len(chars)
-    k = int(np.argmax(np.abs(written)))
-    told = [say("explain.story.write", lang, at=_place(chars, k, lang), value=f"{written[k]:+.2f}")]
+    k = int(np.argmax(np.abs(writes)))
+    sentences = [say("explain.story.write", lang, at=_place(chars, k, lang), value=f"{writes[k]:+.2f}")]
 
-    left = np.cumprod(f[k + 1 :])  # of the write at k, after each later step
-    held = int(np.argmax(left < 0.5)) if (left < 0.5).any() else len(left)
-    if held == len(left):
+    remaining = np.cumprod(f[k + 1 :])  # of the write at k, after each later step
+    span = int(np.argmax(remaining < 0.5)) if (remaining < 0.5).any() else len(remaining)
+    if span == len(remaining):
         if k + 1 < T:
-            told.append(say("explain.story.to_the_end", lang, share=percent(float(left[-1]))))
-    elif held == 0:
-        share = percent(float(left[0]))
-        told.append(say("explain.story.lost_at_once", lang, at=_place(chars, k + 1, lang), share=share))
+            sentences.append(say("explain.story.to_the_end", lang, share=percent(float(remaining[-1]))))
+    elif span == 0:
+        share = percent(float(remaining[0]))
+        sentences.append(say("explain.story.lost_at_once", lang, at=_place(chars, k + 1, lang), share=share))
     else:
-        key = "explain.story.held_one" if held == 1 else "explain.story.held"
-        told.append(say(key, lang, count=held, at=_place(chars, k + 1 + held, lang)))
+        key = "explain.story.held_one" if span == 1 else "explain.story.held"
+        sentences.append(say(key, lang, count=span, at=_place(chars, k + 1 + span, lang)))
 
     lost = (1 - f[1:]) * np.abs(c[:-1])
     if T > 1:
         j = int(np.argmax(lost))
         at = _place(chars, j + 1, lang)
         if f[1:].min() > 0.9:
-            told.append(say("explain.story.never", lang))
+            sentences.append(say("explain.story.never", lang))
         else:
             fields = {"at": at, "share": percent(float(1 - f[j + 1])), "lost": f"{lost[j]:.2f}"}
-            told.append(say("explain.story.forget", lang, **fields, memory=f"{c[j]:+.2f}"))
-    return " ".join(told)
+            sentences.append(say("explain.story.forget", lang, **fields, memory=f"{c[j]:+.2f}"))
+    return " ".join(sentences)
 
 
 def _place(chars: Sequence[str], t: int, lang: str | None) -> str:

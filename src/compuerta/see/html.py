@@ -89,8 +89,8 @@ def _module(name: str) -> str:
     text = "\n".join(part for part in paragraphs if not part.startswith("import "))
     text = re.sub(r"/\*\*.*?\*/", "", text, flags=re.S)
     lines = (line.removeprefix("export ").strip() for line in text.splitlines())
-    kept = (line for line in lines if line and not line.startswith("//"))
-    return "".join(line if line.endswith(("(", "[", "{", ",")) else f"{line}\n" for line in kept)
+    code = (line for line in lines if line and not line.startswith("//"))
+    return "".join(line if line.endswith(("(", "[", "{", ",")) else f"{line}\n" for line in code)
 
 
 def _wrapped(statements: str) -> str:

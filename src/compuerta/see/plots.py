@@ -62,7 +62,7 @@ def figure(width: float = 9.0, height: float = 4.0) -> Any:
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def write(drawn: Any, path: str | os.PathLike[str]) -> None:
+def write(figure: Any, path: str | os.PathLike[str]) -> None:
     """Write a figure, or the figure that axes are on, as PNG or SVG, atomically and the same at every time.
 
     Raises:
@@ -74,7 +74,7 @@ def write(drawn: Any, path: str | os.PathLike[str]) -> None:
     kind = Path(path).suffix.lower()
     if kind not in (".png", ".svg"):
         raise SettingError("error.plot_kind", got=os.fspath(path))
-    page = getattr(drawn, "figure", None) or drawn
+    page = getattr(figure, "figure", None) or figure
     data = io.BytesIO()
     # Glyphs as paths: a reader without the font sees them all the same. No date: the same picture is the same file.
     with rc_context({"svg.hashsalt": "compuerta", "svg.fonttype": "path"}), warnings.catch_warnings():
@@ -122,9 +122,9 @@ def gates(
         units = np.argsort(-first, kind="stable")
     ax = _on(ax)
     scale = Scale.of(trace.kind_of(layer).get(key), values)
-    shown = np.nan_to_num(values, nan=np.nan, posinf=scale.high, neginf=scale.low)  # at the ends, as in every face
+    clipped = np.nan_to_num(values, nan=np.nan, posinf=scale.high, neginf=scale.low)  # at the ends, as in every face
     picture = ax.imshow(
-        shown[units], aspect="auto", interpolation="nearest",
+        clipped[units], aspect="auto", interpolation="nearest",
         cmap=_colours(scale), vmin=scale.low, vmax=scale.high,
     )  # fmt: skip
     ax.figure.colorbar(picture, ax=ax, pad=0.01, fraction=0.03)
@@ -161,12 +161,12 @@ def unit(
     if keys is None:
         keys = [*kind.gates, kind.memory.quantity]
     ax = _on(ax, 9.0, 3.0)
-    drawn = [(key, _column(_row(trace, key, layer, row), unit)) for key in keys]
-    scales = {key: Scale.of(kind.get(key), values) for key, values in drawn}
-    beyond = [key for key, _ in drawn if scales[key].high > _FLAT]
-    right = ax.twinx() if 0 < len(beyond) < len(drawn) else None
+    curves = [(key, _column(_row(trace, key, layer, row), unit)) for key in keys]
+    scales = {key: Scale.of(kind.get(key), values) for key, values in curves}
+    beyond = [key for key, _ in curves if scales[key].high > _FLAT]
+    right = ax.twinx() if 0 < len(beyond) < len(curves) else None
     lines: list[Any] = []
-    for k, (key, values) in enumerate(drawn):
+    for k, (key, values) in enumerate(curves):
         on, label = (ax, key) if right is None or key not in beyond else (right, say("plot.right", lang, keys=key))
         style: dict[str, Any] = {"color": COLOURS[k % len(COLOURS)], "linewidth": 1.5, "linestyle": DASHES[k % 4]}
         lines += _curve(on, values, label=label, **style)
@@ -175,7 +175,7 @@ def unit(
     # Above the axes: beside them it would part a heat map in the same column from its scale.
     narrow = {"fontsize": "small", "handlelength": 1.6, "columnspacing": 1.0, "borderaxespad": 0.1, "frameon": False}
     ax.legend(handles=lines, loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=len(lines), **narrow)
-    _note(ax, "plot.gap", lang, *(values for _, values in drawn))
+    _note(ax, "plot.gap", lang, *(values for _, values in curves))
     ax.set_title(say("plot.unit_title", lang, unit=int(trace.units[layer][unit]) + 1, layer=layer + 1))
     _steps(ax, trace, lang)
     ax.set_xlim(-0.5, max(trace.shape[1], 1) - 0.5)
@@ -184,11 +184,13 @@ def unit(
 
 def saturation_scatter(trace: Trace, layer: int = 0, *, ax: Axes | None = None, lang: str | None = None) -> Axes:
     """Draw for each gate and unit the share of steps in which it was open against that in which it was closed."""
-    found = saturation(trace, layer)
+    reading = saturation(trace, layer)
     ax = _on(ax, 4.5, 4.5)
-    for k, gate in enumerate(found.below):
-        closed, opened = found.shares(gate)
-        ax.scatter(closed, opened, s=22, marker="osD^v"[k % 5], facecolors="none", edgecolors=COLOURS[k], label=gate)
+    for k, gate in enumerate(reading.below):
+        closed_share, open_share = reading.shares(gate)
+        ax.scatter(
+            closed_share, open_share, s=22, marker="osD^v"[k % 5], facecolors="none", edgecolors=COLOURS[k], label=gate
+        )
     ax.plot([0, 1], [1, 0], color="0.6", linewidth=0.6)
     ax.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), aspect="equal")
     ax.set(xlabel=say("plot.closed", lang), ylabel=say("plot.open", lang), title=say("plot.saturation", lang))
@@ -207,15 +209,15 @@ def ledger(
     lang: str | None = None,
 ) -> Axes:
     """Draw who wrote one unit's memory: what is left of each step's writing, as bars, and their sum."""
-    told = ledger_of(trace, step, layer, row=row)
-    shares = _column(told.shares, unit)
+    account = ledger_of(trace, step, layer, row=row)
+    shares = _column(account.shares, unit)
     ax = _on(ax, 9.0, 3.0)
     finite = np.where(np.isfinite(shares), shares, 0.0)
     up, down = _hex(DIVERGING[-1]), _hex(DIVERGING[0])
     ax.bar(np.arange(len(shares)), finite, width=0.9, color=np.where(finite >= 0, up, down))
     ax.axhline(0, color="0.3", linewidth=0.6)
-    fields = {"unit": int(trace.units[layer][unit]) + 1, "value": _number(told.value[unit], "+.3g")}
-    ax.set_title(say("plot.ledger", lang, start=_number(told.start[unit], "+.2g"), **fields))
+    fields = {"unit": int(trace.units[layer][unit]) + 1, "value": _number(account.value[unit], "+.3g")}
+    ax.set_title(say("plot.ledger", lang, start=_number(account.start[unit], "+.2g"), **fields))
     _note(ax, "plot.gap", lang, shares)
     _steps(ax, trace, lang)
     ax.set_xlim(-0.5, max(trace.shape[1], 1) - 0.5)
@@ -236,9 +238,9 @@ def flow(
     positive = False
     unknown: list[Array] = []
     for k, (key, norms) in enumerate(gradient_flow(trace, dy, layer, row=row).items()):
-        shown = np.where(np.isfinite(norms) & (norms > 0), norms, np.nan)
-        positive |= bool(np.isfinite(shown).any())
-        _curve(ax, shown, linestyle=DASHES[k], color=COLOURS[k], label=f"‖dL/d{key}‖")
+        finite_norms = np.where(np.isfinite(norms) & (norms > 0), norms, np.nan)
+        positive |= bool(np.isfinite(finite_norms).any())
+        _curve(ax, finite_norms, linestyle=DASHES[k], color=COLOURS[k], label=f"‖dL/d{key}‖")
         unknown.append(norms)
     _note(ax, "plot.gap", lang, *unknown)
     if positive:
@@ -259,10 +261,10 @@ def connectivity(
     finite = norms[np.isfinite(norms) & (norms > 0)]
     low, high = (float(np.log10(finite.min())), float(np.log10(finite.max()))) if finite.size else (-1.0, 0.0)
     with np.errstate(divide="ignore"):
-        shown = np.where(np.isfinite(norms) & (norms > 0), np.log10(norms), np.nan)
+        logarithms = np.where(np.isfinite(norms) & (norms > 0), np.log10(norms), np.nan)
     low = max(low, high - 6)  # what is a millionth of the largest is no connection
     shades = _colours(Scale(0, 1, signed=False), bad="1.0")
-    picture = ax.imshow(shown, interpolation="nearest", cmap=shades, vmin=low, vmax=high)
+    picture = ax.imshow(logarithms, interpolation="nearest", cmap=shades, vmin=low, vmax=high)
     ax.figure.colorbar(picture, ax=ax, pad=0.01, fraction=0.046, label="log₁₀ ‖dLₛ/dhₜ‖")
     ax.set_title(say("plot.connectivity", lang))
     _steps(ax, trace, lang)
@@ -344,8 +346,8 @@ def forecast(
         naive_style = {"color": COLOURS[1], "linewidth": 1.2, "linestyle": "--", "label": say("plot.naive", lang)}
         _curve(ax, naive, after, **naive_style)
     if labels is not None:
-        shown = np.unique(np.linspace(first, len(labels) - 1, 7).round().astype(int))
-        ax.set_xticks(shown, [_safe(labels[k]) for k in shown])
+        ticks = np.unique(np.linspace(first, len(labels) - 1, 7).round().astype(int))
+        ax.set_xticks(ticks, [_safe(labels[k]) for k in ticks])
     ax.legend(frameon=False, loc="upper left")
     ax.grid(axis="y", color="0.9")
     ax.set_title(say("plot.forecast_title", lang, steps=len(ahead)))
@@ -394,8 +396,8 @@ DRAWINGS: dict[str, Callable[..., Axes]] = {"forecast": forecast, "training": tr
 
 def draw(drawing: Drawing, *, lang: str | None = None) -> Axes:
     """Draw what a task answers with; phrases among its arguments are told in the language."""
-    told = {k: v.text(lang) if isinstance(v, Phrase) else v for k, v in drawing.arguments.items()}
-    return DRAWINGS[drawing.kind](**told, lang=lang)
+    arguments = {k: v.text(lang) if isinstance(v, Phrase) else v for k, v in drawing.arguments.items()}
+    return DRAWINGS[drawing.kind](**arguments, lang=lang)
 
 
 #: The views of :meth:`compuerta.layers.Trace.plot`.
@@ -431,18 +433,18 @@ def _finite(values: ArrayLike) -> Array:
 
 def _curve(ax: Axes, values: ArrayLike, at: Array | None = None, **style: Any) -> list[Any]:
     """Draw a line with gaps, and a dot where a value has no neighbour to draw a line to."""
-    shown = _finite(values)
-    there = np.pad(np.isfinite(shown), 1)
+    finite = _finite(values)
+    there = np.pad(np.isfinite(finite), 1)
     alone = there[1:-1] & ~there[:-2] & ~there[2:]
     if alone.any():
         style |= {"marker": "o", "markersize": 3, "markevery": np.flatnonzero(alone).tolist()}
-    drawn: list[Any] = ax.plot(np.arange(len(shown)) if at is None else at, shown, **style)
-    return drawn
+    lines: list[Any] = ax.plot(np.arange(len(finite)) if at is None else at, finite, **style)
+    return lines
 
 
-def _note(ax: Axes, key: str, lang: str | None, *drawn: Array) -> None:
+def _note(ax: Axes, key: str, lang: str | None, *arrays: Array) -> None:
     """Say how many of the values of a picture are not finite, if any."""
-    count = sum(np.size(values) - np.count_nonzero(np.isfinite(values)) for values in drawn)
+    count = sum(np.size(values) - np.count_nonzero(np.isfinite(values)) for values in arrays)
     if count:
         style = {"transform": ax.transAxes, "fontsize": "small", "bbox": {"facecolor": "1.0", "linewidth": 0, "pad": 2}}
         ax.text(0.01, 0.04, say(key, lang, count=count), **style)
@@ -473,8 +475,8 @@ def _column(values: Array, unit: int) -> Array:
 
 
 def _title(trace: Trace, key: str, layer: int, lang: str | None) -> str:
-    known = trace.kind_of(layer).get(key)
-    name = known.name(lang) if known is not None else key
+    quantity = trace.kind_of(layer).get(key)
+    name = quantity.name(lang) if quantity is not None else key
     return say("plot.of_layer", lang, name=name[0].upper() + name[1:], key=key, layer=layer + 1)
 
 
@@ -485,9 +487,9 @@ def _steps(ax: Axes, trace: Trace, lang: str | None) -> None:
         ax.set_xticks(np.arange(t), [_safe(c) for c in trace.text])
         ax.tick_params(axis="x", length=0)
         return
-    shown = np.unique(np.linspace(0, max(t - 1, 0), min(t, 8)).round().astype(int))
+    ticks = np.unique(np.linspace(0, max(t - 1, 0), min(t, 8)).round().astype(int))
     labels = trace.labels if trace.text is None else None
-    ax.set_xticks(shown, [_safe(labels[k]) if labels is not None else str(int(trace.steps[k]) + 1) for k in shown])
+    ax.set_xticks(ticks, [_safe(labels[k]) if labels is not None else str(int(trace.steps[k]) + 1) for k in ticks])
     ax.set_xlabel(say("plot.step", lang))
 
 

@@ -127,11 +127,11 @@ def ledger(trace: Trace, step: int = -1, layer: int = 0, *, direction: int = 0, 
     if direction:
         at = T - 1 - at
     shares = np.zeros_like(m.write)
-    left = np.ones_like(m.start)
+    remaining = np.ones_like(m.start)
     for s in range(at, -1, -1):
-        shares[s] = left * m.write[s]
-        left = left * m.keep[s]
-    start = left * m.start
+        shares[s] = remaining * m.write[s]
+        remaining = remaining * m.keep[s]
+    start = remaining * m.start
     rest = m.value[at] - start - shares.sum(axis=0)
     return Ledger(shares[np.argsort(m.steps)], start, m.value[at], rest)
 
@@ -171,19 +171,19 @@ def memory_span(trace: Trace, layer: int = 0, *, direction: int = 0, row: int = 
     array([ 2.,  2., inf, inf])
     """
     m = memory_of(trace, layer, direction=direction, row=row)
-    found = np.full(m.keep.shape, np.inf)
-    left, open_ = np.ones_like(m.keep), np.ones(m.keep.shape, bool)
+    spans = np.full(m.keep.shape, np.inf)
+    remaining, open_ = np.ones_like(m.keep), np.ones(m.keep.shape, bool)
     for after in range(1, len(m.keep)):
-        left[: len(left) - after] *= m.keep[after:]
-        now = left[: len(left) - after]
-        gone, lost = now < 0.5, np.isnan(now)
-        open_now = open_[: len(left) - after]
-        found[: len(left) - after][open_now & gone] = after
-        found[: len(left) - after][open_now & lost] = np.nan
-        open_now &= ~(gone | lost)
-        if not open_[: len(left) - after].any():
+        remaining[: len(remaining) - after] *= m.keep[after:]
+        now = remaining[: len(remaining) - after]
+        halved, lost = now < 0.5, np.isnan(now)
+        open_now = open_[: len(remaining) - after]
+        spans[: len(remaining) - after][open_now & halved] = after
+        spans[: len(remaining) - after][open_now & lost] = np.nan
+        open_now &= ~(halved | lost)
+        if not open_[: len(remaining) - after].any():
             break
-    return found[np.argsort(m.steps)]
+    return spans[np.argsort(m.steps)]
 
 
 # ---- stuck gates ----------------------------------------------------------------------------------------------------
@@ -250,7 +250,7 @@ class Verdict:
         return say("reading.counted", lang, what=what, sign=sign, count=self.count, steps=self.steps)
 
 
-def verdicts(found: Saturation, share: float = ALMOST_ALWAYS) -> list[Verdict]:
+def verdicts(reading: Saturation, share: float = ALMOST_ALWAYS) -> list[Verdict]:
     """Return what can be said of gates that were open, or closed, in at least ``share`` of the steps; surest first.
 
     >>> import compuerta
@@ -258,13 +258,13 @@ def verdicts(found: Saturation, share: float = ALMOST_ALWAYS) -> list[Verdict]:
     >>> print(verdicts(saturation(trace))[0].text("en"))
     Unit 2 never forgets: f > 0.9 in 9 of 9 steps.
     """
-    made = [
-        Verdict(gate, int(found.units[u]), side, int(counts[u]), found.steps)
-        for gate in found.below
-        for side, counts in (("closed", found.below[gate]), ("open", found.above[gate]))
-        for u in np.flatnonzero(counts >= max(share * found.steps, 1))
+    result = [
+        Verdict(gate, int(reading.units[u]), side, int(counts[u]), reading.steps)
+        for gate in reading.below
+        for side, counts in (("closed", reading.below[gate]), ("open", reading.above[gate]))
+        for u in np.flatnonzero(counts >= max(share * reading.steps, 1))
     ]
-    return sorted(made, key=lambda v: (-v.count, v.unit, v.gate))
+    return sorted(result, key=lambda v: (-v.count, v.unit, v.gate))
 
 
 # ---- the gradient ---------------------------------------------------------------------------------------------------
@@ -371,7 +371,7 @@ def agreement(one: Trace, other: Trace, tolerance: float = 0.0) -> list[Differen
     """
     if one.shape != other.shape or list(one) != list(other):
         raise ShapeError("error.reading_traces", one=repr(one), other=repr(other))
-    found = []
+    pairs = []
     for key in one:
         name, layer, direction = (*key, 0)[:3]
         a, b = one[key].astype(np.float64), other[key].astype(np.float64)
@@ -381,8 +381,8 @@ def agreement(one: Trace, other: Trace, tolerance: float = 0.0) -> list[Differen
             apart = np.where((a == b) | (np.isnan(a) & np.isnan(b)), 0.0, np.abs(a - b))
         steps = np.flatnonzero(~(apart <= tolerance).all(axis=(0, 2)))
         largest = float(apart.max(initial=0.0)) if not np.isnan(apart).any() else float("nan")
-        found.append(Difference(name, layer, direction, largest, int(steps[0]) if len(steps) else None))
-    return found
+        pairs.append(Difference(name, layer, direction, largest, int(steps[0]) if len(steps) else None))
+    return pairs
 
 
 def _kind(trace: Trace, layer: int, direction: int, row: int | None = None) -> CellKind:

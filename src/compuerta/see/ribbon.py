@@ -56,11 +56,11 @@ def ribbon(chars: Sequence[str], values: Array, scale: Scale, *, width: int = 80
     row: list[tuple[str, int, float]] = []
     used = 0
     for char, value in zip(chars, values.tolist(), strict=True):
-        shown, columns = cell(char)
+        glyph, columns = cell(char)
         if used + columns > width:
             lines += _lines(row, scale, colours)
             row, used = [], 0
-        row.append((shown, columns, value))
+        row.append((glyph, columns, value))
         used += columns
         if char == "\n":
             lines += _lines(row, scale, colours)
@@ -72,12 +72,12 @@ def ribbon(chars: Sequence[str], values: Array, scale: Scale, *, width: int = 80
 def _lines(row: list[tuple[str, int, float]], scale: Scale, colours: int) -> list[str]:
     if not row:
         return []
-    made = ["".join(paint(shown, scale, value, colours) for shown, _, value in row)]
+    lines = ["".join(paint(glyph, scale, value, colours) for glyph, _, value in row)]
     if scale.signed or any(scale.sign(value) != " " for *_, value in row):
-        made.append("".join(scale.sign(value).ljust(columns) for _, columns, value in row))
+        lines.append("".join(scale.sign(value).ljust(columns) for _, columns, value in row))
     if not colours:
-        made.append("".join(scale.height(value).ljust(columns) for _, columns, value in row))
-    return [line.rstrip() if not colours else line for line in made]
+        lines.append("".join(scale.height(value).ljust(columns) for _, columns, value in row))
+    return [line.rstrip() if not colours else line for line in lines]
 
 
 def paint(text: str, scale: Scale, value: float, colours: int) -> str:

@@ -48,7 +48,7 @@ class Scale:
     signed: bool
 
     @classmethod
-    def of(cls, known: Quantity | None, values: Array) -> Scale:
+    def of(cls, quantity: Quantity | None, values: Array) -> Scale:
         """Return the scale of a quantity: its range, or what finite values need where that is open.
 
         Args:
@@ -59,11 +59,11 @@ class Scale:
         >>> Scale.of(LSTM["f"], np.array([0.4])), Scale.of(LSTM["c"], np.array([0.5, -3.0, np.inf, np.nan]))
         (Scale(low=0.0, high=1.0, signed=False), Scale(low=-3.0, high=3.0, signed=True))
         """
-        if known is not None and known.is_gate:
+        if quantity is not None and quantity.is_gate:
             return cls(0.0, 1.0, signed=False)
         finite = values[np.isfinite(values)]
         limit = float(np.abs(finite).max()) if finite.size else 0.0
-        if known is not None and known.range == (-1.0, 1.0) and limit <= 1:
+        if quantity is not None and quantity.range == (-1.0, 1.0) and limit <= 1:
             limit = 1.0
         limit = limit or 1.0
         return cls(-limit, limit, signed=True)

@@ -205,15 +205,15 @@ def of_trace(
     kind = trace.kind_of(0)
     alike = all(each == kind for each in trace.kinds)
     alike = alike and all(list(trace.units[k]) == list(trace.units[0]) for k in range(trace.layers))
-    found = {q: [trace[(q, *place)][row, :stop] for place in places] for q in kind} if alike else {}
-    widths = {values.shape[1] for each in found.values() for values in each}
+    arrays = {q: [trace[(q, *place)][row, :stop] for place in places] for q in kind} if alike else {}
+    widths = {values.shape[1] for each in arrays.values() for values in each}
     wide = max(widths, default=0)
-    if not alike or {values.shape[1] for q, each in found.items() for values in each if q != "h"} != {wide}:
+    if not alike or {values.shape[1] for q, each in arrays.items() for values in each if q != "h"} != {wide}:
         raise SettingError("error.page.uneven")
     if not stop or not wide:
         raise SettingError("error.page.nothing", shape=(*trace.shape, wide), row=row)
     units = [int(u) for u in trace.units[0]] if len(widths) == 1 else list(range(wide))
-    values = {q: np.stack([_widened(part, wide) for part in each]) for q, each in found.items()}
+    values = {q: np.stack([_widened(part, wide) for part in each]) for q, each in arrays.items()}
     initial = np.stack([[_widened(_began(trace, q, place, row), wide) for q in kind.parts] for place in places])
     text = trace.text is not None and row == 0
     scene = Scene(
@@ -223,8 +223,8 @@ def of_trace(
     )  # fmt: skip
     if text and trace.vocabulary is not None and trace.text is not None:
         scene.vocabulary = list(trace.vocabulary)
-        known = {character: k for k, character in enumerate(trace.vocabulary)}
-        scene.reading["ids"] = np.array([known[character] for character in trace.text[:stop]], np.int32)
+        index = {character: k for k, character in enumerate(trace.vocabulary)}
+        scene.reading["ids"] = np.array([index[character] for character in trace.text[:stop]], np.int32)
     else:
         if trace.values_in is not None:
             scene.reading["series"] = np.asarray(trace.values_in)[:stop]
@@ -243,14 +243,14 @@ def _widened(values: Array, width: int) -> Array:
 
 
 def _clamps(trace: Trace, places: list[tuple[int, int]], keys: list[str], units: list[int]) -> list[dict[str, Any]]:
-    found, whole = [], trace.whole
+    result, whole = [], trace.whole
     for p, place in enumerate(places):
         try:
             _, clamps = whole.ran(*place)
         except KeyError:  # it is not known what ran
             return []
-        found += [{"p": p, "q": q, "u": units.index(u)} for q in keys for u in clamps.units(q) if u in units]
-    return found
+        result += [{"p": p, "q": q, "u": units.index(u)} for q in keys for u in clamps.units(q) if u in units]
+    return result
 
 
 def _began(trace: Trace, part: str, place: tuple[int, int], row: int) -> Array:
@@ -283,8 +283,8 @@ def _add_model(scene: Scene, trace: Trace, row: int, stop: int) -> None:
     tapes = [tape for tapes in stack.tape.tapes for tape in tapes]
     clamped = any(tape.clamps for tape in tapes)
     text = "ids" in scene.reading
-    known = (first is None) == layer.tokens if text else "inputs" in scene.reading
-    if not whole or clamped or not known or scene.kind.key not in RUNNABLE:
+    has_inputs = (first is None) == layer.tokens if text else "inputs" in scene.reading
+    if not whole or clamped or not has_inputs or scene.kind.key not in RUNNABLE:
         return
     places = [layer.names(k, reverse=d == 1) for k, d in scene.places]
     plain = [[name[: name.rindex("_l")] for name in names] for names in places]
@@ -332,5 +332,5 @@ def in_decades(size: Array) -> Array:
     low, high = DECADES
     with np.errstate(divide="ignore", invalid="ignore"):
         share = (np.log10(size) - low) / (high - low)
-    kept: Array = np.where(size > 0, 1 + np.rint(254 * np.clip(np.nan_to_num(share), 0, 1)), 0).astype(np.uint8)
-    return kept
+    result: Array = np.where(size > 0, 1 + np.rint(254 * np.clip(np.nan_to_num(share), 0, 1)), 0).astype(np.uint8)
+    return result

@@ -72,39 +72,39 @@ def labels_of(text: str, what: str) -> Array:
         pattern = re.compile(what)
     except (re.error, RecursionError, OverflowError) as error:
         raise SettingError("error.search_pattern", got=what, why=str(error)) from None
-    found = np.zeros(len(text), bool)
+    labels = np.zeros(len(text), bool)
     for match in pattern.finditer(text):
-        found[match.start() : match.end()] = True
-    return found
+        labels[match.start() : match.end()] = True
+    return labels
 
 
 def _quotes(text: str) -> Array:
-    found, depth, straight = np.zeros(len(text), bool), 0, False
+    labels, depth, straight = np.zeros(len(text), bool), 0, False
     for k, c in enumerate(text):
         if c == '"':
-            found[k] = True
+            labels[k] = True
             straight = not straight
             continue
         if c in _OPENING and not (c == "“" and depth and "„" in text):
             depth += 1
-            found[k] = True
+            labels[k] = True
         elif c in _CLOSING and depth:
-            found[k] = True
+            labels[k] = True
             depth -= 1
             continue
-        found[k] |= straight or depth > 0
-    return found
+        labels[k] |= straight or depth > 0
+    return labels
 
 
 def _dialogue(text: str) -> Array:
-    found, inside = np.zeros(len(text), bool), False
+    labels, inside = np.zeros(len(text), bool), False
     end = "\n\n" if "\n\n" in text else "\n"  # of a paragraph: lines may be broken within it
     for k, c in enumerate(text):
         if c == "—":
             inside = not inside
         inside = inside and text[k : k + len(end)] != end
-        found[k] = inside
-    return found
+        labels[k] = inside
+    return labels
 
 
 def auroc(values: ArrayLike, labels: ArrayLike) -> Array:
@@ -279,13 +279,13 @@ def find_units(
     for k in order:
         sign = 1 if first[k] >= 0 else -1
         key, layer, unit = places[k]
-        best.append(UnitScore(key, layer, unit, _told(sign * second[k], yes), _told(abs(first[k]), yes), sign))
+        best.append(UnitScore(key, layer, unit, _score(sign * second[k], yes), _score(abs(first[k]), yes), sign))
     baseline = []
     for shift in shifts_of(t, shifts, seed):
         early, late = look(np.roll(y, int(shift)))
         if np.isfinite(early).any() and np.isfinite(late).any():
             k = int(np.nanargmax(np.abs(early)))
-            baseline.append(_told(float(np.sign(early[k]) * late[k]), yes))
+            baseline.append(_score(float(np.sign(early[k]) * late[k]), yes))
     positive = int(y[middle:].sum()) if yes else 0
     return Search(best, baseline or [0.5 if yes else 0.0], "auroc" if yes else "correlation", t - middle, positive)
 
@@ -308,7 +308,7 @@ def _columns(trace: Trace, keys: tuple[str, ...] | None) -> tuple[list[tuple[str
     return places, np.concatenate(parts, axis=1)
 
 
-def _told(centred: float, yes: bool) -> float:
+def _score(centred: float, yes: bool) -> float:
     return float(centred) + 0.5 if yes else float(centred)
 
 

@@ -24,7 +24,7 @@ STEP_KEYS: Mapping[str, Mapping[str, str]] = MappingProxyType({
     gates.GRU.key: {key: key for key in gates.GRU},
 })  # fmt: skip
 #: What an LSTM may do otherwise and still be told; the last two do nothing outside training.
-_TOLD = {"peepholes", "coupled", "input_gate", "forget_gate", "output_gate", "recurrent_dropout", "weight_drop"}
+_EXPLAINABLE = {"peepholes", "coupled", "input_gate", "forget_gate", "output_gate", "recurrent_dropout", "weight_drop"}
 
 
 def drawn_step(seed: int, input_size: int, hidden_size: int) -> dict[str, Array]:
@@ -53,7 +53,7 @@ def cell_of(trace: Trace, layer: int = 0) -> CellKind:
     'σ(W_o·[h_{t-1}; x_t] + p_o⊙C_t + b_o)'
     """
     kind = explainable(trace.kind_of(layer))
-    more = [name for name, _ in kind.switches if name not in _TOLD]
+    more = [name for name, _ in kind.switches if name not in _EXPLAINABLE]
     if more:
         raise SettingError("error.explain_variant", got=", ".join(sorted(more)))
     return kind
@@ -66,14 +66,14 @@ def explainable(kind: CellKind) -> CellKind:
     return kind
 
 
-def held_in(trace: Trace, layer: int = 0, direction: int = 0) -> dict[str, list[int]]:
-    """Return the units that were held in a run, by quantity.
+def clamps_in(trace: Trace, layer: int = 0, direction: int = 0) -> dict[str, list[int]]:
+    """Return the units that were clamped in a run, for each quantity.
 
     Raises:
         SettingError: it is not known what ran.
     """
-    _, held = _ran(trace, layer, direction)
-    return {key: held.units(key) for key in trace.names_of(layer)}
+    _, clamps = _ran(trace, layer, direction)
+    return {key: clamps.units(key) for key in trace.names_of(layer)}
 
 
 def _ran(trace: Trace, layer: int, direction: int = 0) -> tuple[Any, Any]:
@@ -99,22 +99,22 @@ def traced_step(
         _within(what, got, count)
     _within("direction", direction, trace.directions_of(layer))
     _within("step", t, trace.shape[1] if trace.lengths is None else int(trace.lengths[row]))
-    made, _ = _ran(trace, layer, direction)
+    cell_layer, _ = _ran(trace, layer, direction)
     kind = explainable(trace.kind_of(layer))
-    names, memory, shown = STEP_KEYS[kind.key], kind.memory.quantity, kind.parts[0]
+    names, memory, output = STEP_KEYS[kind.key], kind.memory.quantity, kind.parts[0]
     if unit is not None:
-        _within("unit", unit, made.hidden_size)
+        _within("unit", unit, cell_layer.hidden_size)
     which = slice(None) if unit is None else slice(unit, unit + 1)
     here = trace.select(steps=[t], rows=[row])
     now = {key: here[key, layer, direction][0, 0] for key in kind}
-    before = {part: here.initial(part, layer, direction)[0] for part in (shown, memory)}
+    before = {part: here.initial(part, layer, direction)[0] for part in (output, memory)}
     x = here.inputs(layer)[0, 0]
-    x = np.eye(made.input_size)[x] if x.ndim == 0 else x  # a token is a column of W, as from one 1 among zeros
-    x = x.astype(now[shown].dtype)
-    step = {"x": x, "concat": np.concatenate((before[shown], x)), f"{names[shown]}_prev": before[shown]}
+    x = np.eye(cell_layer.input_size)[x] if x.ndim == 0 else x  # a token is a column of W, as from one 1 among zeros
+    x = x.astype(now[output].dtype)
+    step = {"x": x, "concat": np.concatenate((before[output], x)), f"{names[output]}_prev": before[output]}
     step[f"{names[memory]}_prev"] = before[memory][which]
     step |= {name: now[key][which] for key, name in names.items()}
-    return step if memory == shown else step | {"tanh_C": np.tanh(step["C"])}
+    return step if memory == output else step | {"tanh_C": np.tanh(step["C"])}
 
 
 def _within(what: str, got: int, count: int) -> None:
@@ -125,8 +125,8 @@ def _within(what: str, got: int, count: int) -> None:
 def two_parts(step: Mapping[str, Array], kind: CellKind = gates.LSTM) -> tuple[Array, Array]:
     """Return what a step of a kind of cell kept of its memory and what it wrote: their sum is the memory after it."""
     names, memory = STEP_KEYS[kind.key], kind.memory
-    keep, written = memory.keep_and_write(lambda key: step[names[key]])
-    return keep * step[f"{names[memory.quantity]}_prev"], written
+    keep, write = memory.keep_and_write(lambda key: step[names[key]])
+    return keep * step[f"{names[memory.quantity]}_prev"], write
 
 
 def numbers(step: Mapping[str, Array], kind: CellKind = gates.LSTM) -> dict[str, list[float]]:

@@ -312,13 +312,13 @@ def fill(layer: Layer, tensors: dict[str, Array], path: str, prefix: str = "") -
         FileFormatError: the tensors are not those of this layer.
     """
     names = {prefix + name: name for name in layer.parameters}
-    given = {name for name in tensors if name.startswith(prefix)}
+    present = {name for name in tensors if name.startswith(prefix)}
 
     def refuse(name: str, expected: object, got: object) -> FileFormatError:
         return FileFormatError("error.file.tensor", path=path, name=name, expected=expected, got=got)
 
-    for full in sorted(given ^ set(names)):
-        if full in given:
+    for full in sorted(present ^ set(names)):
+        if full in present:
             raise refuse(full, Phrase("word.absent"), tensors[full].shape)
         raise refuse(full, layer.parameters.shapes[names[full]], Phrase("word.nothing"))
     for full, name in names.items():

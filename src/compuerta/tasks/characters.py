@@ -83,5 +83,5 @@ def draw(logits: Array, temperature: float, top_k: int | None, top_p: float | No
     keep = len(p) if top_k is None else min(top_k, len(p))
     if top_p is not None:
         keep = min(keep, int(np.searchsorted(np.cumsum(p[order]), top_p - 1e-12)) + 1)
-    chosen = order[:keep]
-    return int(rng.choice(chosen, p=p[chosen] / p[chosen].sum()))
+    candidates = order[:keep]
+    return int(rng.choice(candidates, p=p[candidates] / p[candidates].sum()))

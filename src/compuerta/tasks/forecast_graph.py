@@ -17,7 +17,7 @@ Array = NDArray[Any]
 
 
 def forecast_graph(
-    members: Sequence[tuple[View, ForecastNetwork]], log: bool, learnt: int, graph: GraphBuilder
+    members: Sequence[tuple[View, ForecastNetwork]], log: bool, length: int, graph: GraphBuilder
 ) -> None:
     """Add the members' mean to a graph, see :meth:`compuerta.Forecaster.graph`.
 
@@ -33,7 +33,7 @@ def forecast_graph(
         z = graph.add("Log", z)
     step = ""
     if view.period > 1:
-        step = graph.input("step", np.int64, ("N",), np.array([learnt - 1]))
+        step = graph.input("step", np.int64, ("N",), np.array([length - 1]))
         step = graph.add("Unsqueeze", graph.add("Cast", step, to=11), graph.ints(1))
     total = ""
     for k, (view, network) in enumerate(members):

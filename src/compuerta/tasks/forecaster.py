@@ -181,7 +181,7 @@ class Forecaster(Task):
             raise SettingError("error.log_needs_positive", got=float(z.min()))
         log = (positive and period > 1) if self.log is None else bool(self.log)
         z = np.log(z) if log else z
-        known = None if series.missing is None else np.where(series.missing, np.nan, z)
+        observed = None if series.missing is None else np.where(series.missing, np.nan, z)
         window = self.window if self.window is not None else max(min(2 * period, 48), 12)
         window = min(checks.count(window, "window"), max(2, len(z) - 2 * horizon - period - 2))
         bases = ("season", "last") if period > 1 else ("last",)
@@ -195,7 +195,9 @@ class Forecaster(Task):
         for k in range(count):
             view = View(bases[k % len(bases)], window, horizon, period)
             label = f"{k + 1}/{count}"
-            view, network, error = self._member(z, known, view, validation, rng, callbacks(label) if callbacks else ())
+            view, network, error = self._member(
+                z, observed, view, validation, rng, callbacks(label) if callbacks else ()
+            )
             members.append((view, network))
             errors.append(error)
         # All at once, so that a run that is interrupted leaves what was learnt before.
@@ -212,7 +214,7 @@ class Forecaster(Task):
     def _member(
         self,
         z: Array,
-        known: Array | None,
+        observed: Array | None,
         view: View,
         validation: int,
         rng: np.random.Generator,
@@ -221,14 +223,14 @@ class Forecaster(Task):
         """Train one network; return it with its view and its errors (M, h) on the validation split."""
         h = view.horizon
         origins = np.arange(view.reach - 1, len(z) - h)
-        if known is not None:  # a window of which nothing is known that follows teaches nothing
-            origins = origins[~np.isnan(view.targets(z, origins, known)).all(axis=1)]
+        if observed is not None:  # a window of which nothing is known that follows teaches nothing
+            origins = origins[~np.isnan(view.targets(z, origins, observed)).all(axis=1)]
         if not len(origins):
             raise DataError("error.series.all_missing", horizon=h)
         early, late = _thinned(origins[: max(1, len(origins) - validation - h + 1)]), _thinned(origins[-validation:])
-        view = replace(view, scale=float(np.nanstd(view.targets(z, early, known))) or 1.0)
-        x, y = _single(view.inputs(z, early)), _single(view.targets(z, early, known))[:, None]
-        x_late, y_late = _single(view.inputs(z, late)), _single(view.targets(z, late, known))[:, None]
+        view = replace(view, scale=float(np.nanstd(view.targets(z, early, observed))) or 1.0)
+        x, y = _single(view.inputs(z, early)), _single(view.targets(z, early, observed))[:, None]
+        x_late, y_late = _single(view.inputs(z, late)), _single(view.targets(z, late, observed))[:, None]
         seed = int(rng.integers(2**31))
         network = ForecastNetwork(view.window, h, self.hidden_size, self.dropout, rng=seed)
         stopper = EarlyStopping(15, reductions=1)
@@ -237,7 +239,7 @@ class Forecaster(Task):
         )
         errors = view.scale * (y_late - network(x_late))[:, 0]
         if len(origins) <= _MOST_WINDOWS:  # too few to do without the latest: learn again, from all of them
-            x, y = _single(view.inputs(z, origins)), _single(view.targets(z, origins, known))[:, None]
+            x, y = _single(view.inputs(z, origins)), _single(view.targets(z, origins, observed))[:, None]
             network = ForecastNetwork(view.window, h, self.hidden_size, self.dropout, rng=seed)
             self._train(network, x, y, seed, (), updates=stopper.best_update)
         return view, network, errors
@@ -602,9 +604,9 @@ def _bars(context: Context) -> Callable[[str], Sequence[Callback]]:
 
 def _series(series: Any) -> Series:
     """Return anything that holds a series as one, all its values finite."""
-    made = as_series(series)
-    checks.finite(made.values, "Forecaster", "series")
-    return made
+    result = as_series(series)
+    checks.finite(result.values, "Forecaster", "series")
+    return result
 
 
 def _known_error(predictions: Array, targets: Array) -> tuple[float, Array]:
@@ -622,12 +624,12 @@ def _most_horizon(n: int, period: int, origins: int) -> int:
 
 def _without_holes(errors: Array) -> Array:
     """Return errors (M, h) with what is unknown of each step spread as what is known of it, or of the nearest step."""
-    known = ~np.isnan(errors)
-    if known.all():
+    valid = ~np.isnan(errors)
+    if valid.all():
         return errors
-    full, there = errors.copy(), np.flatnonzero(known.any(axis=0))
+    full, there = errors.copy(), np.flatnonzero(valid.any(axis=0))
     for step in range(errors.shape[1]):
-        holes = ~known[:, step]
+        holes = ~valid[:, step]
         of = errors[:, there[np.abs(there - step).argmin()]]
         full[holes, step] = np.quantile(of[~np.isnan(of)], (np.arange(holes.sum()) + 0.5) / max(1, holes.sum()))
     return full
@@ -643,11 +645,11 @@ def _thinned(origins: Array) -> Array:
     return origins[np.linspace(0, len(origins) - 1, _MOST_WINDOWS).round().astype(np.intp)]
 
 
-def _phase(learnt: Series, other: Series) -> int:
+def _phase(training_series: Series, other: Series) -> int:
     """Return how many steps after ``learnt`` another series begins, where the dates tell; 0 where they do not."""
-    if learnt.step is None or not learnt.dates or not other.dates:
+    if training_series.step is None or not training_series.dates or not other.dates:
         return 0
-    return round(learnt.step.between(learnt.dates[0], other.dates[0]))
+    return round(training_series.step.between(training_series.dates[0], other.dates[0]))
 
 
 def _single(array: Array) -> Array:

@@ -364,15 +364,15 @@ class LanguageModel(Task):
         ('la luna', "Characters that the model does not know were left out: 1 of 8 ('?').")
         """
         self.check_fitted()
-        kept = Text(self.vocabulary_.encode(text, unknown), self.vocabulary_)
+        encoded = Text(self.vocabulary_.encode(text, unknown), self.vocabulary_)
         missing = self.vocabulary_.unknown(text)
         if not missing:
-            return kept, []
+            return encoded, []
         some: object = ", ".join(repr(character) for character in list(missing)[:5])
         if len(missing) > 5:
             some = Phrase("word.and_more", first=some, count=len(missing) - 5)
         key = "input.skipped" if unknown == "skip" else "input.replaced"
-        return kept, [Phrase(key, count=sum(missing.values()), n=len(text), characters=some)]
+        return encoded, [Phrase(key, count=sum(missing.values()), n=len(text), characters=some)]
 
     def validation_split(self, text: str | Text) -> str | Text | None:
         """Return the end of ``text`` on which training was validated, or None if it is not the text trained on."""

@@ -93,12 +93,12 @@ class View:
         k = np.arange(self.horizon)
         return z[origins[:, None] + 1 + k % self.period - self.period]
 
-    def targets(self, z: Array, origins: Array, known: Array | None = None) -> Array:
+    def targets(self, z: Array, origins: Array, observed: Array | None = None) -> Array:
         """Return what the network learns to give, (M, h): the future less the base, over the scale.
 
         ``known`` is ``z`` with NaN for what is missing, and so are those targets.
         """
-        future = (z if known is None else known)[origins[:, None] + 1 + np.arange(self.horizon)]
+        future = (z if observed is None else observed)[origins[:, None] + 1 + np.arange(self.horizon)]
         return (future - self.bases(z, origins)) / self.scale
 
     def forecasts(self, z: Array, origins: Array, y: Array) -> Array:

@@ -33,9 +33,9 @@ def where_not_finite(
     for k, (layer, initial) in enumerate(zip(layers, states, strict=True)):
         batch, _, tape = layer.run(batch, initial, lengths, True, None)
         if isinstance(layer, Stack) and isinstance(tape, StackTape):
-            found = _in_tape(tape, layer)
-            if found:
-                return Phrase("diverged.layer", layer=k, name=layer.name, what=found)
+            place = _in_tape(tape, layer)
+            if place:
+                return Phrase("diverged.layer", layer=k, name=layer.name, what=place)
         if not np.isfinite(batch).all():
             return Phrase("diverged.layer", layer=k, name=layer.name, what=Phrase("diverged.output", at=_at(batch)))
     if gradient is not None:

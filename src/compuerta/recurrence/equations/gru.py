@@ -69,8 +69,8 @@ class GRUEquations(Equations):
         h_prev = before[0]
         s, wide = GRUStep(before, {}), 2 * h_prev.shape[1]
         raw = z_x[:, :wide] + h_prev @ w["u_rz"].T
-        seen = clip(raw, self.clip)
-        gates = (columns(rows, 2) for rows in (raw, seen, self.gate_activation(seen)))
+        clipped = clip(raw, self.clip)
+        gates = (columns(rows, 2) for rows in (raw, clipped, self.gate_activation(clipped)))
         for k, s.raw[k], s.z[k], gate in zip("rz", *gates, strict=True):
             s.a[k] = clamps.apply(k, gate)
         r, z, x_n = s.a["r"], s.a["z"], z_x[:, wide:]

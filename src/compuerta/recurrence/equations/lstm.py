@@ -31,8 +31,8 @@ class LSTMStep(Step):
     seen_h: Array = field(init=False)  # (n, P): h′ as the gates saw it
     seen_r: Array = field(init=False)  # (n, K·H): the gates of the step before
     new: Array = field(init=False)  # ĉ
-    seen: Array = field(init=False)  # what ψ saw
-    shown: Array = field(init=False)  # ψ of it
+    psi_in: Array = field(init=False)  # what ψ saw
+    psi_out: Array = field(init=False)  # ψ of it
     out: Array = field(init=False)  # o ⊙ ψ
     norm_h: Normalized | None = None
     norm_c: Normalized | None = None
@@ -131,12 +131,12 @@ class LSTMEquations(Equations):
         s.raw["c"] = f * c_prev + i * g
         new = s.new = clamps.apply("c", clip(s.raw["c"], v.cell_clip))
         o = s.a["o"] = gate("o", new)
-        s.seen = new
+        s.psi_in = new
         if v.layer_norm == "cell":
             s.norm_c = normalize(new)
-            s.seen = s.norm_c.value * w["gain_c"] + w["b_c"]
-        s.shown = v.output_activation(s.seen)
-        s.out = o * s.shown
+            s.psi_in = s.norm_c.value * w["gain_c"] + w["b_c"]
+        s.psi_out = v.output_activation(s.psi_in)
+        s.out = o * s.psi_out
         h = s.out @ w["w_hr"].T if v.projection else s.out
         s.a["c"] = new if v.zoneout[0] == 0 else clamps.apply("c", d_c * c_prev + (1 - d_c) * new)
         s.a["h"] = clamps.apply("h", h if v.zoneout[1] == 0 else d_h * h_prev + (1 - d_h) * h)
@@ -161,9 +161,9 @@ class LSTMEquations(Equations):
                 da[k] = da[k] + seen_later[k]
             dz[k] = s.activate_back(k, da[k], v.gate_activation, v.clip, clamps)
 
-        dseen = dout * a["o"] * v.output_activation.slope(s.seen, s.shown)
+        dseen = dout * a["o"] * v.output_activation.slope(s.psi_in, s.psi_out)
         dnew = dnew + (dseen if s.norm_c is None else normalize_backward(s.norm_c, dseen * w["gain_c"]))
-        da["o"] = dout * s.shown
+        da["o"] = dout * s.psi_out
         if "o" in s.z:
             gate("o")
             dnew = dnew + w["p_o"] * dz["o"] if v.peepholes else dnew

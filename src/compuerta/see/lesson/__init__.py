@@ -65,15 +65,15 @@ def steps(trace: Trace, characters: str) -> list[dict[str, Any]]:
     ``views`` are shown at once, ``after`` when the question is answered. ``answer`` follows from the numbers.
     """
     f, i, g, o, c, h = (trace[q, 0][0, :, UNIT].astype(np.float64) for q in "figoch")
-    opened, closed = TEXT.rindex("("), TEXT.rindex(")")
-    last, n = closed - 1, closed - 1 - opened
-    inside = slice(opened + 1, closed)
+    start, end = TEXT.rindex("("), TEXT.rindex(")")
+    last, n = end - 1, end - 1 - start
+    inside = slice(start + 1, end)
     square = TEXT.rindex("[")
     assert trace.y is not None
     expected = softmax(trace.y[0, last].astype(np.float64))
     round_, square_ = (float(expected[characters.index(bracket)]) for bracket in ")]")
     shares = ledger(trace, step=last).shares[:, UNIT]
-    letters, kept = float(shares[inside].sum()), float(np.prod(f[inside]))
+    letters, product = float(shares[inside].sum()), float(np.prod(f[inside]))
     before = float(c[square - 1])
     sums = [before + i[square] * g[square], f[square] * before + i[square] * g[square],
             f[square] * before - i[square] * g[square]]  # fmt: skip
@@ -85,41 +85,41 @@ def steps(trace: Trace, characters: str) -> list[dict[str, Any]]:
     return [
         _step("sequence", last, "c", "in", "", _most(round_ > 2 * square_, square_ > 2 * round_, True),
               ["ribbon"], [], char=TEXT[last], n=n, round=round_, square=square_),
-        _step("conveyor", opened + 1, "c", "c0 c1 c", "", nearest(c[last], 0.0, c[opened + 1], -c[opened + 1]),
-              ["ribbon", "cell"], [], first=c[opened + 1], later=c[last], n=last - opened - 1, step=last + 1),
-        _step("forget", opened + 5, "f", "c0 f", _ALL, nearest(f[opened + 5], 0.0, 0.5, 1.0),
-              ["cell"], ["ribbon"], char=TEXT[opened + 5], before=c[opened + 4], f=f[opened + 5],
-              kept=f[opened + 5] * c[opened + 4], closing=f[closed]),
-        _step("input", opened + 5, "i", "i", _ALL, int(np.argmax([i[opened], i[inside].mean()])),
-              ["cell"], ["ribbon"], char=TEXT[opened + 5], opening=i[opened], mean=float(i[inside].mean())),
-        _step("candidate", opened, "g", "g", "", nearest(g[square], -g[opened], g[opened], 0.0),
-              ["cell"], ["ribbon"], round=g[opened], square=g[square]),
+        _step("conveyor", start + 1, "c", "c0 c1 c", "", nearest(c[last], 0.0, c[start + 1], -c[start + 1]),
+              ["ribbon", "cell"], [], first=c[start + 1], later=c[last], n=last - start - 1, step=last + 1),
+        _step("forget", start + 5, "f", "c0 f", _ALL, nearest(f[start + 5], 0.0, 0.5, 1.0),
+              ["cell"], ["ribbon"], char=TEXT[start + 5], before=c[start + 4], f=f[start + 5],
+              kept=f[start + 5] * c[start + 4], closing=f[end]),
+        _step("input", start + 5, "i", "i", _ALL, int(np.argmax([i[start], i[inside].mean()])),
+              ["cell"], ["ribbon"], char=TEXT[start + 5], opening=i[start], mean=float(i[inside].mean())),
+        _step("candidate", start, "g", "g", "", nearest(g[square], -g[start], g[start], 0.0),
+              ["cell"], ["ribbon"], round=g[start], square=g[square]),
         _step("memory", square, "c", "c0 c1 c f i g ig", "kept wrote after tanh h1", nearest(c[square], *sums),
               ["cell"], ["ribbon"], before=before, f=f[square], i=i[square], g=g[square],
               a=sums[0], b=sums[1], c=sums[2], kept=f[square] * before, wrote=i[square] * g[square]),
         _step("output", square, "o", "c o h", "o h1", nearest(h[square], 0.0, np.tanh(c[square]), -np.tanh(c[square])),
               ["cell"], ["ribbon"], memory=c[square], shown=np.tanh(c[square]), o=o[square], h=h[square],
               o_next=o[square + 1], h_next=h[square + 1]),
-        _step("whole", closed, "c", "", _ALL, nearest(c[closed], -c[last], c[last], 0.0),
-              ["cell"], ["ribbon"], before=c[last], f=f[closed], i=i[closed], left=c[closed], f_next=f[closed + 1],
-              i_next=i[closed + 1], g_next=g[closed + 1], c_next=c[closed + 1]),
-        _step("ledger", last, "c", "", "", int(np.argmax(np.abs([letters, shares[opened], shares[last]]))),
-              ["ribbon"], ["ledger"], memory=c[last], n=n, opening=shares[opened], space=shares[opened - 1],
-              letters=letters, kept=f[opened]),
-        _step("gradient", last, "f", "", "", nearest(kept, kept, 0.5**n, 1 / kept),
-              ["ribbon"], ["flow"], n=n, half=0.5**n, kept=kept, least=float(f[inside].min()), closing=f[closed]),
+        _step("whole", end, "c", "", _ALL, nearest(c[end], -c[last], c[last], 0.0),
+              ["cell"], ["ribbon"], before=c[last], f=f[end], i=i[end], left=c[end], f_next=f[end + 1],
+              i_next=i[end + 1], g_next=g[end + 1], c_next=c[end + 1]),
+        _step("ledger", last, "c", "", "", int(np.argmax(np.abs([letters, shares[start], shares[last]]))),
+              ["ribbon"], ["ledger"], memory=c[last], n=n, opening=shares[start], space=shares[start - 1],
+              letters=letters, kept=f[start]),
+        _step("gradient", last, "f", "", "", nearest(product, product, 0.5**n, 1 / product),
+              ["ribbon"], ["flow"], n=n, half=0.5**n, kept=product, least=float(f[inside].min()), closing=f[end]),
         _step("train", last, "f", "", "", int(np.argmin(slopes)),
               [], ["train", "compare"], n=n, low=slopes[0], zero=slopes[1], high=slopes[2], f=float(f[inside].mean())),
     ]  # fmt: skip
 
 
 def _step(
-    name: str, t: int, q: str, lit: str, asked: str, answer: int, views: list[str], after: list[str], **values: Any
+    name: str, t: int, q: str, lit: str, question: str, answer: int, views: list[str], after: list[str], **values: Any
 ) -> dict[str, Any]:
     """Return one step as the page wants it."""
-    told = {key: value if isinstance(value, str | int) else float(value) for key, value in values.items()}
-    return {"name": name, "t": t, "u": UNIT, "q": q, "lit": lit, "asked": asked, "answer": "abc"[answer],
-            "views": views, "after": after, "values": told}  # fmt: skip
+    numbers = {key: value if isinstance(value, str | int) else float(value) for key, value in values.items()}
+    return {"name": name, "t": t, "u": UNIT, "q": q, "lit": lit, "asked": question, "answer": "abc"[answer],
+            "views": views, "after": after, "values": numbers}  # fmt: skip
 
 
 def _most(*claims: bool) -> int:
@@ -130,6 +130,6 @@ def _most(*claims: bool) -> int:
 def _slope(b: float, n: int) -> float:
     """Return d(1 − fⁿ)²/db for f = σ(b): how steep the loss of a gate is that is to remember over n steps."""
     f = float(1 / (1 + np.exp(-b)))
-    kept = f**n
-    slope: float = -2 * (1 - kept) * n * kept * (1 - f)
+    share = f**n
+    slope: float = -2 * (1 - share) * n * share * (1 - f)
     return slope
