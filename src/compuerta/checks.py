@@ -1,4 +1,4 @@
-"""Checks at the public boundary. Each stands once, runs before any work is done and raises a typed error.
+"""Checks at the public boundary. Each exists once, runs before any work is done and raises a typed error.
 
 What comes in is converted, never changed: integers, booleans, float16 and foreign byte orders are cast to the dtype of
 the layer; strided, Fortran-ordered and read-only arrays are read as they are.
@@ -150,7 +150,7 @@ def state(value: ArrayLike, name: str, part: str, shape: tuple[int, int, int], d
 
 
 def gradient(value: ArrayLike, name: str, argument: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-    """Return a gradient that must have the shape of what it belongs to."""
+    """Return a gradient, which must have the shape of its array."""
     array = as_array(value, name, argument, dtype)
     if array.shape != shape:
         raise ShapeError("error.gradient", name=name, argument=argument, expected=shape, got=array.shape)
@@ -158,7 +158,7 @@ def gradient(value: ArrayLike, name: str, argument: str, shape: tuple[int, ...],
 
 
 def output(out: Any, name: str, shape: tuple[int, ...], dtype: np.dtype[Any], *inputs: Array) -> None:
-    """Refuse an ``out=`` that cannot take the result, or that overlaps what is read to compute it."""
+    """Refuse an ``out=`` that does not fit the result or overlaps an input."""
     if not isinstance(out, np.ndarray):
         raise ShapeError("error.out", name=name, dtype=dtype.name, expected=shape, got=type(out).__name__)
     if out.shape != shape or out.dtype != dtype or not out.flags.writeable:
@@ -170,7 +170,7 @@ def output(out: Any, name: str, shape: tuple[int, ...], dtype: np.dtype[Any], *i
 
 
 def finite(array: Array, name: str, argument: str) -> None:
-    """Refuse NaN and infinity, naming the first place where one stands."""
+    """Refuse NaN and infinity, and name the position of the first."""
     ok = np.isfinite(array)
     if not ok.all():
         where = tuple(int(k) for k in np.argwhere(~ok)[0])

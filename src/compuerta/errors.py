@@ -1,4 +1,4 @@
-"""Typed errors: each is a subclass of the natural builtin and says in one sentence what was expected and what came.
+"""Typed errors: each is a subclass of the natural builtin and says in one sentence what was expected and what it got.
 
 An error is raised with a key of the catalogue (:mod:`compuerta.texts`) and the values for its sentence. ``str(error)``
 is that sentence in English; :meth:`CompuertaError.text` returns it in either language, as the command prints it.
@@ -18,7 +18,7 @@ from .texts import grouped, percent, say
 
 
 class Count(int):
-    """A whole number in a phrase, told with its digits grouped as the language does."""
+    """A whole number in a phrase, written with its digits grouped as in the language."""
 
     def text(self, lang: str | None = None) -> str:
         """Return it in ``lang``."""
@@ -26,7 +26,7 @@ class Count(int):
 
 
 class Share(float):
-    """A share in a phrase, told as a percentage."""
+    """A share in a phrase, written as a percentage."""
 
     def text(self, lang: str | None = None) -> str:
         """Return it in ``lang``."""
@@ -34,14 +34,14 @@ class Share(float):
 
 
 class Phrase:
-    """A text of the catalogue with its values, to be told in a language that is not known yet."""
+    """A text of the catalogue with its values, to be rendered in a language chosen later."""
 
     def __init__(self, key: str, /, **values: object) -> None:
         self.key = key
         self.values = values
 
     def text(self, lang: str | None = None) -> str:
-        """Return the text in ``lang``; a value that is a phrase, a count or a share is told in that language too."""
+        """Return the text in ``lang``; a phrase, a count or a share among its values is rendered in it too."""
         values = {n: v.text(lang) if isinstance(v, Phrase | Count | Share) else v for n, v in self.values.items()}
         return say(self.key, lang, **values)
 
@@ -77,7 +77,7 @@ class ShapeError(CompuertaError, ValueError):
 
 
 class DTypeError(CompuertaError, TypeError):
-    """An array holds something that a network cannot read: objects, text, complex numbers."""
+    """An array has a type that a network cannot read: objects, text, complex numbers."""
 
 
 class SettingError(CompuertaError, ValueError):
@@ -85,7 +85,7 @@ class SettingError(CompuertaError, ValueError):
 
 
 class NonFiniteError(CompuertaError, ValueError):
-    """An input holds NaN or infinity where it was asked not to."""
+    """An input contains NaN or infinity and ``check_finite`` was set."""
 
 
 class DivergedError(CompuertaError, ArithmeticError):
@@ -93,7 +93,7 @@ class DivergedError(CompuertaError, ArithmeticError):
 
 
 class DataError(CompuertaError, ValueError):
-    """A text, a series or a table cannot serve: too short, not numbers, not UTF-8."""
+    """A text, a series or a table cannot be used: too short, not numbers, not UTF-8."""
 
 
 class FileFormatError(CompuertaError, ValueError):
@@ -109,7 +109,7 @@ class MissingExtraError(CompuertaError, ImportError):
 
 
 class NotFiniteWarning(RuntimeWarning):
-    """A file holds NaN or infinity where a model's weights are; it is told as an error is."""
+    """The weights in a file contain NaN or infinity; the message is built as an error's is."""
 
     def __init__(self, key: str, /, **values: object) -> None:
         self.phrase = Phrase(key, **values)

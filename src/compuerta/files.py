@@ -1,6 +1,6 @@
-"""The container of every file the project writes: tensors in safetensors, all else as JSON in its metadata.
+"""The container of every file the project writes: tensors in safetensors, everything else as JSON in its metadata.
 
-One file holds named arrays and one JSON object. A SHA-256 checksum over both stands beside them, so that a damaged
+One file holds named arrays and one JSON object. A SHA-256 checksum over both is stored with them, so that a damaged
 file is refused and never half read. A file appears whole or not at all: it is written under a temporary name, flushed
 to the disk and renamed, and the folder is flushed too. Nothing is ever unpickled.
 """
@@ -24,9 +24,9 @@ from .errors import FileFormatError, SettingError
 
 Array = NDArray[Any]
 
-#: Raised when the layout of the file changes; a reader refuses what is newer than itself.
+#: Incremented when the layout of the file changes; a reader refuses newer files.
 FORMAT_VERSION = 1
-#: Under this name our own part stands in the metadata of a safetensors file.
+#: The key of our own part in the metadata of a safetensors file.
 KEY = "compuerta"
 
 
@@ -34,8 +34,8 @@ def write(path: str | os.PathLike[str], tensors: Mapping[str, Array], content: M
     """Write ``tensors`` and the JSON object ``content`` to ``path``, atomically.
 
     Raises:
-        SettingError: ``path`` is a folder, a link or another thing that is no plain file.
-        FileFormatError: the container cannot hold so much.
+        SettingError: ``path`` is a folder, a link or something else that is not a regular file.
+        FileFormatError: the content is too large for the container.
         OSError: the disk is full, the folder is missing or read-only; an older file at ``path`` stays as it was.
     """
     text = as_json(content)
@@ -85,7 +85,7 @@ def sealed(text: str, checksum: str) -> str:
 def unsealed(
     header: str, path: str, checksum: Callable[[str, int], str], *, changed: str, malformed: str
 ) -> dict[str, Any]:
-    """Return the JSON object of what :func:`sealed` wrote, from a file that nobody vouches for.
+    """Return the JSON object that :func:`sealed` wrote, from an untrusted file.
 
     Args:
         header: our own part of the metadata.
@@ -173,7 +173,7 @@ _LONGEST_HEADER = 100_000_000
 
 
 def check_plain(path: str | os.PathLike[str]) -> None:
-    """Refuse to read a FIFO or a device, which would be waited for; a folder's own error is told by opening it.
+    """Refuse to read a FIFO or a device, which would be waited for; a folder gives its own error when it is opened.
 
     Raises:
         FileFormatError: it is one.
@@ -210,10 +210,10 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:
-    """Find out, before long work, whether :func:`write_bytes` could write ``path``; nothing is left behind.
+    """Check, before long work, that :func:`write_bytes` could write ``path``; no file is left behind.
 
     Raises:
-        SettingError: ``path`` is a folder, a link or another thing that is no plain file.
+        SettingError: ``path`` is a folder, a link or something else that is not a regular file.
         OSError: its folder is missing or read-only.
     """
     target = Path(path)
@@ -249,12 +249,12 @@ def _checksum(tensors: Mapping[str, Array], text: str, version: int = FORMAT_VER
 
 
 def as_json(content: Mapping[str, Any]) -> str:
-    """Return a JSON object as the text that a file holds; NumPy's numbers and arrays pass."""
+    """Return a JSON object as text for a file; NumPy numbers and arrays are allowed."""
     return json.dumps(content, ensure_ascii=False, sort_keys=True, default=_plain)
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Make a JSON object of its pairs; a name that stands there twice could hide a tensor."""
+    """Make a JSON object of its pairs; a duplicate name could hide a tensor."""
     result = dict(pairs)
     if len(result) != len(pairs):
         raise ValueError("duplicate names")
@@ -273,5 +273,5 @@ def _plain(value: Any) -> Any:
 
 
 def one_line(error: BaseException) -> str:
-    """Return an error's kind and its words on one line, for the end of a sentence of ours."""
+    """Return an error's class and message on one line, to end one of our sentences."""
     return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"

@@ -1,7 +1,7 @@
 """What a cell is: its quantities, each once with its key, symbol, equation and range, and how its memory goes on.
 
 Code, traces, explanations, pages and documents read it from here and ask the :class:`CellKind`; the words (``name`` and
-``note`` of a quantity) stand in the language catalogues under ``gate.<key>.name`` and ``gate.<key>.note``.
+``note`` of a quantity) are in the language catalogues under ``gate.<key>.name`` and ``gate.<key>.note``.
 
 >>> f = LSTM["f"]
 >>> f.symbol, f.equation, f.range
@@ -27,13 +27,13 @@ from .texts import say
 
 @dataclass(frozen=True)
 class Quantity:
-    """One quantity of a cell: what it is called, how it is computed, where its values lie."""
+    """One quantity of a cell: its name, its equation and the range of its values."""
 
     key: str
     symbol: str
     equation: str
     range: tuple[float, float]
-    #: Whose note it has in the language catalogues, where it means something else than its key does elsewhere.
+    #: The key of its note in the language catalogues, where it differs from ``key``.
     note_key: str = ""
 
     def name(self, lang: str | None = None) -> str:
@@ -195,7 +195,7 @@ class CellKind(Mapping[str, Quantity]):
         return dict(self.activations)[key]
 
     def to_json(self) -> dict[str, Any]:
-        """Return all of it as plain JSON values; a range that is open is None."""
+        """Return the kind as plain JSON values; an open range is None."""
         m = self.memory
         return {
             "key": self.key,
@@ -221,7 +221,7 @@ class CellKind(Mapping[str, Quantity]):
 
         Raises:
             UnknownKind: there is no kind of that key.
-            KeyError, TypeError, ValueError, SettingError: it cannot be so.
+            KeyError, TypeError, ValueError, SettingError: the content is not valid.
         """
         if content["key"] not in KINDS:
             raise UnknownKind(_line(content["key"]))
@@ -253,7 +253,7 @@ def _value(value: Any) -> Any:
 
 
 def _line(text: Any) -> str:
-    """Return a text of a file if it is one and can stand in a line."""
+    """Return a value from a file if it is a text of one line."""
     if not isinstance(text, str) or not text.isprintable() or len(text) > 500:
         raise ValueError("text")
     return text

@@ -1,8 +1,8 @@
-"""Functions of higher parts that objects of lower ones offer as methods, by name: imported when they are first called.
+"""Functions of higher modules that lower ones offer as methods, called by name and imported on the first call.
 
-A trace draws itself, though drawing stands above traces. So that imports go one way, the lower part calls a name, and
-the package above all, :mod:`compuerta`, says here which function stands behind it. Whoever has a better one may
-register it in its place.
+A trace has a method that draws it, but the drawing module imports traces. To keep imports one-way, the lower module
+calls a name, and :mod:`compuerta`, above all of them, registers the function for it. You may register another in its
+place.
 
 >>> from compuerta import hooks
 >>> hooks.register("shout", "builtins:print")

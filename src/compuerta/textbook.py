@@ -250,7 +250,7 @@ class LSTM:
         """Return the textbook cell with the weights of one layer and direction of a ``compuerta.LSTM``.
 
         Args:
-            layer: a ``compuerta.LSTM`` (its blocks stand in the order i, f, g, o).
+            layer: a ``compuerta.LSTM`` (its blocks are in the order i, f, g, o).
             index: which of its stacked layers.
             reverse: the backward direction of a bidirectional layer.
         """

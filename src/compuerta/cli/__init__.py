@@ -33,7 +33,7 @@
    ``cli.<name>.help``           what it does; paragraphs are parted by an empty line
    ``cli.<name>.<parameter>``    one for each argument and option (``cli.train.hidden_size``); where there is none,
                                  ``cli.option.<parameter>`` is taken, which the commands share (``--json``, ``--seed``)
-   ``cli.<name>.examples``       commands to copy, printed as they stand; may be left out
+   ``cli.<name>.examples``       commands to copy, printed unchanged; may be left out
    ``cli.metavar.<argument>``    how an argument is shown (``model``: MODEL, MODELO); else by its type (FILE, ARCHIVO)
    ============================  =======================================================================================
 
@@ -41,7 +41,7 @@ Options that depend on the task are no part of a command: the tasks declare them
 them for click. The commands that have such (``train``, ``evaluate``, ``forecast``) import the tasks for it.
 
 ``--lang`` and ``--help`` come by themselves. A command raises and prints nothing about errors itself: a
-:class:`~compuerta.errors.CompuertaError`, an ``OSError`` or a ``MemoryError`` is told in one line (exit 1);
+:class:`~compuerta.errors.CompuertaError`, an ``OSError`` or a ``MemoryError`` is reported in one line (exit 1);
 ``raise Refused("cli.some.key", ...)`` is an error of use (exit 2); :func:`main` does the rest. Any other exception is a
 bug and keeps its traceback.
 """
@@ -108,7 +108,7 @@ def _run(group: click.Group, args: list[str], t: Texts) -> int:
         with group.make_context("compuerta", list(args)) as context:
             group.invoke(context)
         if sys.stdout is not None:
-            sys.stdout.flush()  # here, where a closed pipe or a full disk can still be told
+            sys.stdout.flush()  # here, where a closed pipe or a full disk can still be reported
     except click.exceptions.Exit as end:
         return end.exit_code
     except BrokenPipeError:  # the reader went away, as `| head` does: nobody is left to be told

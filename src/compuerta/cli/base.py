@@ -26,7 +26,7 @@ from .output import clean, out
 def language_of(args: Sequence[str]) -> str:
     """Return the language to speak: the last ``--lang`` in ``args``, else that of the environment.
 
-    It is read before anything is parsed, because help and errors of parsing are to be told in it.
+    It is read before anything is parsed, because help and parsing errors are printed in it.
 
     >>> language_of(["train", "--lang", "es"]), language_of(["--lang=en", "demo"])
     ('es', 'en')
@@ -69,7 +69,7 @@ class Texts:
         return Phrase(phrase.key, **values).text(self.lang)
 
     def has(self, key: str) -> bool:
-        """Return whether the catalogue holds ``key``."""
+        """Return whether the catalogue has ``key``."""
         return key in catalogue(self.lang)
 
 
@@ -77,7 +77,7 @@ class Texts:
 
 
 class Refused(click.BadParameter):
-    """An error of use (exit 2), told by a key of the catalogue; the field ``{name}`` is the option's name."""
+    """A usage error (exit 2), given by a key of the catalogue; the field ``{name}`` is the option's name."""
 
     def __init__(self, key: str, **values: object) -> None:
         super().__init__(key)
@@ -173,7 +173,7 @@ class Choice(click.Choice):  # type: ignore[type-arg, unused-ignore]  # generic 
         raise Refused("cli.error.choice", known=list(self.choices), got=value)
 
 
-#: The path of a file, as a ``pathlib.Path``. Whether it exists is found out by opening it: an OSError is told well.
+#: The path of a file, as a ``pathlib.Path``. Whether it exists is checked by opening it: an OSError has a good message.
 FILE = click.Path(path_type=Path, readable=False)
 
 
@@ -188,7 +188,7 @@ def _number(value: float | None) -> str:
 
 
 class _Option(click.Option):
-    """An option whose help is formatted here, so that its notes stand in the language."""
+    """An option whose help is formatted here, so that its notes are in the language."""
 
     def record(self, t: Texts) -> tuple[str, str]:
         names = ", ".join(self.opts)
@@ -248,7 +248,7 @@ def command(t: Texts, name: str, *params: click.Parameter) -> Callable[[Callable
 class _Spoken(click.Command):
     """A command that writes its help and refuses what it cannot read in the language of its ``t``."""
 
-    allow_extra_args = True  # parse_args below tells of them, in the language
+    allow_extra_args = True  # parse_args below reports them, in the language
     t: Texts
 
     def furnish(self, t: Texts, prefix: str, params: Iterable[click.Parameter]) -> None:
@@ -306,7 +306,7 @@ class _Spoken(click.Command):
                 write_lines(formatter, t(self.epilog))
 
     def format_more(self, formatter: click.HelpFormatter) -> None:
-        """Write what stands before the options: the commands of a group."""
+        """Write the commands of a group, before the options."""
 
 
 class _Command(_Spoken):
@@ -382,7 +382,7 @@ class Group(_Spoken, click.Group):
 
 
 def write_lines(formatter: click.HelpFormatter, text: str) -> None:
-    """Write lines as they stand, indented."""
+    """Write lines unchanged, indented."""
     for line in text.split("\n"):
         formatter.write(f"{'':>{formatter.current_indent}}{line}".rstrip() + "\n")
 

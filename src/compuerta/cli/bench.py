@@ -163,7 +163,7 @@ def variant() -> tuple[int | None, str]:
 def cache_sizes() -> tuple[int, int, int]:
     """Return buffers in bytes that lie in the first, the second and the third cache of most machines."""
     second = 512 << 10
-    try:  # Linux tells
+    try:  # on Linux
         text = Path("/sys/devices/system/cpu/cpu0/cache/index2/size").read_text().strip()
         second = int(text.removesuffix("K")) << 10
     except (OSError, ValueError):
@@ -177,7 +177,7 @@ def kibibytes(size: int) -> str:
 
 
 def processor() -> str:
-    """Return the processor's name, as far as the system tells."""
+    """Return the processor's name, if the system gives it."""
     fields = {}
     try:
         for line in Path("/proc/cpuinfo").read_text().split("\n\n")[0].splitlines():

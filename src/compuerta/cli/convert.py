@@ -100,13 +100,13 @@ _Report = list[tuple[str, "Check | None"]]
 
 
 def _verify(t: Texts, model: Model, source: _Side, target: _Side, seed: int, quiet: bool) -> _Report:
-    """Compare our layers with the source, the target, and what is read from the target again; tell each."""
+    """Compare our layers with the source, the target, and the target read back, and report each."""
     from ..interop import formats, verify
     from ..tasks.base import network_of
 
     layer = network_of(model)
     report: _Report = []
-    if layer is None:  # more than one network: only a format that holds it whole can tell
+    if layer is None:  # more than one network: only a format for the whole task can verify it
         prove = getattr(target[1].adapter, "prove", None)
         proof = prove(os.fspath(target[0]), model) if prove else None
         if proof and not quiet:

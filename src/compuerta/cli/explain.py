@@ -79,6 +79,6 @@ def _model(t: Texts, model: Path, text: str, unit: int | None, layer: int, step:
         out_json({"text": text, "layer": layer, "unit": index + 1, "gates": gates})
         return
     kind = trace.kind_of(layer - 1)
-    table = gate_table(list(text), gates, t.lang, kind=kind, width=page_width())  # or an error, before anything is told
+    table = gate_table(list(text), gates, t.lang, kind=kind, width=page_width())  # or an error, before any output
     out(painter()(t("cli.demo.gates", unit=index + 1, units=units, word=clean(text)), "title"))
     out(table)

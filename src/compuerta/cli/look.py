@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from ..see.search import Cost, Search
     from ..tasks import Task
 
-#: Characters that are read at most, and verdicts and writers that are told.
+#: The most characters that are read, and the most verdicts and writers that are listed.
 MOST, TOLD = 5_000, 5
 #: What writes a file, by how its name ends: (t, task, data, trace, what, path).
 Writer = Callable[[Texts, "Task", Any, "Trace", "What", Path], None]
 
 
 class What:
-    """What is looked at: a quantity, a layer and a unit, all as the trace numbers them."""
+    """The quantity, layer and unit that are shown, numbered as in the trace."""
 
     def __init__(self, trace: Trace, key: str, layer: int, unit: int) -> None:
         self.key, self.layer, self.unit = key, layer, unit
@@ -128,7 +128,7 @@ def _find(task: Any, trace: Trace, find: str) -> tuple[Search, Cost]:
 
 
 def _what(trace: Trace, search: Search | None, gate: str | None, layer: int, unit: int | None) -> What:
-    """Return what was asked for, else what was found, else the unit that moves most, and its memory."""
+    """Return the quantity and unit asked for, else the best of the search, else the memory of the liveliest unit."""
     from .models import liveliest
 
     if search is not None and unit is None:
@@ -198,7 +198,7 @@ def _tell_series(t: Texts, trace: Trace, what: What, width: int) -> None:
 
 
 def _memory(t: Texts, trace: Trace, what: What) -> list[str]:
-    """Say how long the unit's memory lasts and who wrote what is in it at the end."""
+    """Return lines on how long the unit's memory lasts and which steps wrote what it contains at the end."""
     import numpy as np
 
     from ..see.readings import half_life, ledger

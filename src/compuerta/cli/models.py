@@ -47,7 +47,7 @@ def open_task(path: Path, question: str, needs: Callable[[type[Task]], bool] = l
 
 
 class Picture:
-    """A picture that will be written, of which it is already known that it can be."""
+    """A picture that will be written, to a path already checked to be writable."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

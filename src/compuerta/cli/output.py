@@ -24,7 +24,7 @@ _ESCAPES = re.compile(
     re.S | re.X,
 )
 #: What JSON may hold as it is and a terminal obeys: the controls from DEL on, line separators, marks of direction; and
-#: surrogates, which no file of UTF-8 holds.
+#: surrogates, which no UTF-8 file contains.
 _UNSEEN = re.compile(r"[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _WHITE = re.compile(r"[\t\n\v\f\r\x85\u2028\u2029]+")
 
@@ -42,7 +42,7 @@ def clean(text: str, *, lines: bool = False) -> str:
     text = _ESCAPES.sub("", text)
     if not lines:
         text = _WHITE.sub(" ", text)
-    # Cc: control; Cs: bytes that were no UTF-8; bidirectional overrides reorder what stands beside them
+    # Cc: control; Cs: bytes that were no UTF-8; bidirectional overrides reorder the text around them
     return "".join(
         "\ufffd" if unicodedata.category(c) == "Cs" else c
         for c in text
@@ -69,7 +69,7 @@ def out_wrapped(text: str, indent: str = "") -> None:
 def out_json(value: Any) -> None:
     """Write a result to stdout as one line of JSON; arrays become lists, NaN and infinity null.
 
-    Characters that a terminal obeys, or that are half of one, stand there as escapes of JSON.
+    Control characters and halves of surrogate pairs are written as JSON escapes.
     """
     out(_UNSEEN.sub(_escaped, json.dumps(_plain(value), ensure_ascii=False, allow_nan=False)))
 
@@ -95,7 +95,7 @@ def log(text: str) -> None:
     click.echo(text, err=True)
 
 
-#: Colours by what they stand for; never red against green.
+#: Colours by meaning; never red against green.
 STYLES: dict[str, dict[str, Any]] = {
     "title": {"bold": True},
     "dim": {"dim": True},

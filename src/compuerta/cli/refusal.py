@@ -1,4 +1,4 @@
-"""What went wrong, told in one line of the language: wrong use, failed runs, the system's own refusals."""
+"""Errors in one line, in the user's language: wrong usage, failed runs, errors of the system."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .output import clean, log
 
 
 def refusal(error: click.ClickException, t: Texts) -> str:
-    """Tell an error of use in one line: what is wrong, the nearest name, where the help is."""
+    """Return a usage error in one line: what is wrong, the nearest name, where the help is."""
     ctx = getattr(error, "ctx", None)
     sentence = _refusal(error, ctx, t)
     return " ".join([sentence, t("cli.error.see", command=ctx.command_path)]) if ctx else sentence
@@ -77,7 +77,7 @@ _SYSTEM = {
 
 
 def failure(error: Exception, t: Texts) -> str:
-    """Tell in one line why a run failed."""
+    """Return in one line why a run failed."""
     if isinstance(error, CompuertaError):
         return clean(error.text(t.lang))
     if isinstance(error, MemoryError):

@@ -1,8 +1,8 @@
-"""Numbers as people write them: a whole column at once, with what stands around it for evidence.
+"""Numbers as people write them, a whole column at once, with the rest of the table as evidence.
 
 ``1.028`` is one thousand and twenty-eight in Madrid and a little more than one in London. A column tells which where
 one of its cells can be read in one way only (``1.028,5``, ``0.5``, ``12.25``, ``1.000.000``). Where none does, what the
-rest of the table shows has to agree; where it does not, nobody knows, and nobody should guess.
+rest of the table shows has to agree; where it does not, the column is ambiguous and is not guessed.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-#: Cells that stand for a value nobody knows.
+#: Cells that mean a missing value.
 _MISSING = {
     "", "nan", "na", "n/a", "#n/a", "#n/d", "n/d", "nd", "s/d", "null", "none", "-", "--", "—", "–", ".", "..",
     "...", "?", "#value!", "#¡valor!", "#div/0!", "#¡div/0!", "#ref!", "#¡ref!",
 }  # fmt: skip
 _INFINITE = re.compile(r"[+-]?(inf|infinity|∞)", re.IGNORECASE)
 _BLANKS = " \u00a0\u2009\u202f\u2019'"  # also those that do not break, and apostrophes
-#: A cell without its unit: sign, figures that may stand in groups of three, decimals, exponent.
+#: A cell without its unit: sign, digits, which may be in groups of three, decimals, exponent.
 _STYLES = {
     decimal: re.compile(
         rf"[+-]?(\d+(?:{mark}\d*)?|{mark}\d+|[1-9]\d{{0,2}}(?:[{group}{_BLANKS}]\d{{3}})+(?:{mark}\d*)?)(?:e[+-]?\d+)?",
@@ -115,11 +115,11 @@ def marks(cells: Sequence[str]) -> tuple[set[str], str | None]:
 
 
 def settle(cells: Sequence[str], mark: str, locale: Sequence[str]) -> str | None:
-    """Return the decimal mark of a column in which ``mark`` stays open, or None where nobody can tell.
+    """Return the decimal mark of a column in which ``mark`` is ambiguous, or None if it stays so.
 
     Args:
         cells: those that are known.
-        mark: what stands once, before three figures: ``"."`` or ``","``.
+        mark: the mark that occurs once, before three digits: ``"."`` or ``","``.
         locale: the decimal marks that the rest speaks for: what separates the cells, how dates are written, what
             other columns prove.
 
@@ -138,7 +138,7 @@ def settle(cells: Sequence[str], mark: str, locale: Sequence[str]) -> str | None
 
 
 def short(cell: str) -> str:
-    """Return a cell as it may stand in an error: quoted, control characters escaped, not longer than a line.
+    """Return a cell for an error message: quoted, control characters escaped, no longer than a line.
 
     >>> short("a" * 50)
     "'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa…'"

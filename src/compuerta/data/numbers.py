@@ -82,7 +82,7 @@ def from_words(text: str, lang: str) -> int | None:
     (None, None, None)
     """
     lang = language(lang)
-    # The words are added up without much care for grammar; writing the sum again tells whether it was correct.
+    # The words are added up without much care for grammar; writing the sum again shows whether it was correct.
     total = group = 0
     for word in text.replace("-", " ").split(" "):
         if word in ("mil", "thousand"):
@@ -142,7 +142,7 @@ def _spanish_hundreds(n: int) -> str:
 
 
 def _shortened(words: str) -> str:
-    """Return the words as they stand before *mil*: uno becomes un, and veintiuno takes an accent."""
+    """Return the words as used before *mil*: uno becomes un, and veintiuno takes an accent."""
     if words.endswith("veintiuno"):
         return words.removesuffix("uno") + "ún"
     return words.removesuffix("o") if words.endswith("uno") else words

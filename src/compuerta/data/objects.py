@@ -1,6 +1,6 @@
 """Series out of what people hold them in: arrays, masked arrays, series and tables of pandas and polars.
 
-Those packages are not imported: what an object can do tells what it is.
+Those packages are not imported: an object is recognised by its methods.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def _indexed(values: NDArray[np.float64], index: Any, name: str) -> Series:
 
 
 def _column(table: Any, dates: Any) -> tuple[Any, Any]:
-    """Return the only column of numbers of a table, and what tells the time: its column of dates, or its index."""
+    """Return the only column of numbers of a table, and its time axis: its column of dates, or its index."""
     names: Sequence[Any] = list(table.columns)
     kinds = {name: np.asarray(table[name]).dtype.kind for name in names}
     numbers = [name for name in names if kinds[name] in "iuf"]

@@ -17,7 +17,7 @@ def pad(rows: Sequence[ArrayLike], dtype: DTypeLike | None = None) -> tuple[NDAr
 
     Args:
         rows: N arrays, all (T_i, F) with one F, or all (T_i,), which is how token ids come.
-        dtype: of the result; by default the one that holds all rows.
+        dtype: of the result; by default one that can represent all rows.
 
     Returns:
         ``x``: (N, T, F), or (N, T) for rows (T_i,), with T the length of the longest row.
@@ -25,7 +25,7 @@ def pad(rows: Sequence[ArrayLike], dtype: DTypeLike | None = None) -> tuple[NDAr
 
     Raises:
         ShapeError: no rows, rows of differing features, or rows of other than one or two dimensions.
-        DTypeError: a row holds objects, text or complex numbers.
+        DTypeError: a row contains objects, text or complex numbers.
 
     >>> x, lengths = pad([[3, 1], [4, 1, 5], []])
     >>> x

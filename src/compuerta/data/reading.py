@@ -1,4 +1,4 @@
-"""A person's CSV file as a series: which column, which dates, which of several series. Doubts are told, not settled."""
+"""A person's CSV file as a series: which column, which dates, which of several series; ambiguities are reported."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .table import Column, Table, parse_table
 
 @dataclass(frozen=True)
 class Time:
-    """What tells when: the columns it was read from, a date or a place for each row, and what the dates are."""
+    """The time axis: the columns it was read from, a date or a position for each row, and what the dates are."""
 
     columns: tuple[Column, ...]
     cells: tuple[str, ...]
@@ -45,7 +45,7 @@ def read_series(
 
     Comma, semicolon and tab separate; a title, a header, quotes and trailing blank lines may be there or not, and
     newest-first files are turned round. How numbers and dates are written is decided over all rows
-    (:mod:`compuerta.data.cells`, :func:`compuerta.data.dates.parse_dates`), told by ``notes``, and refused where it
+    (:mod:`compuerta.data.cells`, :func:`compuerta.data.dates.parse_dates`), reported in ``notes``, and refused where it
     stays open. The series has a regular grid: steps that are missing, and cells that are empty, are marked in
     :attr:`Series.missing` and hold what the season would have there. A column that only counts the rows is no
     one (in a file with a header); one that counts years serves as dates.
@@ -139,13 +139,13 @@ def looks_like_series(path: Named) -> bool:
             return any(mark.isdigit() for mark in text) or "\n" not in text.strip()  # one line: a header alone
         columns = parse_table(text, source.path).columns
     except DataError:
-        return named  # reading it will tell what is wrong
+        return named  # reading it will give the error
     readable = max((_readable(column) for column in columns if column.kind == "number"), default=0.0)
     return readable >= 0.9 and len(columns[0].cells) >= 3
 
 
 def _readable(column: Column) -> float:
-    """Return the part of the cells that are numbers, or stand for one that is missing."""
+    """Return the share of the cells that are numbers or mark a missing one."""
     return sum(column.style.number(c) is not None or is_missing(c) for c in column.cells) / len(column.cells)
 
 
@@ -243,7 +243,7 @@ def _find_column(table: Table, column: str | int | None) -> Column | None:
 
 
 def _choose(table: Table, column: str | int | None, time: Time | None, names: Column | None, path: object) -> Column:
-    """Return the column asked for, or the only one with numbers that do more than tell the time."""
+    """Return the column asked for, or the only column of numbers that is not a time axis."""
     if column is not None:
         named = _find_column(table, column)
         if named is None:
@@ -291,7 +291,7 @@ def _values(table: Table, column: Column, missing: str, path: object) -> NDArray
 
 
 def _time(table: Table, column: str | int | None, path: object) -> Time | None:
-    """Return what tells the time: dates, with times of the day beside them; else numbers that write dates, or count."""
+    """Return the time axis: dates, with times of day beside them; else numbers that encode dates, or count."""
     target = _find_column(table, column)
     others = [c for c in table.columns if c is not target]
     for one in others:
@@ -364,7 +364,7 @@ def _refuse_twice(table: Table, time: Time, path: object) -> None:
 
 
 def _refuse_unread_dates(table: Table, column_name: str | int | None, names: Column | None, path: object) -> None:
-    """Refuse a table without dates in which a column seems to hold some: it is not to be passed over in silence."""
+    """Refuse a table without dates in which a column seems to contain some: they must not be silently ignored."""
     target, numeric = _find_column(table, column_name), [c for c in table.columns if c.kind == "number"]
     for column in table.columns:
         if column is target or column is names or not column.filled_cells or (numeric == [column] and target is None):
@@ -384,7 +384,7 @@ def _refuse_unread_dates(table: Table, column_name: str | int | None, names: Col
 def _reading_notes(
     table: Table, target: Column, time: Time | None, names: Column | None, series: Series
 ) -> list[Phrase]:
-    """Return what the columns were taken for."""
+    """Return notes on how the columns were interpreted."""
     notes = []
     marked = next((c for c in target.filled_cells if not c.lstrip("+-").isdecimal()), target.filled_cells[0])
     value = target.style.number(marked)

@@ -36,10 +36,10 @@ class Series:
         date_order: how the file writes its dates: ``"ymd"``, ``"mdy"``, ``"dmy"``, ``"ym"``, ``"my"``, ``"y"``,
             ``"yw"`` (ISO weeks) or ``"epoch"`` (seconds since 1970).
         step: the usual spacing of the dates; None without dates or where they keep to no spacing.
-        period: steps in one season, as far as the spacing tells (see :meth:`compuerta.data.steps.Step.period`).
+        period: steps in one season, if the spacing determines it (see :meth:`compuerta.data.steps.Step.period`).
         missing: (T,) bool, the values that are not known, never to be learnt from nor scored; None where all are.
         decimal: the decimal mark of the file.
-        notes: what a person should be told of how it was read.
+        notes: what the user should know about how it was read.
 
     Raises:
         DataError: the dates are not as many as the values, one of them cannot be read, or comes twice.
@@ -283,7 +283,7 @@ def _on_grid(
 
 
 def _runs(unknown: NDArray[np.bool_], labels: Sequence[str] | None, most: int = 3) -> Any:
-    """Return where values are missing, as it stands in a sentence: the first three runs of them."""
+    """Return where values are missing, for a sentence: the first three runs."""
     edges = np.flatnonzero(np.diff(np.concatenate(([False], unknown, [False]))))
     runs = [(int(a), int(b) - 1) for a, b in edges.reshape(-1, 2)]
     names = labels if labels is not None else [str(k) for k in range(len(unknown))]

@@ -15,7 +15,7 @@ from typing import IO
 
 from ..errors import DataError, Phrase, SettingError
 
-#: What tells the kind of a file, and how much is decoded at a time.
+#: Bytes that determine the kind of a file, and how many are decoded at a time.
 _HEAD, _PIECE = 1 << 16, 1 << 18
 #: Bytes that are taken from what has no size of its own, a pipe or a device, which might never end.
 _ENDLESS = 1 << 29
@@ -24,7 +24,7 @@ _BOMS = (  # the longer ones first: UTF-32 begins as UTF-16 does
     (codecs.BOM_UTF32_LE, "utf-32-le"), (codecs.BOM_UTF32_BE, "utf-32-be"),
     (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"), (codecs.BOM_UTF8, "utf-8"),
 )  # fmt: skip
-#: What stands in no text of Windows: what has it is no text that was saved in an old encoding.
+#: Bytes that no Windows text contains: a file with one is not a text in an old encoding.
 _CONTROL = re.compile(r"[\x01-\x08\x0e-\x1a\x1c-\x1f\x7f]")
 
 
@@ -35,10 +35,10 @@ class Source:
         paths: files; a folder stands for the files in it that end in .txt, in the order of their names; ``"-"`` is
             standard input.
         encoding: of the bytes, as Python names it. By default a byte order mark decides; without one the text is
-            UTF-8, or else Windows-1252, which is noted.
+            UTF-8, or else Windows-1252, with a note.
 
     Attributes:
-        notes: what a person should be told of how the bytes were read.
+        notes: what the user should know about how the bytes were read.
 
     Raises:
         SettingError: there is no such encoding.

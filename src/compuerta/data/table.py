@@ -23,8 +23,8 @@ class Column:
     """One column: its name, its cells without surrounding blanks, and what they are.
 
     ``kind`` is ``"number"`` or ``"date"`` where more than half of the cells that are not missing are, else ``"text"``.
-    ``style`` is the way of writing numbers that fits the most cells; ``open`` is the mark in it of which nobody can
-    tell whether it stands before decimals or thousands, None where that is settled.
+    ``style`` is the way of writing numbers that fits the most cells; ``open`` is the mark in it for which one cannot
+    tell whether it precedes decimals or thousands, None where that is settled.
     """
 
     name: str
@@ -42,7 +42,7 @@ class Column:
 @dataclass(frozen=True)
 class Table:
     """A CSV file: its columns, the line of the file on which each row ends, what separates the cells, and whether the
-    first row was a header; ``title`` is what stood above it.
+    first row was a header; ``title`` is the line above it.
 
     >>> table = parse_table("Fecha;Valor\\n1/2/2021;3,5\\n2/2/2021;4\\n", "a.csv")
     >>> [(column.name, column.kind) for column in table.columns], table.lines
@@ -61,12 +61,12 @@ class Table:
         return self.delimiter == ";" or any(c.kind == "number" and c.style.decimal == "," for c in self.columns)
 
     def only(self, rows: Sequence[int]) -> Table:
-        """Return the table of some rows; what the columns are stays as it was found over all."""
+        """Return the table of some rows; the columns keep the kinds detected over all rows."""
         columns = tuple(replace(column, cells=tuple(column.cells[k] for k in rows)) for column in self.columns)
         return replace(self, columns=columns, lines=tuple(self.lines[k] for k in rows))
 
     def listed(self, among: Iterable[Column], most: int = 8) -> Any:
-        """Return the places and names of some of the columns, as they stand in a sentence: eight at most."""
+        """Return the positions and names of some of the columns for a sentence: eight at most."""
         ids = [id(column) for column in among]
         every = [(k, column.name) for k, column in enumerate(self.columns) if id(column) in ids]
         text = ", ".join(f"{k}: {short(name)}" if name else str(k) for k, name in every[:most])
@@ -74,7 +74,7 @@ class Table:
 
 
 def parse_table(text: str, path: object, decimal: str | None = None) -> Table:
-    """Read the text of a CSV file; tab, semicolon and comma are told apart, and a header from its absence.
+    """Read the text of a CSV file; the separator (tab, semicolon or comma) and the header are detected.
 
     Excel's line ``sep=;`` is heeded, and a title above the header is set aside.
 

@@ -1,4 +1,4 @@
-"""Text: what was read as the numbers of its characters, at one byte each, and the vocabulary that tells which."""
+"""Text as the ids of its characters, one byte each, and the vocabulary of those ids."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def read_text(path: Named, encoding: str | None = None) -> str:
 
     Raises:
         OSError: the file cannot be read.
-        DataError: the file is empty, holds a NUL byte, or is no text; the sentence gives the byte offset.
+        DataError: the file is empty, contains a NUL byte, or is not text; the message gives the byte offset.
 
     >>> import tempfile; from pathlib import Path; file = Path(tempfile.mkdtemp(), "a.txt")
     >>> _ = file.write_bytes(b"\xef\xbb\xbfuno\r\ndos\r\n")
@@ -137,7 +137,7 @@ class Vocabulary:
         return self._ids[np.minimum(codes, len(self._ids) - 1)]
 
     def _replaced(self, text: str | Text, table: NDArray[np.int32]) -> NDArray[np.int32]:
-        """Return the table with the ids of those that stand in for the characters of ``text`` that are not there."""
+        """Return the table with replacement ids for the characters of ``text`` that are not in the vocabulary."""
         places = {c: k for k, c in enumerate(text.vocabulary.characters)} if isinstance(text, Text) else None
         missing = [c for c in (places or set(text)) if c not in self]  # type: ignore[arg-type]
         at = [places[c] if places else ord(c) for c in missing]
@@ -150,7 +150,7 @@ class Vocabulary:
         return table
 
     def decode(self, ids: ArrayLike) -> str:
-        """Return the text that the ids (T,) stand for.
+        """Return the text of the ids (T,).
 
         Raises:
             DTypeError: the ids are not integers.
@@ -188,7 +188,7 @@ class Text:
     Attributes:
         ids: (T,) the place of each character in ``vocabulary``, the smallest unsigned integers that serve.
         vocabulary: the characters there are, as a :class:`Vocabulary`.
-        notes: what a person should be told of how it was read.
+        notes: what the user should know about how it was read.
 
     >>> text = Text.of("hola, hola")
     >>> len(text), text.ids.dtype.name, text.vocabulary.characters, str(text[6:])

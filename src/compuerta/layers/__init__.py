@@ -1,4 +1,4 @@
-"""Layers: what holds parameters, runs forward and walks back."""
+"""Layers: parameters, a forward pass and a backward pass."""
 
 from .activation import Activation
 from .base import Blank, Gradients, Layer, Record

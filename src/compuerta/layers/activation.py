@@ -1,4 +1,4 @@
-"""A function of each value, or of each step's values, without parameters: what stands after a Dense layer."""
+"""An activation function without parameters, over each value or each step, as used after a Dense layer."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Activation(Layer[None]):
 
         \max(x, 0), \quad σ(x), \quad \tanh x, \quad e^{x_k} / Σ_j e^{x_j}, \quad x_k - \log Σ_j e^{x_j}
 
-    Losses here take logits; an activation is for what is to be read as it stands, and for models of other frameworks.
+    Losses here take logits; use an activation to read outputs directly, or for models from other frameworks.
 
     Args:
         kind: one of the five names.

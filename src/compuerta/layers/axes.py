@@ -1,4 +1,4 @@
-"""What stands along the axes of a trace: lengths of rows, numbers of steps and units, the text or series read."""
+"""The axes of a trace: lengths of rows, numbers of steps and units, the text or series that was read."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ class Axes:
     vocabulary: str | None = None
 
     def check(self, n: int, t: int) -> None:
-        """Refuse what does not stand along N rows and T steps.
+        """Refuse axes that do not fit N rows and T steps.
 
         Raises:
-            ShapeError: its length is another.
+            ShapeError: a length differs.
         """
         for name, size in (("lengths", n), ("steps", t), ("text", t), ("labels", t), ("values_in", t)):
             value = getattr(self, name)
@@ -48,7 +48,7 @@ class Axes:
                 raise ShapeError("error.gradient", name="Trace", argument=name, expected=(size,), got=(len(value),))
 
     def select(self, rows: Numbers, steps: Numbers, t: int, units: list[Numbers]) -> Axes:
-        """Return what stands along some rows and steps, by their places, of T; ``units`` are the numbers of those."""
+        """Return the axes of some rows and steps, by index, of T; ``units`` are the numbers of the units."""
         return Axes(
             lengths=None if self.lengths is None else (steps[None] < self.lengths[rows, None]).sum(axis=1),
             steps=(np.arange(t) if self.steps is None else self.steps)[steps],
@@ -61,7 +61,7 @@ class Axes:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any], shape: tuple[int, int], layers: int, values: Array | None) -> Axes:
-        """Return what a file says of the axes of a trace, which nobody vouches for. ValueError: it cannot be so."""
+        """Return the axes of a trace from an untrusted file. ValueError: they are not valid."""
 
         def numbers(name: str, entries: Any, count: int, high: float = np.inf) -> Numbers:
             if len(entries) != count or any(type(k) is not int or not 0 <= k <= high for k in entries):

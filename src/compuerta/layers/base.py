@@ -34,7 +34,7 @@ LayerClamps = dict[int, list[Clamps]]
 
 
 class Blank:
-    """Passed as ``rng``, leaves the weights at zero: for a layer whose weights come from a file."""
+    """Passed as ``rng``, leaves the weights at zero, for a layer whose weights will be read from a file."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,8 +61,8 @@ class Gradients(Generic[StateT]):
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Record:
-    """A tape with what the boundary needs to know about it: the output's shape, whether one sequence came, and the
-    version of the parameters that it was recorded with."""
+    """A tape, with the output's shape, whether the input was a single sequence, and the version of the parameters that
+    it was recorded with."""
 
     layer: Layer
     tape: Any
@@ -186,8 +186,8 @@ class Layer(ABC, Generic[StateT]):
         """Return a state of ``n`` rows, or a gradient of one, as :meth:`run` and :meth:`back` take it; None is zeros.
 
         Raises:
-            ShapeError: it has not the shapes of this layer's state.
-            SettingError: the layer has no state, and one is given.
+            ShapeError: its shapes are not those of this layer's state.
+            SettingError: a state was passed, but the layer has none.
         """
         if state is not None:
             raise SettingError("error.no_state", name=self.name)
@@ -252,11 +252,11 @@ class Layer(ABC, Generic[StateT]):
                 converted to the layer's dtype; float64 is rounded to it.
             state: the initial state, zeros if None; layers without state take None.
             lengths: (N,) ints in [0, T] for padded batches. Past its length a recurrent layer's output is zero and its
-                state stands still; with length 0 the state comes back as it was.
+                state no longer changes; with length 0 the initial state is returned.
             record: keep a tape for :meth:`backward`.
             rng: a Generator or seed for dropout in training; None switches dropout off.
             check_finite: raise on NaN or infinity in ``x`` instead of letting it run through its own row.
-            clamp: units that stand at a value at every step, ``{("f", 0, 12): 0.0}`` for the forget gate of unit 12
+            clamp: units clamped to a value at every step, ``{("f", 0, 12): 0.0}`` for the forget gate of unit 12
                 in the first stacked layer, ``(name, layer, direction, unit)`` in the second direction; names as in a
                 :class:`~compuerta.layers.trace.Trace`. The NumPy engine computes such a run.
 
@@ -265,7 +265,7 @@ class Layer(ABC, Generic[StateT]):
             None.
 
         Raises:
-            ShapeError, DTypeError: what came does not fit, with both shapes in the message.
+            ShapeError, DTypeError: an argument does not fit; the message gives both shapes.
             NonFiniteError: with ``check_finite``.
             SettingError: ``clamp`` names what is not there.
         """

@@ -1,4 +1,4 @@
-"""Units clamped to a value: what a caller asks for, as each layer's clamps."""
+"""Parse the argument ``clamp`` into the clamps of each layer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .stack import Stack
 
 
 def parse_clamp(clamp: Mapping[Any, float], stacks: Sequence[Stack], name: str) -> LayerClamps:
-    """Return what ``clamp`` holds in each of the ``stacks``, whose layers are counted through.
+    """Return the clamps of each of the ``stacks``, whose layers are numbered consecutively.
 
     Raises:
         SettingError: a key is not (name, layer, unit) or (name, layer, direction, unit), names what is not there, or

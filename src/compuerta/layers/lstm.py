@@ -26,7 +26,7 @@ class LSTM(Recurrent[tuple[Array, ...]]):
     Parameters of layer k (suffix ``_reverse`` for the second direction), blocks in PyTorch's order i, f, g, o:
     ``w_x_l{k}`` (4H, F), or (4H, D·H) above the first layer; ``w_h_l{k}`` (4H, H); ``b_l{k}`` (4H,).
 
-    The switches from ``peepholes`` on change the cell; what each does to the equations stands in docs/variants.md and
+    The switches from ``peepholes`` on change the cell; what each does to the equations is in docs/variants.md and
     in :mod:`compuerta.recurrence.variant`. Without one the cell is the plain one, on its fast path. A gate that a
     switch takes away has no block in the parameters: those that there are stand in ``layer.blocks``.
 

@@ -1,4 +1,4 @@
-"""A run that keeps what each layer read and kept: behind every trace of a model that is still there."""
+"""A recorded run, with the inputs and the tape of each layer: the source of every trace of a live model."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _CACHED = 1 << 17
 def trace_model(
     model: Layer, x: ArrayLike, state: Any, lengths: ArrayLike | None, clamp: Mapping[Any, float] | None
 ) -> tuple[Array, Trace]:
-    """Run ``model`` as it runs without a trace, layer by layer, and keep what each layer kept."""
+    """Run ``model`` layer by layer, exactly as without a trace, and keep each layer's tape."""
     batch, single = model.check_inputs(x)
     n, t = batch.shape[:2]
     valid = checks.lengths(lengths, model.name, n, t) if lengths is not None else None
@@ -49,7 +49,7 @@ def trace_model(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Node:
-    """One layer of what was traced: its tape, its inputs, its initial state, and the version of its parameters."""
+    """One traced layer: its tape, inputs and initial state, and the version of its parameters."""
 
     layer: Any
     tape: Any
@@ -256,7 +256,7 @@ class StackNode(Node):
 
 
 class Run:
-    """What was run, so that a trace can be asked for more than it holds: see :class:`~compuerta.layers.trace.Trace`."""
+    """The recorded run, from which a trace computes what is not stored: see :class:`~compuerta.layers.trace.Trace`."""
 
     def __init__(self, nodes: list[Node]) -> None:
         self.nodes = nodes
@@ -320,7 +320,7 @@ class Run:
     ) -> dict[Any, Array]:
         """Return the gradients of ``layer`` and those above it in its stack for each of some steps' outputs alone.
 
-        ``dy`` (1, T, D·H) is the gradient of the outputs of the stack that ``layer`` stands in.
+        ``dy`` (1, T, D·H) is the gradient of the outputs of the stack that contains ``layer``.
         """
         stack, k = self.places[layer]
         each = np.zeros((len(outputs), *dy.shape[1:]), dy.dtype)

@@ -22,7 +22,7 @@ from .trace import Trace
 class Sequential(Layer[tuple[Any, ...]]):
     """Layers one after another; itself a layer.
 
-    The parameters of all layers stand in one flat buffer, named ``"<place>.<name>"`` (``"1.w_h_l0"``). The state is a
+    The parameters of all layers are in one flat buffer, named ``"<place>.<name>"`` (``"1.w_h_l0"``). The state is a
     tuple with one entry for each layer that has a state, in order.
 
     Raises:
@@ -69,7 +69,7 @@ class Sequential(Layer[tuple[Any, ...]]):
         self.width_in, self.reads_tokens, self.width_out = layers[0].width_in, layers[0].reads_tokens, width
 
     def below(self) -> Sequential:
-        """Return the model without its last layer, of which it must have two, on the same parameters.
+        """Return the model without its last layer, on the same parameters; it must have at least two layers.
 
         For who computes the last one together with something else, as the trainer does with a loss.
         """

@@ -118,7 +118,7 @@ class Stack(Layer[StateT]):
 
     @abstractmethod
     def parameter_shapes(self, inputs: int) -> dict[str, tuple[int, ...]]:
-        """Return the parameters that the cell packs, in its order: their names, without the end that tells layer and
+        """Return the parameters that the cell packs, in its order: their names, without the suffix for layer and
         direction, and their shapes where F is ``inputs``."""
 
     def noisy_cell(self, cell: recurrence.Cell, rng: np.random.Generator) -> recurrence.Cell:

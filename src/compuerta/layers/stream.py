@@ -32,7 +32,7 @@ class Stream(Generic[StateT]):
         self._state = [np.ascontiguousarray(part) for part in layer.initial_state(batch_size)]
         self._rebuild()
 
-    # Copies of views are views no longer: a copied or pickled stream makes its own.
+    # A copy of a view is no longer a view, so a copied or pickled stream builds its own.
 
     def __getstate__(self) -> dict[str, Any]:
         return {

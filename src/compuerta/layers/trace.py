@@ -30,7 +30,7 @@ class Trace(Mapping[Any, Array]):
     With ``z_`` before a key it is the pre-activation, what σ or tanh saw: ``trace["z_f", 0]``, and ``trace["z_z", 0]``
     for the update gate of a GRU. Layers are counted through all recurrent layers of the model, from the inputs up;
     direction 1 is the one that reads backward. Axes are N rows of the batch, T steps and H units (P for the h of a
-    projection). Values stand where their inputs stand and are zero past a row's length.
+    projection). Values are aligned with their inputs and are zero past a row's length.
 
     They are the numbers of the engine that ran, to the bit. Pre-activations are computed when they are asked for, where
     the engine does not keep them: the same sum in another order, so that σ(z) is the gate to rounding. Nothing is
@@ -111,7 +111,7 @@ class Trace(Mapping[Any, Array]):
 
     @property
     def labels(self) -> list[str] | None:
-        """What each step is called."""
+        """The label of each step."""
         return self.axes.labels
 
     @property
@@ -135,7 +135,7 @@ class Trace(Mapping[Any, Array]):
         return self._source.run
 
     def kind_of(self, layer: int) -> CellKind:
-        """Return what the cell of one layer is."""
+        """Return the kind of cell of one layer."""
         return self.kinds[layer]
 
     def names_of(self, layer: int) -> tuple[str, ...]:
@@ -167,7 +167,7 @@ class Trace(Mapping[Any, Array]):
         """Return what a layer read, (N, T, F), or (N, T) token ids.
 
         Raises:
-            KeyError: the trace was loaded, cut down to some units or is one of gradients, and does not know.
+            KeyError: not available: the trace was loaded, reduced to some units, or holds gradients.
         """
         return self._source.inputs(layer).copy()
 
@@ -229,7 +229,7 @@ class Trace(Mapping[Any, Array]):
         which_rows, which_steps = pick(rows, n, "rows"), pick(steps, t, "steps")
         each = [pick(units, len(numbers), "units") for numbers in self.units]
         source = Selected(self._source, self.lengths, which_rows, which_steps, each if units is not None else None)
-        if isinstance(self._source, Selected):  # of the whole, which knows what stood before each step
+        if isinstance(self._source, Selected):  # of the whole, which has what came before each step
             source = self._source.within(source)
         return Trace(
             source, (len(which_rows), len(which_steps)), self.kinds,
@@ -344,8 +344,8 @@ class Trace(Mapping[Any, Array]):
 
         Args:
             path: the file, written whole or not at all.
-            other: the same inputs as another model reads them, to stand beside it.
-            lang: the language that it opens in. title: a line to stand above all.
+            other: a trace of another model on the same inputs, for comparison.
+            lang: the language that it opens in. title: the page's heading.
 
         Raises:
             SettingError: the trace is too large, or its layers are of different kinds or widths.
@@ -380,7 +380,7 @@ class Trace(Mapping[Any, Array]):
 
         Args:
             t: the step, by its place in the trace. unit: one unit alone, by its place; all of the layer if None.
-            layer, row, direction: of which layer, row and direction.
+            layer, row, direction: the layer, row and direction to explain.
 
         Raises:
             SettingError: the layer is of another kind, the step is not there, what the layer read is not known, or the
@@ -490,10 +490,10 @@ class Trace(Mapping[Any, Array]):
 
 
 def _kinds(content: Mapping[str, Any]) -> list[CellKind]:
-    """Return what the cells of a file's layers are. KeyError and its like: it does not tell.
+    """Return the kind of cell of each layer in a file. KeyError and the like: the file does not say.
 
-    Files that were written before they carried it name the quantities alone: of these each is told by its set of keys,
-    here and nowhere else. Which variant of it ran they do not know.
+    Older files name the quantities alone; here, and nowhere else, a kind is recognised by its set of keys. Such files
+    do not say which variant ran.
     """
     if "kinds" in content:
         return [CellKind.from_json(each) for each in content["kinds"]]

@@ -1,4 +1,4 @@
-"""Where a trace reads its numbers: a recorded run, arrays that are there, or a part of either."""
+"""The sources of a trace's numbers: a recorded run, stored arrays, or a selection from either."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ Array = NDArray[Any]
 
 
 class Source(Protocol):
-    """Where a trace reads its numbers."""
+    """The source of a trace's numbers."""
 
     @property
     def run(self) -> RecordedRun | None:
-        """The run itself, where this is one."""
+        """The recorded run, if this source is one."""
 
     def directions(self, layer: int) -> int:
         """Return how many directions a layer reads in."""
@@ -60,7 +60,7 @@ class RecordedRun(Source, Protocol):
 
 
 class Stored:
-    """A source of arrays that are there."""
+    """A source of stored arrays."""
 
     run = None
 
@@ -72,7 +72,7 @@ class Stored:
         return self._directions[layer]
 
     def width(self, layer: int) -> int:
-        """Return how many units a layer has: of a projection, those of its cell."""
+        """Return how many units a layer has; with a projection, the units of its cell."""
         return max(int(values.shape[2]) for (_, k, _), values in self._arrays.items() if k == layer)
 
     def read(self, key: str, layer: int, direction: int) -> Array:
@@ -108,7 +108,7 @@ class Selected:
         self.of, self.lengths, self.rows, self.steps, self.units = of, lengths, rows, steps, units
 
     def within(self, part: Selected) -> Selected:
-        """Return a part of this one as a part of what this one is of."""
+        """Return a selection from this selection as one from the same source."""
         units = part.units if self.units is None else self.units
         if self.units is not None and part.units is not None:
             units = [numbers[here] for numbers, here in zip(self.units, part.units, strict=True)]

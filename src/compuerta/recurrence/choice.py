@@ -1,4 +1,4 @@
-"""The choice of who computes: which engines there are here, and which of them layers use now."""
+"""The choice of engine: which engines are available here, and which one layers use."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .variant import Variant
 
 @cache
 def engines() -> dict[str, Engine]:
-    """Return the engines that there are here, the best first; each variant of the native one has a name of its own."""
+    """Return the available engines, best first; each variant of the native engine has its own name."""
     numpy = NumpyEngine()
     library = load()
     result: dict[str, Engine] = {}
@@ -29,12 +29,12 @@ def engines() -> dict[str, Engine]:
 
 
 def variants() -> list[str]:
-    """Return the instruction sets for which the native engine has code that runs here, the one in use first."""
+    """Return the instruction sets that the native engine supports on this machine, the one in use first."""
     return [name.split(":")[1] for name in engines() if ":" in name]
 
 
 def why_not_native() -> Phrase | None:
-    """Return the reason why the native engine is not there, or None if it is."""
+    """Return why the native engine is unavailable, or None if it is available."""
     library = load()
     return None if isinstance(library, Library) else library
 
@@ -43,7 +43,7 @@ _active: Engine | None = None
 
 
 def active() -> Engine:
-    """Return the engine that layers use now: the one chosen, else ``COMPUERTA_ENGINE``, else the best there is."""
+    """Return the engine that layers use: the one chosen, else ``COMPUERTA_ENGINE``, else the best available."""
     global _active
     if _active is None:
         _active = _find(os.environ.get("COMPUERTA_ENGINE") or next(iter(engines())))
@@ -71,7 +71,7 @@ def _find(name: str) -> Engine:
 
 
 def engine() -> str:
-    """Return the name of the engine that runs: "native", or "numpy" where there is no library.
+    """Return the name of the active engine: "native", or "numpy" where there is no library.
 
     >>> from compuerta import engine
     >>> engine() in ("native", "numpy")
@@ -86,7 +86,7 @@ def use_engine(name: str) -> None:
     "native:avx2" and the like name one variant of the native engine's code, for tests and measurements.
 
     Raises:
-        SettingError: there is no such engine here.
+        SettingError: there is no such engine on this machine.
     """
     global _active
     _active = _find(name)

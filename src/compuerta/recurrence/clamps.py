@@ -12,7 +12,7 @@ Array = NDArray[Any]
 
 
 class Clamps:
-    """Which units of which quantities are clamped, and at what.
+    """The clamped units of each quantity, with their values.
 
     What is computed from a clamped value follows it (with f = 1 − i, clamping i moves f); what it would have been
     computed from no longer reaches it, so no gradient passes.
@@ -31,15 +31,15 @@ class Clamps:
         return bool(self._at)
 
     def units(self, key: str) -> list[int]:
-        """Return the units of one quantity that are clamped."""
+        """Return the clamped units of one quantity."""
         return list(self._at[key][0]) if key in self._at else []
 
     def apply(self, key: str, array: Array) -> Array:
-        """Return ``array`` (N, H) with what is clamped in its place; itself where nothing is."""
+        """Return ``array`` (N, H) with the clamped units set to their values; ``array`` itself if none is clamped."""
         return self._put(key, array, 1)
 
     def mask_gradient(self, key: str, gradient: Array) -> Array:
-        """Return ``gradient`` (N, H) with nothing of it where a unit is clamped."""
+        """Return ``gradient`` (N, H) with zeros for the clamped units."""
         return self._put(key, gradient, 0)
 
     def _put(self, key: str, array: Array, share: int) -> Array:

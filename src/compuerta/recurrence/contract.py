@@ -1,6 +1,6 @@
-"""What an engine is: the contract between the layers and whoever computes the recurrences.
+"""The contract between the layers and the engines that compute the recurrences.
 
-An engine packs weights once, runs a batch forward, walks a tape backward and steps a stream. Layers know nothing of
+An engine packs weights once, runs a batch forward, walks a tape backward and steps a stream. Layers do not depend on
 what is behind it: a second engine is one more object with the methods of :class:`Engine`.
 """
 
@@ -21,7 +21,7 @@ Lengths = NDArray[np.intp] | None
 
 
 class Tape(Protocol):
-    """What a recorded forward pass keeps, in the engine's own form: for the way back, and for all who look inside."""
+    """The record of a forward pass, in the engine's own form, for the backward pass and for traces."""
 
     @property
     def clamps(self) -> Clamps:
@@ -51,16 +51,16 @@ class Cell(Protocol):
       (H,) in a GRU that resets after the product.
     - ``x``: (N, T, F), or (N, T) token ids, of which the columns of ``w_x`` are gathered.
     - ``state``, ``final`` and their gradients: (parts, N, H), the parts h, c or h, each of them C-contiguous.
-    - ``lengths``: (N,) ints in [0, T] or None. Past its length a row's output is zero, its state stands still and
+    - ``lengths``: (N,) ints in [0, T] or None. Past its length a row's output is zero, its state is unchanged and
       its inputs are not read.
-    - ``reverse``: each row is read from its last valid step to its first; outputs stand where their inputs stand.
+    - ``reverse``: each row is read from its last valid step to its first; outputs are aligned with their inputs.
 
     All arrays have the dtype of the weights (float32, float64; the NumPy engine takes complex128 too, for complex-step
     derivatives). Inputs are never written to. N and T may be 0. No NaN or infinity raises or warns.
     """
 
     def pack(self, *parameters: Array) -> Any:
-        """Return the weights as this engine wants them. They hold until the parameters change."""
+        """Return the weights in this engine's layout, valid until the parameters change."""
 
     def forward(
         self,
@@ -92,7 +92,7 @@ class Cell(Protocol):
 
 
 class Engine(Protocol):
-    """A name, one :class:`Cell` for each kind, and what stands around them."""
+    """A name, one :class:`Cell` for each kind, and the other operations of training."""
 
     name: str
     lstm: Cell

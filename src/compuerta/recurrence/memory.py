@@ -1,4 +1,4 @@
-"""Memory as C wants it: where it stands, aligned, and not cleared anew for every batch."""
+"""Memory for the C code: its address, aligned, and reused between batches rather than cleared each time."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _from_buffer, _addressof = ctypes.c_char.from_buffer, ctypes.addressof
 
 
 def address(array: Any) -> int:
-    """Return where the numbers of ``array`` stand; the quickest way where it is writable and contiguous."""
+    """Return the address of the data of ``array``, by the fastest way where it is writable and contiguous."""
     try:
         return _addressof(_from_buffer(array))
     except (TypeError, ValueError, BufferError):
@@ -91,6 +91,6 @@ def readable(array: Array) -> Array:
 
 
 def contiguous(array: Array) -> Array:
-    """Return ``array`` if its numbers stand in place and one after another, else a copy of which that is true."""
+    """Return ``array`` if its numbers stand in place and one after another, else a copy that is."""
     plain: Array = np.require(array, requirements=["C", "A"])
     return plain

@@ -65,7 +65,7 @@ class NumpyCell:
 
 
 class NumpyEngine:
-    """The engine that is always there. See :class:`~compuerta.recurrence.contract.Engine`."""
+    """The engine that is always available. See :class:`~compuerta.recurrence.contract.Engine`."""
 
     name = "numpy"
     lstm: Cell = NumpyCell(numpy_lstm)

@@ -5,7 +5,7 @@ r"""The LSTM over time in NumPy: one product for a block of x, then one small st
 Inside, a gate is half a tanh: σ(z) = (1 + tanh(z/2))/2, so that one tanh serves all four blocks. The weights of i, f
 and o are halved when they are packed (exact: a power of two). Against the exact σ the absolute error stays below 1 ULP
 of 1, which is that of the sums it enters; it is the tiny gates whose relative accuracy suffers, and they are added to
-larger things. Blocks stand in the order g, f, i, o here and in the tape, each one a contiguous matrix, so that the
+larger things. Blocks are in the order g, f, i, o here and in the tape, each one a contiguous matrix, so that the
 three gates are one slice.
 
 Shapes: N rows, T steps, F inputs, H units, P packed rows (see :mod:`.packing`).
@@ -26,7 +26,7 @@ from .tokens import sum_by_token
 
 Array = NDArray[Any]
 
-#: Blocks inside the engine, and where each stands in the public order i, f, g, o.
+#: Blocks inside the engine, and the index of each in the public order i, f, g, o.
 SLOTS = ("g", "f", "i", "o")
 _FROM_PUBLIC = (2, 1, 0, 3)
 #: Elements of one block of steps whose factors are prepared together in the way back: they stay in the cache.

@@ -1,4 +1,4 @@
-"""What stands around the recurrence, in NumPy: the dense layer, the cross-entropy with its gradient, Adam's step."""
+"""Training operations other than the recurrence, in NumPy: the dense layer, cross-entropy with its gradient, Adam."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def sum_of_squares(array: Array) -> float:
 def cross_entropy(logits: Array, targets: Array, keep: Array | None, scale: float) -> tuple[float, Array]:
     """Return the sum of the losses and the gradient; see :class:`compuerta.recurrence.Engine`."""
     at = np.arange(len(targets)), targets
-    with np.errstate(all="ignore"):  # a loss that is not finite is the trainer's to tell
+    with np.errstate(all="ignore"):  # the trainer reports a loss that is not finite
         shifted = logits - logits.max(axis=1, keepdims=True, initial=-np.inf)
         picked = shifted[at]
         gradient: Array = np.exp(shifted, out=shifted)

@@ -2,7 +2,7 @@
 
 A batch (N, T, K) becomes P rows of K numbers, P = Σ lengths: first every row's first step, then every row's second,
 and so on. Rows are sorted by length, longest first, so that those still running at a step are always the first ones.
-Padding is never computed with, so that whatever stands in it (NaN too) has no say. Reading backward in time only
+Padding is never computed with, so that its contents, even NaN, have no effect. Reading backward in time only
 changes which step of its row each packed row is.
 """
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-#: Inputs beyond this, by bytes of the dtype, are taken as this: every gate is long saturated.
+#: Inputs are clipped to this magnitude, by bytes of the dtype; every gate is saturated long before it.
 MOST = {4: 1e30, 8: 1e300}
 
 
@@ -17,7 +17,7 @@ def clip_extremes(x: NDArray[Any]) -> NDArray[Any]:
     >>> float(clip_extremes(np.array([np.inf]))[0])
     1e+300
     """
-    if x.dtype.kind != "f" or np.vdot(x, x) < np.inf:  # the quickest look
+    if x.dtype.kind != "f" or np.vdot(x, x) < np.inf:  # the fastest check
         return x
     most = MOST[x.dtype.itemsize]
     clipped: NDArray[Any] = np.clip(x, -most, most)

@@ -4,7 +4,7 @@ r"""A linear recurrence over all steps at once.
 
 Two steps in a row are again one such step, (a₂a₁, a₂b₁ + b₂), so the sequence is cut into short blocks that are worked
 through side by side, each from zero; their ends are a recurrence of the same kind, an eighth as long, and what they
-come to is added to the block after. So a number of array operations that grows with log T stands in place of T of
+come to is added to the block after. So a number of array operations that grows with log T replaces T of
 them. That wins where a step has so few numbers that the call costs more than the sum: twice as fast at 128 steps of 64
 numbers, nine times at 8192; from about 1000 numbers in a step on the plain loop is as fast, then faster, as it does
 less work (benchmarks/scan.py). Nothing is divided, so where a ∈ [0, 1] nothing can overflow that would not anyway.

@@ -1,4 +1,4 @@
-r"""A cell run step by step with every number kept: it can be clamped, and says what each number is worth to a loss.
+r"""A cell run step by step with every number kept: it can be clamped, and gives each number's gradient.
 
 The engines run cells for speed and keep what their way back needs. Here is the loop over time for all that they leave:
 the variants of the LSTM, runs in which a unit is clamped (:mod:`.clamps`), gradients of gates, and the forms of ONNX's

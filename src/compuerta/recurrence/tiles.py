@@ -23,7 +23,7 @@ _WIDTH = 64
 
 @cache
 def _cutting_pays() -> bool:
-    """Whether NumPy stands on OpenBLAS and the machine has AVX-512. Not measured: bits must not depend on chance."""
+    """Whether NumPy uses OpenBLAS and the machine has AVX-512. Not timed: bits must not depend on chance."""
     try:
         config: Any = np.show_config(mode="dicts")
         blas = config["Build Dependencies"]["blas"]["name"]

@@ -62,7 +62,7 @@ def explain_step(
     Args:
         step: what ``textbook.LSTM.step`` or :func:`~compuerta.see.steps.traced_step` returned.
         lang: ``"en"`` or ``"es"``; the environment's if not given.
-        origin: a sentence on where the numbers come from, told after the title.
+        origin: a sentence on where the numbers come from, printed after the title.
         paint: ``paint(text, style)`` colours a text, for a terminal.
         kind: what the cell is that it is a step of, of :func:`~compuerta.see.steps.cell_of`.
         clamps: for each quantity, the clamped units, by their index in the step.
@@ -95,7 +95,7 @@ def explain_trace(
     """Explain one step of a trace; see :meth:`compuerta.layers.trace.Trace.explain`.
 
     Raises:
-        SettingError: the cell is none whose equations can be told here, the step, unit or layer is not there, what the
+        SettingError: the cell's equations cannot be explained here, the step, unit or layer does not exist, what the
             layer read is not known, or the memory or the hidden state of a unit was clamped.
         NonFiniteError: a value is NaN or infinite.
 
@@ -124,9 +124,9 @@ _ENTERS: dict[str, tuple[str, Sequence[tuple[str, str, str]]]] = {
 
 
 class _Explanation:
-    """One explanation in the making: the values as vectors and the language.
+    """One explanation being built: the values as vectors and the language.
 
-    What is told of which quantity follows from the part that it has in the equation of the memory.
+    What is said about a quantity depends on its role in the equation of the memory.
     """
 
     def __init__(
@@ -142,7 +142,7 @@ class _Explanation:
             self.names[key] for key in (self.memory.quantity, self.memory.keep, self.memory.candidate)
         )
         self.before = f"{self.after}_prev"
-        #: Quantities of which the arithmetic is shown.
+        #: Quantities whose arithmetic is shown.
         self.worked = (self.memory.quantity, kind.parts[0])
         self.lang, self.origin, self.paint = lang, origin, paint
         self.kind, self.clamps, self.first, self.width = kind, clamps, first, width
@@ -422,7 +422,7 @@ def _place(chars: Sequence[str], t: int, lang: str | None) -> str:
 
 
 def _visible(char: str) -> str:
-    """Return one character that can stand in a table, two columns wide: blanks and controls get a mark."""
+    """Return one character for a table, two columns wide; blanks and control characters get a mark."""
     char = _MARKS.get(char, char[:1] or " ")
     category = unicodedata.category(char)
     if category[0] == "C":

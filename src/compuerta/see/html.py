@@ -82,7 +82,7 @@ def _deflated(data: bytes) -> str:
 def _module(name: str) -> str:
     """Return the statements of one module, without comments.
 
-    All modules share one scope, in which no name stands twice: what joins them falls away, which is the paragraph of a
+    All modules share one scope, in which every name is unique: what joins them is removed, that is, the paragraph of a
     module's imports and the word before what it exports.
     """
     paragraphs = (_FOLDER / f"{name}.js").read_text(encoding="utf-8").split("\n\n")
@@ -119,10 +119,10 @@ def page(
         source: a :class:`~compuerta.layers.Trace` of a text or of anything else, a fitted
             :class:`~compuerta.LanguageModel` (with ``text``), or a fitted :class:`~compuerta.Forecaster`.
         text: what a language model is to read.
-        other: another such, which reads the same: the model before it was trained, to stand beside it.
+        other: another such, which reads the same: the model before it was trained, for comparison.
         path: a file to write, whole or not at all.
         lang: the language that the page opens in; both are in it.
-        title: a line to stand above all.
+        title: the page's heading.
         labels: what the two are called, the one and the other.
 
     Raises:
@@ -155,7 +155,7 @@ def page(
 
 
 def output(source: Any, text: str | None = None, *, other: Any = None, lang: str | None = None) -> str:
-    """Return the same as an element for a notebook's output; any number may stand in one document."""
+    """Return the same as an element for a notebook's output; one document may contain any number of them."""
     name = f"compuerta-{secrets.token_hex(6)}"
     beside = None if other is None else scene_of(other, text)
     body = _body(name, scene_of(source, text), beside, language(lang), alone=False)
@@ -239,7 +239,7 @@ def _packed(arrays: dict[str, Array]) -> tuple[list[list[Any]], str]:
 
 
 def _json(value: Any) -> str:
-    """Return JSON that can stand in a script element whatever it holds: no ``<``, no line separators, no NaN."""
+    """Return JSON that is safe in a script element whatever it contains: no ``<``, no line separators, no NaN."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")

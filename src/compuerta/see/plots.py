@@ -40,10 +40,10 @@ if TYPE_CHECKING:
 Array = NDArray[Any]
 Axes = Any  # matplotlib has types of its own only where it is installed
 
-#: Lines that are told apart with any eyes (Okabe and Ito 2008), and in print by their dashes.
+#: Colours that colour-blind readers can distinguish (Okabe and Ito 2008), and dashes for print.
 COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#000000")
 DASHES = ("-", "--", "-.", ":")
-#: Characters that stand side by side on an inch of an axis.
+#: Characters that fit side by side on an inch of an axis.
 _PER_INCH = 7.5
 #: A quantity that goes beyond this hides what lies between 0 and 1, and gets an axis of its own.
 _FLAT = 1.5
@@ -208,7 +208,7 @@ def ledger(
     ax: Axes | None = None,
     lang: str | None = None,
 ) -> Axes:
-    """Draw who wrote one unit's memory: what is left of each step's writing, as bars, and their sum."""
+    """Draw the ledger of one unit's memory: what remains of each step's write, as bars, and their sum."""
     account = ledger_of(trace, step, layer, row=row)
     shares = _column(account.shares, unit)
     ax = _on(ax, 9.0, 3.0)
@@ -364,11 +364,11 @@ def training(
     ax: Axes | None = None,
     lang: str | None = None,
 ) -> Axes:
-    """Draw a training curve: the loss over the updates, and what was measured on held-out data.
+    """Draw a training curve: the loss over the updates, and the measure on the validation split.
 
     Args:
-        losses: the loss of each update, or means over equal runs of them, as a report holds them.
-        updates: how many updates they stand for; as many as there are if None.
+        losses: the loss of each update, or means over equal runs of updates, as in a report.
+        updates: how many updates they cover; ``len(losses)`` if None.
         validations: pairs of an update and what was measured then, in the unit of the axis.
         scale: losses are multiplied by it: 1 / ln 2 turns nats into bits.
         unit: of the axis. ax, lang: as in :func:`gates`.
@@ -395,7 +395,7 @@ DRAWINGS: dict[str, Callable[..., Axes]] = {"forecast": forecast, "training": tr
 
 
 def draw(drawing: Drawing, *, lang: str | None = None) -> Axes:
-    """Draw what a task answers with; phrases among its arguments are told in the language."""
+    """Draw a task's drawing; phrases among its arguments are rendered in the language."""
     arguments = {k: v.text(lang) if isinstance(v, Phrase) else v for k, v in drawing.arguments.items()}
     return DRAWINGS[drawing.kind](**arguments, lang=lang)
 

@@ -26,7 +26,7 @@ Array = NDArray[Any]
 
 #: Below and above these a gate counts as closed and as open (Karpathy, Johnson and Fei-Fei 2015).
 CLOSED, OPEN = 0.1, 0.9
-#: A verdict is spoken where it holds in at least this share of the steps.
+#: A verdict is given if it is true in at least this share of the steps.
 ALMOST_ALWAYS = 0.95
 #: Numbers of one quantity that :func:`connectivity` computes together.
 _AT_ONCE = 1 << 24
@@ -86,7 +86,7 @@ class Ledger:
         shares: (T, H), what is left in the memory of what each position wrote; zero after the step asked for.
         start: (H,), what is left of the memory before the first step.
         value: (H,), the memory.
-        rest: (H,), what the equation does not tell: what clips and clamps did to the memory, or rounding.
+        rest: (H,), what the equation does not explain: the effect of clips and clamps on the memory, or rounding.
     """
 
     shares: Array
@@ -137,7 +137,7 @@ def ledger(trace: Trace, step: int = -1, layer: int = 0, *, direction: int = 0, 
 
 
 def half_life(trace: Trace, layer: int = 0, *, direction: int = 0, row: int = 0) -> Array:
-    r"""Return for each unit the steps after which half of what it held is left, (H,).
+    r"""Return for each unit the number of steps after which half of its memory remains, (H,).
 
     .. math::  \frac{\ln ½}{\frac{1}{T} \sum_t \ln k_t}
 
@@ -161,9 +161,9 @@ def half_life(trace: Trace, layer: int = 0, *, direction: int = 0, row: int = 0)
 
 
 def memory_span(trace: Trace, layer: int = 0, *, direction: int = 0, row: int = 0) -> Array:
-    """Return for each position and unit after how many steps less than half is left of what it wrote, (T, H).
+    """Return for each position and unit after how many steps less than half of what it wrote remains, (T, H).
 
-    Infinite where half of it is still there at the end, NaN where that cannot be said.
+    Infinite where at least half remains at the end, NaN where that is undefined.
 
     >>> import compuerta
     >>> _, trace = compuerta.LSTM(2, 1, rng=0).trace(np.ones((4, 2)), clamp={("f", 0, 0): 0.6})
@@ -251,7 +251,7 @@ class Verdict:
 
 
 def verdicts(reading: Saturation, share: float = ALMOST_ALWAYS) -> list[Verdict]:
-    """Return what can be said of gates that were open, or closed, in at least ``share`` of the steps; surest first.
+    """Return a verdict on each gate that was open, or closed, in at least ``share`` of the steps; surest first.
 
     >>> import compuerta
     >>> _, trace = compuerta.LSTM(2, 3, rng=0).trace(np.ones((9, 2)), clamp={("f", 0, 1): 1.0})
@@ -360,7 +360,7 @@ def agreement(one: Trace, other: Trace, tolerance: float = 0.0) -> list[Differen
         tolerance: differences up to this do not count for ``first``; NaN in one alone always does.
 
     Raises:
-        ShapeError: they are not of the same shape or have not the same quantities.
+        ShapeError: their shapes or their quantities differ.
 
     >>> import compuerta
     >>> layer = compuerta.LSTM(2, 3, rng=0)
@@ -386,7 +386,7 @@ def agreement(one: Trace, other: Trace, tolerance: float = 0.0) -> list[Differen
 
 
 def _kind(trace: Trace, layer: int, direction: int, row: int | None = None) -> CellKind:
-    """Return what the cell of a layer is, once it is known that it is there, and the row if one is asked for."""
+    """Return the kind of a layer's cell, after checking that the layer, the direction and any row exist."""
     if not 0 <= layer < trace.layers:
         raise SettingError("error.reading_place", what="layer", got=layer, count=trace.layers)
     if not 0 <= direction < trace.directions_of(layer):

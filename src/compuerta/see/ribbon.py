@@ -16,7 +16,7 @@ _MARKS = {"\n": "⏎", "\r": "␍", "\t": "⇥"}
 
 
 def cell(char: str) -> tuple[str, int]:
-    r"""Return one character as it may stand in a line, and its columns: controls become signs, and do nothing.
+    r"""Return one character as printed in a line, and its width in columns; control characters become visible signs.
 
     >>> cell("ñ"), cell("\n"), cell("\x1b"), cell("漢"), cell("\u0301"), cell("\u202e")
     (('ñ', 1), ('⏎', 1), ('␛', 1), ('漢', 2), ('◌́', 1), ('\ufffd', 1))
@@ -38,7 +38,7 @@ def cell(char: str) -> tuple[str, int]:
 def ribbon(chars: Sequence[str], values: Array, scale: Scale, *, width: int = 80, colours: int = 0) -> str:
     """Return a text with a unit's value behind, or beneath, each character.
 
-    Lines break where the text does and at ``width`` columns. Beneath each line of text stands one of signs (for signed
+    Lines break where the text does and at ``width`` columns. Below each line of text is one of signs (for signed
     quantities) and, without colours, one of heights.
 
     Args:

@@ -1,8 +1,8 @@
 """The scales on which quantities are shown, in every face alike: limits, colours, glyphs.
 
 Gates lie on [0, 1] in the colours of cividis, which the colour-blind see as others do; signed quantities on a scale
-that is the same to both sides of 0, from blue over white to orange. Nothing is transformed, the limit is told, and what
-is not finite has a colour and a sign of its own and no say in the limits.
+that is the same to both sides of 0, from blue over white to orange. Nothing is transformed, and the limit is
+printed; values that are not finite have a colour and a sign of their own and do not affect the limits.
 """
 
 from __future__ import annotations

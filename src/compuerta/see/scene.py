@@ -23,11 +23,11 @@ from .scale import CIVIDIS, DIVERGING
 from .search import WARM_UP, shifts_of
 
 Array = NDArray[Any]
-#: Decades that the map of the gradient tells apart, in 254 steps; what is below counts as the lowest.
+#: Decades of the gradient map, in 254 steps; smaller values count as the lowest.
 DECADES = (-12.0, 4.0)
 #: Steps up to which that map is made: it has their square.
 _MOST_MAPPED = 600
-#: Kinds of cells whose step stands in page/cells.js, so that the page can run the model itself.
+#: Kinds of cells whose step is in page/cells.js, so that the page can run the model itself.
 RUNNABLE = ("lstm", "gru", "minlstm")
 
 
@@ -36,14 +36,14 @@ class Scene:
     """One run, ready for a page. Make it with :func:`scene_of`.
 
     Attributes:
-        title: a line to stand above all.
+        title: the page's heading.
         kind: what the cell of every place is.
         places: (layer, direction) of each place, in order.
         units: which units are shown, counted from 0.
         values: each quantity as (P, T, H), in the order of the kind.
         reading: what was read: "ids" (T,), or "series" (T,) and "inputs" (T, F), as far as they are known;
             "forecast" where there is one.
-        vocabulary: the characters that ids stand for, or None for a series.
+        vocabulary: the characters of the ids, or None for a series.
         weights: arrays of the model by the names that the page knows, empty if it cannot run it.
         model: sizes and switches for the page's own run of it, or None.
         initial: what each place began from, (P, parts of the state, H).
@@ -123,7 +123,7 @@ class Scene:
         )
 
     def about(self) -> dict[str, Any]:
-        """Return what the page is told about it, for JSON."""
+        """Return its description for the page, as JSON values."""
         searched = max(self.steps, 3 * WARM_UP)
         return {
             "title": self.title,
@@ -166,7 +166,7 @@ def scene_of(
         source: a trace; or a fitted task. A page of fewer units or steps is that of ``trace.select(...)``.
         text: what a task is to read: a language model a text, a forecaster a series (the one it learnt from if None).
         row: which row of a trace's batch.
-        title: a line to stand above all. label: what this run is called beside another.
+        title: the page's heading. label: what this run is called beside another.
 
     Raises:
         SettingError: there is nothing to show, or the layers are of different kinds or widths.
@@ -320,7 +320,7 @@ def _add_flow(scene: Scene, trace: Trace, row: int, stop: int, dy: Array | None)
         dy[row, min(stop, y.shape[1]) - 1] = 1
     flows = [gradient_flow(trace, dy, k, direction=d, row=row) for k, d in scene.places]
     for q in flows[0]:
-        with np.errstate(over="ignore"):  # a gradient that grew beyond 32 bits is told as infinite
+        with np.errstate(over="ignore"):  # a gradient beyond the range of 32 bits is shown as infinite
             scene.flow["d" + q] = np.stack([each[q][:stop] for each in flows]).astype(np.float32)
     if scene.flow_of == "loss" and trace.shape[0] == 1 and stop <= _MOST_MAPPED:
         memory = scene.kind.memory.quantity

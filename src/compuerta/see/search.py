@@ -1,9 +1,8 @@
-"""Find the unit that follows something in a text, and do not be fooled by it.
+"""Find the unit that follows something in a text, and test whether it is more than chance.
 
-A unit is chosen on one part of the text and judged on another; the same is done with labels that were shifted round
-the text, which keep their runs but lose their meaning: what a search over so many units finds in those is what chance
-finds. And a unit that follows quotes need not be what the model closes them with: :func:`cost_of_clamping` holds it
-still and scores the model again.
+A unit is chosen on one part of the text and judged on another. The same search is run with labels shifted round the
+text, which keep their runs but lose their meaning: its best score there is what chance gives. And a unit that follows
+quotes need not be what the model uses to close them: :func:`cost_of_clamping` clamps it and scores the model again.
 """
 
 from __future__ import annotations
@@ -34,8 +33,8 @@ def labels_of(text: str, what: str) -> Array:
 
     Args:
         text: the text.
-        what: ``"quotes"``: whether it stands between quotation marks (``"…"``, ``«…»``, ``“…”``), marks included;
-            ``"dialogue"``: whether it is said by someone, as dashes tell it: one opens, the next one closes, and a
+        what: ``"quotes"``: whether it is between quotation marks (``"…"``, ``«…»``, ``“…”``), marks included;
+            ``"dialogue"``: whether it is speech, marked by dashes: one opens, the next one closes, and a
             paragraph ends; ``"words"``: whether it is the last of a word; ``"lines"``: its column, counted from 0;
             anything else is a regular expression: whether it lies in one of its matches.
 
@@ -193,7 +192,7 @@ class Search:
 
     @property
     def chance(self) -> float:
-        """The best that a search found in shifted labels."""
+        """The best score that a search reached with shifted labels."""
         return max(self.baseline)
 
 
@@ -313,7 +312,7 @@ def _score(centred: float, yes: bool) -> float:
 
 
 class Scored(Protocol):
-    """A model that says how surprised it is at a text, and of which units may be held."""
+    """A model that scores a text and whose units can be clamped."""
 
     def score(self, text: str, *, clamp: Mapping[Any, float] | None = None) -> float:
         """Return bits per character."""
@@ -328,7 +327,7 @@ def cost_of_clamping(model: Scored, text: str, key: str, layer: int, unit: int, 
     Args:
         model: a language model. text: what to score.
         key, layer, unit: which.
-        value: None for its mean along the text: what it tells by moving is then gone, and nothing else.
+        value: None for its mean along the text, which removes only the information in its changes.
 
     Raises:
         SettingError: there is no such unit.
@@ -350,7 +349,7 @@ def cost_of_clamping(model: Scored, text: str, key: str, layer: int, unit: int, 
 
 @dataclass(frozen=True)
 class Cost:
-    """Bits per character of the free model and of the one with a unit clamped at ``value``."""
+    """Bits per character of the free model, and of the model with a unit clamped at ``value``."""
 
     value: float
     free: float

@@ -23,7 +23,7 @@ STEP_KEYS: Mapping[str, Mapping[str, str]] = MappingProxyType({
     gates.LSTM.key: {"f": "f", "i": "i", "g": "C_tilde", "c": "C", "o": "o", "h": "h"},
     gates.GRU.key: {key: key for key in gates.GRU},
 })  # fmt: skip
-#: What an LSTM may do otherwise and still be told; the last two do nothing outside training.
+#: The switches of an LSTM whose step can still be explained; the last two do nothing outside training.
 _EXPLAINABLE = {"peepholes", "coupled", "input_gate", "forget_gate", "output_gate", "recurrent_dropout", "weight_drop"}
 
 

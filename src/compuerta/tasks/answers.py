@@ -27,7 +27,7 @@ class Option:
         name: as Python has it: ``batch_size`` is ``--batch-size``.
         type: "integer", "number", "text", "choice" (one of ``choices``) or "flag".
         low, high: the range of a number; ``open_low`` leaves its lower end out.
-        default: what stands where the option is not given; None leaves it to the task.
+        default: the value if the option is not given; None leaves it to the task.
         setting: the argument of the task that it sets, where that has another name.
     """
 
@@ -52,15 +52,15 @@ def unnoted(phrase: Phrase) -> None:
 
 @dataclass(frozen=True)
 class Context:
-    """Where a task is trained or measured for a person: what it may say there, and what it is given.
+    """The context of a run for a user: where notes and progress go, and what the run is given.
 
     Attributes:
-        source: the name of the file that the data came from, for what is said.
+        source: the name of the file that the data came from, for messages.
         lang: the language of progress bars.
-        note: called with what should be known before the work begins.
-        callbacks: told of every network's training.
+        note: called with what the user should know before the work begins.
+        callbacks: called during every network's training.
         checkpoint: a file to which a task that can resume saves its run; None for none.
-        resume: go on from that file.
+        resume: continue from that file.
     """
 
     source: str = ""
@@ -114,7 +114,7 @@ class Reading:
 
     Attributes:
         trace: of the recurrent layers, with what else was run where the page is to run it too.
-        title: a line to stand above all; empty for the beginning of the text that was read.
+        title: the page's heading; empty for the beginning of the text that was read.
         dy: the gradient that flows back, shaped as the trace's output; if None, as the page chooses it.
         gradient_of: what that is the gradient of, a word of the page: "loss", "forecast" or "output".
         arrays: more that was read or said, by the page's name for it, such as "forecast" (h,).

@@ -182,7 +182,7 @@ class Task(ABC):
         raise self.refusal("evaluate")
 
     def facts(self) -> dict[str, Any]:
-        """Return what ``compuerta info`` tells of it besides sizes and settings: by key of ``cli.info.*``."""
+        """Return what ``compuerta info`` prints besides sizes and settings, by key of ``cli.info.*``."""
         return {}
 
     def summary(self, lang: str | None = None) -> str:
@@ -211,7 +211,7 @@ class Task(ABC):
         raise self.refusal("traced")
 
     def page_reading(self, data: Any = None) -> Reading:
-        """Return what a page shows of it while it reads ``data`` as it stands, without :attr:`opening`."""
+        """Return what a page shows of it while it reads ``data`` unchanged, without :attr:`opening`."""
         return Reading(self.traced(data))
 
     def drawing(self) -> Drawing:
@@ -295,7 +295,7 @@ def build(name: str, config: dict[str, Any], path: str) -> Layer:
 
     Raises:
         FileFormatError: the class is not one of ours.
-        Exception: the config does not fit it, in whatever way; ``load`` tells that of the file.
+        Exception: the config does not fit it, in whatever way; ``load`` reports that about the file.
     """
     if name == "Sequential":
         return Sequential(*(build(kind, inner, path) for kind, inner in config["layers"]))

@@ -1,4 +1,4 @@
-"""What a forecaster answers with: a forecast, a backtest, and how both are told and drawn."""
+"""The results of a forecaster: a forecast, a backtest, and how both are reported and drawn."""
 
 from __future__ import annotations
 

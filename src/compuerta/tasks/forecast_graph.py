@@ -23,8 +23,8 @@ def forecast_graph(
 
     Args:
         members: views and networks.
-        log: whether the series goes in and out by its logarithm.
-        learnt: how many values the series had that it learnt from.
+        log: whether the series is modelled by its logarithm.
+        length: how many values the training series had.
         graph: what is added to.
     """
     view = members[0][0]

@@ -124,7 +124,7 @@ class Forecaster(Task):
             callbacks: given a label such as "2/4", returns callbacks for that network's training.
 
         Raises:
-            DataError: the series is too short, or holds values that are not finite.
+            DataError: the series is too short, or contains values that are not finite.
         """
         whole = _series(series) if y is None else as_series(y, dates=series)
         period, horizon, origins = self._sizes(whole)
@@ -223,7 +223,7 @@ class Forecaster(Task):
         """Train one network; return it with its view and its errors (M, h) on the validation split."""
         h = view.horizon
         origins = np.arange(view.reach - 1, len(z) - h)
-        if observed is not None:  # a window of which nothing is known that follows teaches nothing
+        if observed is not None:  # a window with no known targets teaches nothing
             origins = origins[~np.isnan(view.targets(z, origins, observed)).all(axis=1)]
         if not len(origins):
             raise DataError("error.series.all_missing", horizon=h)
@@ -603,7 +603,7 @@ def _bars(context: Context) -> Callable[[str], Sequence[Callback]]:
 
 
 def _series(series: Any) -> Series:
-    """Return anything that holds a series as one, all its values finite."""
+    """Convert anything that contains a series to a Series with finite values."""
     result = as_series(series)
     checks.finite(result.values, "Forecaster", "series")
     return result
@@ -618,7 +618,7 @@ def _known_error(predictions: Array, targets: Array) -> tuple[float, Array]:
 
 
 def _most_horizon(n: int, period: int, origins: int) -> int:
-    """Return the longest horizon of which a backtest of ``origins`` forecasts fits into ``n`` values; 0 for none."""
+    """Return the longest horizon for which a backtest of ``origins`` forecasts fits in ``n`` values; 0 for none."""
     return max(0, min((n - 8) // (3 + origins), (n - 2 * period) // (2 + origins)))
 
 
@@ -646,7 +646,7 @@ def _thinned(origins: Array) -> Array:
 
 
 def _phase(training_series: Series, other: Series) -> int:
-    """Return how many steps after ``learnt`` another series begins, where the dates tell; 0 where they do not."""
+    """Return how many steps after the training series another begins, by their dates; 0 without dates."""
     if training_series.step is None or not training_series.dates or not other.dates:
         return 0
     return round(training_series.step.between(training_series.dates[0], other.dates[0]))

@@ -173,12 +173,12 @@ class LanguageModel(Task):
         Args:
             text: the text, or a :class:`~compuerta.data.Text`, which takes one byte a character.
             y: ignored; there for scikit-learn's pipelines.
-            callbacks: told of the run; see :mod:`compuerta.training`.
+            callbacks: called during the run; see :mod:`compuerta.training`.
             checkpoint: a file to which the run is saved every minute and when it is interrupted.
             resume: go on from that file, to the same bits that an uninterrupted run would have reached.
 
         Raises:
-            DataError: the text is too short, or holds half a character (a lone surrogate).
+            DataError: the text is too short, or contains half a character (a lone surrogate).
             SettingError: an argument is out of its range, or the checkpoint is of another run.
             DivergedError: the loss is no longer finite.
             KeyboardInterrupt: Ctrl-C; the model then has the best weights so far, and is usable.

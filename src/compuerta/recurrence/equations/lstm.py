@@ -1,6 +1,6 @@
 r"""Every variant of the LSTM: one step for all of them, and its way back beneath it.
 
-The equations stand in :mod:`..variant`; here each line of :meth:`LSTMEquations.step` is one of them, and a switch that
+The equations are in :mod:`..variant`; here each line of :meth:`LSTMEquations.step` is one of them, and a switch that
 is off leaves its line out. The plain cell has a loop of its own, which is faster: :mod:`..numpy_lstm`.
 
 Shapes as in :mod:`.`, with P features of h (H without projection) and K gates with parameters.

@@ -123,7 +123,7 @@ def _step(
 
 
 def _most(*claims: bool) -> int:
-    """Return the first claim that holds."""
+    """Return the first claim that is true."""
     return claims.index(True)
 
 
