@@ -84,7 +84,7 @@ def widened(value):
 def errors(model, exact, runner, seed):
     """Return the largest error of a model and of the other side, each against the exact one."""
     ours = theirs = 0.0
-    for x, start in verify.drawn(model, seed, states=runner.takes_state):
+    for x, start in verify.random_inputs(model, seed, states=runner.takes_state):
         truth = exact.forward(widened(x), widened(start))[:2]
         ours = max(ours, verify.gradients_by_step(truth, model.forward(x, start)[:2]))
         theirs = max(theirs, verify.gradients_by_step(truth, runner.run(x, start)))

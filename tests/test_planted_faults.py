@@ -116,8 +116,8 @@ FAULTS = {
         GENERAL_GRU, "(1 - z) * n + z * h_prev", "z * n + (1 - z) * h_prev", RUNTIME
     ),
     "a written stack that starts every layer from zeros": fault(
-        WRITER, 'initial.append(graph.add("Expand", given, shape))',
-        'initial.append(graph.add("Mul", graph.add("Expand", given, shape), graph.weight("0", first[:1, :, :1] * 0)))',
+        WRITER, 'initial.append(graph.add("Expand", start, shape))',
+        'initial.append(graph.add("Mul", graph.add("Expand", start, shape), graph.weight("0", first[:1, :, :1] * 0)))',
         WRITTEN,
     ),
     "a row of length 0 left to the runtime": fault(

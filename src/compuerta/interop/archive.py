@@ -40,7 +40,7 @@ def names(path: str) -> list[str]:
         return []
 
 
-def unpack(path: str, wanted: Callable[[str], bool] = lambda name: True) -> dict[str, bytes]:
+def unpack(path: str, accept: Callable[[str], bool] = lambda name: True) -> dict[str, bytes]:
     """Return the entries of an archive that are wanted.
 
     Raises:
@@ -49,11 +49,11 @@ def unpack(path: str, wanted: Callable[[str], bool] = lambda name: True) -> dict
     """
 
     def read(archive: zipfile.ZipFile, size: int) -> dict[str, bytes]:
-        chosen = [info for info in _checked(archive, size) if wanted(info.filename)]
-        inflated = sum(info.file_size for info in chosen)
+        entries = [info for info in _checked(archive, size) if accept(info.filename)]
+        inflated = sum(info.file_size for info in entries)
         if inflated > size + SLACK:
             raise _Refused(Phrase("why.archive.bomb", inflated=f"{inflated:,}", size=f"{size:,}"))
-        return {info.filename: archive.read(info) for info in chosen}
+        return {info.filename: archive.read(info) for info in entries}
 
     return _open(path, read)
 
@@ -93,12 +93,12 @@ def _check_list(file: BinaryIO, size: int) -> None:
 
 def _checked(archive: zipfile.ZipFile, size: int) -> list[zipfile.ZipInfo]:
     entries = archive.infolist()
-    seen: set[str] = set()
+    names: set[str] = set()
     for info in entries:
         name = info.orig_filename  # as it stands in the file, with what zipfile cuts off at a NUL
-        if name in seen:
+        if name in names:
             raise _Refused(Phrase("why.archive.twice", name=repr(name)))
-        seen.add(name)
+        names.add(name)
         if name.startswith("/") or re.search(r"[\\\0:]|(^|/)\.\.(/|$)", name):
             raise _Refused(Phrase("why.archive.path", name=repr(name)))
         if stat.S_ISLNK(info.external_attr >> 16):
@@ -162,11 +162,11 @@ def write_npz(path: str, arrays: Mapping[str, Array], comment: str = "") -> None
     for name in arrays:
         if re.search(r"[\\\0:]|^/|(^|/)\.\.(/|$)", name):
             raise SettingError("error.interop.name", got=repr(name))
-    made = io.BytesIO()
-    with zipfile.ZipFile(made, "w") as archive:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
         archive.comment = comment.encode()
         for name, array in arrays.items():
             part = io.BytesIO()
             np.lib.format.write_array(part, np.asarray(array, order="C"), allow_pickle=False)
             archive.writestr(zipfile.ZipInfo(name + ".npy"), part.getvalue())  # a date of 1980: the same bytes again
-    files.write_bytes(path, made.getvalue())
+    files.write_bytes(path, buffer.getvalue())

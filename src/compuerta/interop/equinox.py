@@ -43,8 +43,8 @@ def from_arrays(arrays: Mapping[str, Any], *, map: str | None = None, note: Note
     Raises:
         FileFormatError: a tensor is missing, unused, transposed or misshapen; it is named.
     """
-    given = {name: np.asarray(value) for name, value in flattened(arrays).items()}
-    return build(_SYSTEM, given, "arrays", map, note, listed=False)[0]
+    tensors = {name: np.asarray(value) for name, value in flattened(arrays).items()}
+    return build(_SYSTEM, tensors, "arrays", map, note, listed=False)[0]
 
 
 def from_module(module: Any, *, note: Note = unnoted) -> Layer:

@@ -106,12 +106,12 @@ def _kinds(leaves: Leaves, arrays: Mapping[str, Array]) -> list[tuple[str, int |
 
 
 def _cell(tensors: Tensors, leaves: Leaves, kind: str, features: int, hidden: int) -> CellWeights:
-    found = {re.sub(r"[_/.]+", "/", leaf): name for leaf, name in leaves.items()}  # nnx says if_, some join with dots
+    by_path = {re.sub(r"[_/.]+", "/", leaf): name for leaf, name in leaves.items()}  # nnx says if_, some join with dots
     any_name = next(iter(leaves.values()))
 
     def take(gate: str, what: str, shape: tuple[int, ...]) -> Array:
         missing = re.sub(r"[^/.]+([/.])(kernel|bias)$", rf"{gate}\1{what}", any_name)
-        return tensors.take(found.get(f"{gate}/{what}", missing), shape)
+        return tensors.take(by_path.get(f"{gate}/{what}", missing), shape)
 
     order = _ORDERS[kind]
     w_x = np.concatenate([take(f"i{gate}", "kernel", (features, hidden)).T for gate in order])

@@ -26,7 +26,7 @@ _MOST_NAMES = 10_000
 _DEEPEST = 16
 
 
-def read(data: bytes, path: str, wanted: Callable[[str], bool] = lambda name: True) -> dict[str, Array]:
+def read(data: bytes, path: str, accept: Callable[[str], bool] = lambda name: True) -> dict[str, Array]:
     """Return the arrays of an HDF5 file by their full names, without the leading slash.
 
     Args:
@@ -51,7 +51,7 @@ def read(data: bytes, path: str, wanted: Callable[[str], bool] = lambda name: Tr
             left[1] -= 1
             if left[1] < 0 or depth > _DEEPEST:
                 raise refuse(full, "why.hdf5.names")
-            if not wanted(full):
+            if not accept(full):
                 continue
             if not isinstance(group.get(name, getlink=True), h5py.HardLink):
                 raise refuse(full, "why.hdf5.link")
@@ -109,7 +109,7 @@ def attributes(data: bytes, path: str, names: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def written(arrays: Mapping[str, Array], attributes: Mapping[str, str]) -> bytes:
+def as_bytes(arrays: Mapping[str, Array], attributes: Mapping[str, str]) -> bytes:
     """Return an HDF5 file of arrays, with attributes of the file as a whole.
 
     Raises:

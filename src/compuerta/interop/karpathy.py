@@ -86,7 +86,7 @@ def _read(arrays: Mapping[str, Array], path: str) -> Layer:
         turned = len(matrix) % 4 == 0 and matrix.shape[1] >= len(matrix) // 4 + 2
         key = "error.interop.transposed" if turned else "error.file.tensor"
         raise tensors.refuse(key, name=_NAME, expected="(1 + F + H, 4H)", got=matrix.shape)
-    tensors.nothing_left()
+    tensors.refuse_unused()
     rows = reorder(matrix.T, _SOURCE, _TARGET)
     features = len(matrix) - 1 - hidden
     return stack([[CellWeights("LSTM", rows[:, 1 : 1 + features], rows[:, 1 + features :], rows[:, 0])]])

@@ -85,7 +85,7 @@ def from_weights(kind: str, weights: Sequence[Any], *, reset_after: bool = True)
     spec = Spec("Bidirectional", {}, "", wrapped) if both else wrapped[0]
     tensors = Tensors("weights", arrays)
     made = _read_layer(spec, tensors, name=lambda place, leaf: place.removesuffix("/cell") + leaf)
-    tensors.nothing_left()
+    tensors.refuse_unused()
     return made
 
 
@@ -163,7 +163,7 @@ def write(model: Layer | Task, path: str, *, note: Note = unnoted) -> None:
     """Write a ``.keras`` file; if the name ends in ``.h5``, the weights alone."""
     layers = _keras_layers(model, note)
     arrays = {f"{place}/{leaf}": a for _, place, held in layers for leaf, a in held.items()}
-    weights = hdf5.written(arrays, {ORDER: _order(layers)} if path.lower().endswith(".h5") else {})
+    weights = hdf5.as_bytes(arrays, {ORDER: _order(layers)} if path.lower().endswith(".h5") else {})
     if path.lower().endswith(".h5"):
         for entry, _, held in layers[1:]:
             if not held:
@@ -310,7 +310,7 @@ def _assembled(specs: Sequence[Spec], tensors: Tensors) -> Layer:
         activation = {"Softmax": "softmax", "ReLU": "relu"}.get(body.kind, body.options.get("activation"))
         if body.kind in ("Dense", "Activation", "Softmax", "ReLU") and activation not in ("linear", None):
             layers.append(Activation(activation))
-    tensors.nothing_left()
+    tensors.refuse_unused()
     if not layers:
         raise tensors.refuse("error.interop.keras_config", why="0 layers")
     return assemble(layers, merge=True)
@@ -349,7 +349,7 @@ def _read_cell(spec: Spec, tensors: Tensors, name: Any = _named) -> CellWeights:
     blocks = {"LSTM": 4, "GRU": 3}[spec.kind]
     units = spec.options.get("units")
     if units is None:
-        held = tensors.left.get(name(place, "1"))
+        held = tensors.unused.get(name(place, "1"))
         units = min(held.shape, default=0) if held is not None else None
     w_h = tensors.take(name(place, "1"), (units, None if units is None else blocks * units))
     hidden = len(w_h)
@@ -362,7 +362,7 @@ def _read_cell(spec: Spec, tensors: Tensors, name: Any = _named) -> CellWeights:
     b = None
     after = spec.kind == "GRU" and bool(spec.options.get("reset_after", True))
     if spec.options.get("use_bias", True):
-        held = tensors.left.get(name(place, "2"))
+        held = tensors.unused.get(name(place, "2"))
         if "reset_after" not in spec.options and held is not None:
             after = spec.kind == "GRU" and held.ndim == 2
         b = tensors.take(name(place, "2"), (2, blocks * hidden) if after else (blocks * hidden,))

@@ -80,7 +80,7 @@ def build(
         places[place] = [directions[d] for d in sorted(directions)]
     steps = in_order(candidates, order, path, listed=listed)
     layers = [_layer(system, tensors, step, places) for step in steps]
-    tensors.nothing_left()
+    tensors.refuse_unused()
     if len(layers) > 1:
         note(Phrase("note.order", order=described(steps)))
     return assemble(layers, merge=True), steps, places

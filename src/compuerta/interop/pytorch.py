@@ -117,8 +117,8 @@ def _as_numpy(value: Any) -> Array:
 def recognise(path: str, head: bytes) -> bool:
     """Return whether a file is one of torch.save's, or a safetensors file that is not our own."""
     if head[8:9] == b"{":
-        found = files.metadata(path)
-        return found is not None and files.KEY not in found
+        metadata = files.metadata(path)
+        return metadata is not None and files.KEY not in metadata
     return torch_file.recognise(path, head)
 
 
@@ -216,8 +216,8 @@ def _build(
     recurrent: dict[str, _Recurrent] = {}
     candidates: dict[str, list[Part]] = {}
     for name, array in arrays.items():
-        found = _RECURRENT.fullmatch(name)
-        prefix = (found[1] or "") if found else None
+        match = _RECURRENT.fullmatch(name)
+        prefix = (match[1] or "") if match else None
         if prefix is not None and prefix not in recurrent:
             sizes = recurrent[prefix] = _sizes(tensors, prefix, arrays)
             end = "" if sizes.cell else "_l0"
@@ -233,12 +233,12 @@ def _build(
             else:  # the two are told apart by their names if at all
                 candidates[prefix] = [table] if "emb" in prefix.lower() and order is None else [linear, table]
     if not candidates:
-        tensors.nothing_left()
+        tensors.refuse_unused()
         raise FileFormatError("error.interop.not_state_dict", path=path, found=Phrase("word.nothing"))
     _check_used(tensors, candidates, recurrent)
     steps = in_order(candidates, order, path, listed=listed)
     layers = [_layer(tensors, step, recurrent, (dropouts or {}), note) for step in steps]
-    tensors.nothing_left()
+    tensors.refuse_unused()
     if len(layers) > 1:
         note(Phrase("note.order", order=described(steps)))
     return assemble(layers, merge=False), steps
@@ -250,10 +250,10 @@ def _join(prefix: str, name: str) -> str:
 
 def _check_used(tensors: Tensors, candidates: Mapping[str, Any], recurrent: Mapping[str, Any]) -> None:
     """Name a tensor of no layer that we know before an order is looked for in which it has no place."""
-    for name, array in tensors.left.items():
-        found, plain = _RECURRENT.fullmatch(name), _PLAIN.fullmatch(name)
-        known = found is not None or (plain is not None and (plain[1] or "") in set(candidates) - set(recurrent))
-        if not known:
+    for name, array in tensors.unused.items():
+        cell, plain = _RECURRENT.fullmatch(name), _PLAIN.fullmatch(name)
+        known_name = cell is not None or (plain is not None and (plain[1] or "") in set(candidates) - set(recurrent))
+        if not known_name:
             raise tensors.refuse("error.interop.unused", name=name, got=f"{array.dtype.name} {array.shape}")
 
 
@@ -299,7 +299,7 @@ def _layer(
     if step.kind == "Linear":
         w = tensors.take(_join(step.name, "weight"), (step.gives, step.takes))
         bias = _join(step.name, "bias")
-        return dense(w, tensors.take(bias, (step.gives,)) if bias in tensors.left else None)
+        return dense(w, tensors.take(bias, (step.gives,)) if bias in tensors.unused else None)
     sizes = recurrent[step.name]
     summed = False
     cells: list[list[CellWeights]] = []
@@ -314,9 +314,9 @@ def _layer(
         cells.append(row)
     if summed:
         note(Phrase("note.summed", name=step.name or step.kind))
-    made = stack(cells)
-    made.dropout = float(dropouts.get(step.name, 0.0))
-    return made
+    layer = stack(cells)
+    layer.dropout = float(dropouts.get(step.name, 0.0))
+    return layer
 
 
 def _cell(

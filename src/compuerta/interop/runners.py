@@ -48,11 +48,11 @@ def pytorch(steps: Sequence[Step], source: str | Mapping[str, Array]) -> Runner 
         with torch.no_grad():
             value = torch.from_numpy(np.array(x))
             value = value.to(dtype) if value.is_floating_point() else value.long()
-            given = None if state is None else iter(state if row else (state,))
+            states = None if state is None else iter(state if row else (state,))
             finals = []
             for module in modules:
                 if isinstance(module, torch.nn.RNNBase):
-                    initial = next(given) if given is not None else None
+                    initial = next(states) if states is not None else None
                     value, final = module(value, _tensors(torch, initial, dtype))
                     finals.append(_arrays(final))
                 else:
@@ -71,10 +71,10 @@ def keras(specs: Sequence[Spec], weights: Sequence[Sequence[Array]], path: str |
         path: a file that we wrote, which Keras loads in place of ``weights``.
     """
     backends = {"torch": "torch", "jax": "jax", "tensorflow": "tensorflow", "numpy": "numpy"}
-    found = next((name for name, module in backends.items() if find_spec(module)), None)
+    backend = next((name for name, module in backends.items() if find_spec(module)), None)
     if find_spec("keras") is None:
         return None
-    os.environ.setdefault("KERAS_BACKEND", str(found))
+    os.environ.setdefault("KERAS_BACKEND", str(backend))
     import keras
 
     if path is not None and path.lower().endswith(".keras"):
@@ -90,8 +90,8 @@ def keras(specs: Sequence[Spec], weights: Sequence[Sequence[Array]], path: str |
         if path is not None:
             model.load_weights(path)
         else:
-            held = [values for spec, values in zip(specs, weights, strict=True) if spec.kind != "InputLayer"]
-            for layer, values in zip(layers, held, strict=True):
+            arrays = [values for spec, values in zip(specs, weights, strict=True) if spec.kind != "InputLayer"]
+            for layer, values in zip(layers, arrays, strict=True):
                 layer.set_weights([np.asarray(value) for value in values])
 
     def run(x: Array, state: Any) -> tuple[Array, Any]:

@@ -50,13 +50,13 @@ def from_variables(
     """
     tensors = Tensors(path, {str(name): np.asarray(value) for name, value in variables.items()})
     places: dict[tuple[int, int], tuple[str, str]] = {}
-    for name, array in tensors.left.items():
-        found = _NAME.fullmatch(name)
-        if found is None:
+    for name, array in tensors.unused.items():
+        match = _NAME.fullmatch(name)
+        if match is None:
             raise tensors.refuse("error.interop.unused", name=name, got=f"{array.dtype.name} {array.shape}")
-        layer = re.findall(r"cell_(\d{1,6})(?=/|$)", found["prefix"])
-        place = int(layer[0]) if layer else 0, int(bool(re.search(r"(^|/|_)bw(/|_)", found["prefix"])))
-        if places.setdefault(place, (found["prefix"], found["end"])) != (found["prefix"], found["end"]):
+        layer = re.findall(r"cell_(\d{1,6})(?=/|$)", match["prefix"])
+        place = int(layer[0]) if layer else 0, int(bool(re.search(r"(^|/|_)bw(/|_)", match["prefix"])))
+        if places.setdefault(place, (match["prefix"], match["end"])) != (match["prefix"], match["end"]):
             raise tensors.refuse("error.interop.unused", name=name, got=f"{array.dtype.name} {array.shape}")
     directions = 1 + max((d for _, d in places), default=0)
     cells: list[list[CellWeights]] = []
@@ -66,7 +66,7 @@ def from_variables(
             prefix, end = places.get((k, d), (f"cell_{k}/{('fw', 'bw')[d]}/", ""))
             row.append(_cell(tensors, prefix, end, forget_bias))
         cells.append(row)
-    tensors.nothing_left()
+    tensors.refuse_unused()
     note(Phrase("note.forget_added", bias=f"{forget_bias:g}"))
     return stack(cells)
 

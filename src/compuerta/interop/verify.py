@@ -41,14 +41,14 @@ def compare(layer: Layer, runner: Runner, seed: int) -> Check:
         seed: of the inputs and states.
     """
     largest, runs = 0.0, 0
-    for x, start in drawn(layer, seed, states=runner.takes_state):
+    for x, start in random_inputs(layer, seed, states=runner.takes_state):
         y, state, _ = layer.forward(x, start)
         largest = max(largest, apart((y, state if layer.recurrent else None), runner.run(x, start)))
         runs += 1
     return Check(runner.name, runs, largest)
 
 
-def drawn(layer: Layer, seed: int, *, states: bool) -> Iterator[tuple[Array, Any]]:
+def random_inputs(layer: Layer, seed: int, *, states: bool) -> Iterator[tuple[Array, Any]]:
     """Yield random inputs of every shape with None for a state and, if ``states``, once more with a random one."""
     rng = np.random.default_rng(seed)
     for shape in SHAPES:

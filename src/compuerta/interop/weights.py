@@ -49,8 +49,8 @@ class CellWeights:
     @property
     def names(self) -> tuple[tuple[str, Array], ...]:
         """Our name of each parameter, without its place, and its value."""
-        known = {"w_x": self.w_x, "w_h": self.w_h, "b": self.b, "b_hn": self.b_hn, "w_hr": self.w_hr}
-        return tuple((name, value) for name, value in known.items() if value is not None)
+        by_name = {"w_x": self.w_x, "w_h": self.w_h, "b": self.b, "b_hn": self.b_hn, "w_hr": self.w_hr}
+        return tuple((name, value) for name, value in by_name.items() if value is not None)
 
 
 def has_known_cell(layer: Any, kinds: Collection[CellKind] = (gates.LSTM, gates.GRU)) -> TypeGuard[LSTM | GRU]:
@@ -115,18 +115,18 @@ def _place(name: str, layer: int, direction: int) -> str:
 
 def dense(w: Array, b: Array | None) -> Dense:
     """Return the Dense layer of ``w`` (outputs, inputs) and ``b`` (outputs,), zero if None."""
-    made = Dense(w.shape[1], w.shape[0], dtype=w.dtype, rng=Blank())
-    made.parameters["w"] = w
+    layer = Dense(w.shape[1], w.shape[0], dtype=w.dtype, rng=Blank())
+    layer.parameters["w"] = w
     if b is not None:
-        made.parameters["b"] = b
-    return made
+        layer.parameters["b"] = b
+    return layer
 
 
 def embedding(w: Array) -> Embedding:
     """Return the Embedding whose table is ``w`` (tokens, K)."""
-    made = Embedding(*w.shape, dtype=w.dtype, rng=Blank())
-    made.parameters["w"] = w
-    return made
+    layer = Embedding(*w.shape, dtype=w.dtype, rng=Blank())
+    layer.parameters["w"] = w
+    return layer
 
 
 # ---- models in a row ------------------------------------------------------------------------------------------------
@@ -159,7 +159,7 @@ def _stackable(below: LSTM | GRU, above: LSTM | GRU) -> bool:
 def _stacked(below: LSTM | GRU, above: LSTM | GRU) -> LSTM | GRU:
     """Return one stack of two layers, with all their parameters, whatever their switches add to these."""
     config = {**below.config(), "num_layers": below.num_layers + above.num_layers, "rng": Blank()}
-    made: LSTM | GRU = type(below)(**config)
+    result: LSTM | GRU = type(below)(**config)
 
     def names(layer: Recurrent, k: int, d: int) -> tuple[str, ...]:
         return layer.names(k, reverse=d == 1) + layer.state_names(k, reverse=d == 1)
@@ -167,9 +167,9 @@ def _stacked(below: LSTM | GRU, above: LSTM | GRU) -> LSTM | GRU:
     for first, layer in ((0, below), (below.num_layers, above)):
         for k in range(layer.num_layers):
             for d in range(layer.directions):
-                for name, place in zip(names(layer, k, d), names(made, first + k, d), strict=True):
-                    made.parameters[place] = layer.parameters[name]
-    return made
+                for name, place in zip(names(layer, k, d), names(result, first + k, d), strict=True):
+                    result.parameters[place] = layer.parameters[name]
+    return result
 
 
 #: Arguments of LSTM and GRU that every format holds, or that say only how a new layer begins.
@@ -246,12 +246,12 @@ def placed(
             raise SettingError("error.interop.cannot_hold", format=format, what=layer.name)
     alone = sum(layer.parameters.size > 0 for layer in row) == 1
     used: dict[str, int] = {}
-    made = []
+    result = []
     for layer in row:
         base = called.get(layer.name, layer.name.lower())
-        made.append(("" if alone else f"{base}_{used[base]}/" if base in used else f"{base}/", layer))
+        result.append(("" if alone else f"{base}_{used[base]}/" if base in used else f"{base}/", layer))
         used[base] = used.get(base, 0) + 1
-    return made
+    return result
 
 
 # ---- tensors of a file ----------------------------------------------------------------------------------------------
@@ -262,7 +262,7 @@ class Tensors:
 
     def __init__(self, path: str, tensors: Mapping[str, Array]) -> None:
         self.path = path
-        self.left = dict(tensors)
+        self.unused = dict(tensors)
 
     def take(self, name: str, shape: tuple[int | None, ...]) -> Array:
         """Return one tensor, of a float dtype of ours; None in ``shape`` stands for any size.
@@ -270,27 +270,27 @@ class Tensors:
         Raises:
             FileFormatError: it is not there, or not of this shape.
         """
-        said = "(" + ", ".join("·" if n is None else str(n) for n in shape) + ("," if len(shape) == 1 else "") + ")"
-        if name not in self.left:
-            raise self.refuse("error.file.tensor", name=name, expected=said, got=Phrase("word.nothing"))
-        array = self.left[name]
+        expected = "(" + ", ".join("·" if n is None else str(n) for n in shape) + ("," if len(shape) == 1 else "") + ")"
+        if name not in self.unused:
+            raise self.refuse("error.file.tensor", name=name, expected=expected, got=Phrase("word.nothing"))
+        array = self.unused[name]
         if not _fits(array.shape, shape):
             key = "error.interop.transposed" if _fits(array.shape[::-1], shape) else "error.file.tensor"
-            raise self.refuse(key, name=name, expected=said, got=array.shape)
+            raise self.refuse(key, name=name, expected=expected, got=array.shape)
         if array.dtype.kind != "f":
             raise self.refuse("error.file.tensor", name=name, expected="float", got=array.dtype.name)
-        del self.left[name]
+        del self.unused[name]
         if not np.isfinite(array).all():
             warnings.warn(NotFiniteWarning("warning.not_finite", path=self.path, name=name), stacklevel=2)
         return array.astype(np.float32 if array.dtype.itemsize < 4 else array.dtype.newbyteorder("="), copy=False)
 
-    def nothing_left(self) -> None:
+    def refuse_unused(self) -> None:
         """Refuse a file of which not every tensor was taken.
 
         Raises:
             FileFormatError: one is left; it is named.
         """
-        for name, array in self.left.items():
+        for name, array in self.unused.items():
             raise self.refuse("error.interop.unused", name=name, got=f"{array.dtype.name} {array.shape}")
 
     def refuse(self, key: str, **values: object) -> FileFormatError:
@@ -299,5 +299,5 @@ class Tensors:
 
 
 def _fits(got: tuple[int, ...], shape: Iterable[int | None]) -> bool:
-    wanted = tuple(shape)
-    return len(got) == len(wanted) and all(n is None or n == m for n, m in zip(wanted, got, strict=True))
+    sizes = tuple(shape)
+    return len(got) == len(sizes) and all(n is None or n == m for n, m in zip(sizes, got, strict=True))

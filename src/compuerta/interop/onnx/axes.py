@@ -76,8 +76,8 @@ class Around:
             if isinstance(value, np.ndarray) and to in kinds:
                 self.room(value.size)
                 return value.astype({1: np.float32, 11: np.float64, 10: np.float16, 6: np.int32, 7: np.int64}[to])
-            known = "i" if isinstance(value, Dims) or (isinstance(value, Data) and not value.layers) else "f"
-            if kinds.get(to) != known:
+            kind = "i" if isinstance(value, Dims) or (isinstance(value, Data) and not value.layers) else "f"
+            if kinds.get(to) != kind:
                 raise Refusal(Phrase("why.onnx.value", name="to", got=to))
         if node.op == "Dropout":
             node.attribute("ratio"), node.attribute("seed")
@@ -224,8 +224,8 @@ class Around:
         if axis == 0 and all(isinstance(v, Final) or (isinstance(v, Data) and v.final) for v in inputs):
             if len(inputs) > self.operators:
                 raise Unfit
-            found = [v if isinstance(v, Final) else Final(v.final, (v,)) for v in inputs if isinstance(v, Final | Data)]
-            return Final(tuple(c for v in found for c in v.cells), tuple(d for v in found for d in v.data))
+            ends = [v if isinstance(v, Final) else Final(v.final, (v,)) for v in inputs if isinstance(v, Final | Data)]
+            return Final(tuple(c for v in ends for c in v.cells), tuple(d for v in ends for d in v.data))
         halves = [v.half for v in inputs if isinstance(v, Data) and v.half]
         if len(inputs) == len(halves) == 2:
             (one, first), (other, second) = halves

@@ -56,13 +56,13 @@ def attributes(layer: Recurrent) -> dict[str, Any]:
         if name not in _SWITCHES:
             raise SettingError("error.interop.cannot_hold", format="ONNX", what=f"LSTM({name}={value!r})")
     v = layer.variant
-    found: dict[str, Any] = {}
+    result: dict[str, Any] = {}
     if v.coupled:
-        found["input_forget"] = 1
+        result["input_forget"] = 1
     if v.clip is not None:
-        found["clip"] = v.clip
+        result["clip"] = v.clip
     functions = [getattr(v, name) for name in _FUNCTIONS]
-    return found | _activations(layer, functions, [getattr(_PLAIN, name) for name in _FUNCTIONS])
+    return result | _activations(layer, functions, [getattr(_PLAIN, name) for name in _FUNCTIONS])
 
 
 def _activations(layer: Recurrent, functions: list[Activation], usual: list[Activation]) -> dict[str, Any]:
@@ -83,10 +83,10 @@ def _activations(layer: Recurrent, functions: list[Activation], usual: list[Acti
 
 def switches(functions: Sequence[Activation], *, peepholes: bool, coupled: bool, clip: float | None) -> dict[str, Any]:
     """Return the arguments of :class:`LSTM` for what an operator of ONNX does."""
-    found: dict[str, Any] = {
+    result: dict[str, Any] = {
         name: f for name, f in zip(_FUNCTIONS, functions, strict=True) if f != getattr(_PLAIN, name)
     }
-    return found | {k: v for k, v in (("peepholes", peepholes), ("coupled", coupled), ("clip", clip)) if v}
+    return result | {k: v for k, v in (("peepholes", peepholes), ("coupled", coupled), ("clip", clip)) if v}
 
 
 # ---- weights --------------------------------------------------------------------------------------------------------
@@ -99,12 +99,12 @@ def to_onnx(layer: Layer, prefix: str) -> dict[str, Array]:
         return {prefix + "w": p["w"].T, prefix + "b": p["b"]}
     if not isinstance(layer, Recurrent):
         return {prefix + name: array for name, array in p.items()}
-    found: dict[str, Array] = {}
+    tensors: dict[str, Array] = {}
     for k in range(layer.num_layers):
         each = [_cell_to_onnx(layer, k, d) for d in range(layer.directions)]
         for name in each[0]:
-            found[f"{prefix}{name}_l{k}"] = np.stack([one[name] for one in each])
-    return found
+            tensors[f"{prefix}{name}_l{k}"] = np.stack([one[name] for one in each])
+    return tensors
 
 
 def _cell_to_onnx(layer: Recurrent, k: int, d: int) -> dict[str, Array]:
@@ -115,12 +115,12 @@ def _cell_to_onnx(layer: Recurrent, k: int, d: int) -> dict[str, Array]:
     if "b_hn" in p:
         b_r[-layer.hidden_size :] = p["b_hn"]
     w, r, b, b_r = (pick(array, layer.blocks, order(layer)) for array in (p["w_x"], p["w_h"], p["b"], b_r))
-    found = {"W": w, "R": r, "B": np.concatenate((b, b_r))}
+    tensors = {"W": w, "R": r, "B": np.concatenate((b, b_r))}
     if "p" in p:
-        found["P"] = pick(p["p"], layer.kind.own_gates, gate_orders.PEEPHOLES["onnx"])
+        tensors["P"] = pick(p["p"], layer.kind.own_gates, gate_orders.PEEPHOLES["onnx"])
     for part, name in zip(layer.parts, layer.state_names(k, reverse=d == 1), strict=False):
-        found[f"{part}0"] = layer.parameters[name][None]
-    return found
+        tensors[f"{part}0"] = layer.parameters[name][None]
+    return tensors
 
 
 def cell_from_onnx(layer: Recurrent, w: Array, r: Array, b: Array | None, p: Array | None) -> dict[str, Array]:
@@ -128,13 +128,13 @@ def cell_from_onnx(layer: Recurrent, w: Array, r: Array, b: Array | None, p: Arr
     w_x, w_h = (pick(array, order(layer), layer.blocks) for array in (w, r))
     halves = (np.zeros(len(w), w.dtype), np.full(len(w), -0.0, w.dtype)) if b is None else np.split(b, 2)
     b_w, b_r = (pick(half, order(layer), layer.blocks) for half in halves)
-    found = {"w_x": w_x, "w_h": w_h, "b": b_w + b_r}
+    parameters = {"w_x": w_x, "w_h": w_h, "b": b_w + b_r}
     if isinstance(layer, GRU) and layer.reset_after:
-        found["b"][-layer.hidden_size :] = b_w[-layer.hidden_size :]
-        found["b_hn"] = b_r[-layer.hidden_size :]
+        parameters["b"][-layer.hidden_size :] = b_w[-layer.hidden_size :]
+        parameters["b_hn"] = b_r[-layer.hidden_size :]
     if p is not None:
-        found["p"] = pick(p, gate_orders.PEEPHOLES["onnx"], layer.kind.own_gates)
-    return found
+        parameters["p"] = pick(p, gate_orders.PEEPHOLES["onnx"], layer.kind.own_gates)
+    return parameters
 
 
 def parameters_from(layer: Layer, prefix: str, arrays: dict[str, Array]) -> dict[str, Array]:
@@ -145,16 +145,16 @@ def parameters_from(layer: Layer, prefix: str, arrays: dict[str, Array]) -> dict
         ValueError: one does not divide into its blocks.
     """
     if not isinstance(layer, Recurrent):
-        found = {name: arrays.pop(prefix + name) for name in layer.parameters}
-        return {**found, "w": found["w"].T} if isinstance(layer, Dense) else found
-    found = {}
+        parameters = {name: arrays.pop(prefix + name) for name in layer.parameters}
+        return {**parameters, "w": parameters["w"].T} if isinstance(layer, Dense) else parameters
+    parameters = {}
     for k in range(layer.num_layers):
         w, r, b = (arrays.pop(f"{prefix}{name}_l{k}") for name in "WRB")
         p = arrays.pop(f"{prefix}P_l{k}") if any(name.startswith("p_l") for name in layer.names(k)) else None
         for d in range(layer.directions):
             end = f"_l{k}" + "_reverse" * d
             cell = cell_from_onnx(layer, w[d], r[d], b[d], None if p is None else p[d])
-            found |= {name + end: array for name, array in cell.items()}
+            parameters |= {name + end: array for name, array in cell.items()}
             for part, name in zip(layer.parts, layer.state_names(k, reverse=d == 1), strict=False):
-                found[name] = arrays[f"{prefix}{part}0_l{k}"][d, 0]
-    return found
+                parameters[name] = arrays[f"{prefix}{part}0_l{k}"][d, 0]
+    return parameters

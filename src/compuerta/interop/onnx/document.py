@@ -96,7 +96,7 @@ def open_document(path: str) -> Document:
     except (DecodeError, ValueError, RecursionError) as error:
         raise refuse("error.onnx.damaged", why=files.one_line(error)) from None
     del data
-    opsets = [known.version for known in proto.opset_import if known.domain in ("", "ai.onnx")]
+    opsets = [opset.version for opset in proto.opset_import if opset.domain in ("", "ai.onnx")]
     if not proto.HasField("graph") or len(opsets) != 1:
         raise refuse("error.onnx.damaged", why="graph, opset_import")
     if opsets[0] < _OLDEST_OPSET:
@@ -131,12 +131,12 @@ def _check_entries(data: bytes, path: str) -> None:
 
     Counts the fields of the model and of its graph without parsing them: a key, a length, and on to the next.
     """
-    left = _MOST_ENTRIES
+    remaining = _MOST_ENTRIES
     for field, start, stop in _fields(data, 0, len(data)):
-        left -= 1
+        remaining -= 1
         if field == 7:
-            left -= sum(1 for _, _ in zip(_fields(data, start, stop), range(_MOST_ENTRIES + 1), strict=False))
-        if left < 0:
+            remaining -= sum(1 for _, _ in zip(_fields(data, start, stop), range(_MOST_ENTRIES + 1), strict=False))
+        if remaining < 0:
             raise FileFormatError("error.onnx.damaged", path=path, why=f"> {_MOST_ENTRIES:,} entries")
 
 
@@ -183,8 +183,8 @@ def array(tensor: Any, path: str) -> Array:
     T = onnx.TensorProto
     name, shape = tensor.name, tuple(tensor.dims)
     if tensor.data_type not in _NUMBERS:
-        known = T.DataType.Name(tensor.data_type) if tensor.data_type in T.DataType.values() else tensor.data_type
-        raise FileFormatError("error.onnx.tensor", path=path, name=name, shape=shape, got=known)
+        type_name = T.DataType.Name(tensor.data_type) if tensor.data_type in T.DataType.values() else tensor.data_type
+        raise FileFormatError("error.onnx.tensor", path=path, name=name, shape=shape, got=type_name)
     count = math.prod(shape)
     if min(shape, default=0) < 0:
         raise FileFormatError("error.onnx.tensor", path=path, name=name, shape=shape, got="negative")
@@ -195,11 +195,11 @@ def array(tensor: Any, path: str) -> Array:
     if there != needed or tensor.HasField("segment"):
         raise FileFormatError("error.onnx.tensor", path=path, name=name, shape=shape, got=there)
     try:
-        found: Array = np.asarray(onnx.numpy_helper.to_array(tensor))
+        values: Array = np.asarray(onnx.numpy_helper.to_array(tensor))
     except (ValueError, TypeError) as error:
         raise FileFormatError("error.onnx.tensor", path=path, name=name, shape=shape,
                               got=files.one_line(error)) from None  # fmt: skip
-    return found.astype(np.float32) if tensor.data_type in (T.FLOAT16, T.BFLOAT16) else found
+    return values.astype(np.float32) if tensor.data_type in (T.FLOAT16, T.BFLOAT16) else values
 
 
 def _take_in(tensor: Any, path: str) -> None:
@@ -272,14 +272,14 @@ def _content(proto: Any, path: str) -> dict[str, Any] | None:
     Raises:
         FileFormatError: the file is ours, and damaged, changed or newer.
     """
-    found = {entry.key: entry.value for entry in proto.metadata_props}
-    if proto.producer_name != PRODUCER and files.KEY not in found:
+    metadata = {entry.key: entry.value for entry in proto.metadata_props}
+    if proto.producer_name != PRODUCER and files.KEY not in metadata:
         return None
-    kept = list(proto.metadata_props)
+    properties = list(proto.metadata_props)
     del proto.metadata_props[:]  # the checksum was taken before there were any
     content = files.unsealed(
-        found.get(files.KEY, ""), path, lambda text, _: _checksum(proto, text),
+        metadata.get(files.KEY, ""), path, lambda text, _: _checksum(proto, text),
         changed="error.onnx.changed", malformed="error.onnx.changed",
     )  # fmt: skip
-    proto.metadata_props.extend(kept)
+    proto.metadata_props.extend(properties)
     return content

@@ -30,7 +30,7 @@ class Node:
 
         self.op, self.inputs, self.outputs = proto.op_type, inputs, list(proto.output)
         self.name = f"{proto.op_type} {proto.name or ', '.join(proto.output)}"
-        self._left = {}
+        self._unused = {}
         for attribute in proto.attribute:
             value = helper.get_attribute_value(attribute)
             if attribute.type == attribute.TENSOR:
@@ -41,16 +41,16 @@ class Node:
                 value = [one.decode("utf-8", "replace") for one in value]
             elif attribute.type not in (attribute.INT, attribute.FLOAT, attribute.INTS, attribute.FLOATS):
                 raise Refusal(Phrase("why.onnx.attribute", name=attribute.name))
-            self._left[attribute.name] = value
+            self._unused[attribute.name] = value
 
     def attribute(self, name: str, default: Any = None) -> Any:
         """Take an attribute, the default where it is not there."""
-        value = self._left.pop(name, default)
+        value = self._unused.pop(name, default)
         return list(value) if hasattr(value, "__iter__") and not isinstance(value, (str, np.ndarray, list)) else value
 
-    def done(self) -> None:
+    def refuse_unused(self) -> None:
         """Refuse the node if an attribute was not taken."""
-        for name in self._left:
+        for name in self._unused:
             raise Refusal(Phrase("why.onnx.attribute", name=name))
 
     def __getitem__(self, k: int) -> Value:

@@ -65,10 +65,10 @@ class _Call:
         self.directions = tuple(enumerate(DIRECTIONS[direction]))
         self.batch_first = self.flag("layout", layout)
         self.clip = None if clip is None else checks.number(clip, f"{name}: clip", low=0.0, open_low=True)
-        given = np.asarray(X)
-        self.given = given.dtype
-        self.dtype = np.dtype(np.float64 if given.dtype == np.float64 else np.float32)
-        x = self._array("X", given, "N, T, F" if self.batch_first else "T, N, F", (None, None, None))
+        inputs = np.asarray(X)
+        self.output_dtype = inputs.dtype
+        self.dtype = np.dtype(np.float64 if inputs.dtype == np.float64 else np.float32)
+        x = self._array("X", inputs, "N, T, F" if self.batch_first else "T, N, F", (None, None, None))
         self.x = x if self.batch_first else x.swapaxes(0, 1)
         n, t, features = self.x.shape
         d, g = len(self.directions), len(order)
@@ -130,7 +130,7 @@ class _Call:
     def _out(self, array: Array) -> Array:
         """In the type that came."""
         with np.errstate(over="ignore"):
-            return np.ascontiguousarray(array, self.given if self.given == np.float16 else self.dtype)
+            return np.ascontiguousarray(array, self.output_dtype if self.output_dtype == np.float16 else self.dtype)
 
 
 def functions_of(
@@ -147,23 +147,23 @@ def functions_of(
         SettingError: they are not as many as the directions need, one is unknown, or a number is left over.
     """
     each = len(default)
-    given = list(default * directions) if names is None else [names] if isinstance(names, str) else list(names)
-    if len(given) != each * directions:
-        raise SettingError("error.operator.activations", name=op, expected=each * directions, got=given)
-    left = {"alpha": deque(alpha or ()), "beta": deque(beta or ())}
-    made = []
-    for name in given:
-        known = _NAMES.get(name.lower()) if isinstance(name, str) else None
-        if known is None:
+    requested = list(default * directions) if names is None else [names] if isinstance(names, str) else list(names)
+    if len(requested) != each * directions:
+        raise SettingError("error.operator.activations", name=op, expected=each * directions, got=requested)
+    numbers_of = {"alpha": deque(alpha or ()), "beta": deque(beta or ())}
+    functions = []
+    for name in requested:
+        canonical = _NAMES.get(name.lower()) if isinstance(name, str) else None
+        if canonical is None:
             raise SettingError("error.operator.activation", name=op, got=repr(name), known=", ".join(_NAMES.values()))
-        plain = Activation(known)
-        numbers = {k: v.popleft() for k, v in left.items() if v and getattr(plain, k) is not None}
-        made.append(Activation(known, **numbers))
-    for argument, rest in left.items():
+        plain = Activation(canonical)
+        numbers = {k: v.popleft() for k, v in numbers_of.items() if v and getattr(plain, k) is not None}
+        functions.append(Activation(canonical, **numbers))
+    for argument, rest in numbers_of.items():
         if rest:
             raise SettingError("error.operator.left", name=op, argument=f"activation_{argument}", got=list(rest),
-                               activations=", ".join(given))  # fmt: skip
-    return [tuple(made[k * each : (k + 1) * each]) for k in range(directions)]
+                               activations=", ".join(requested))  # fmt: skip
+    return [tuple(functions[k * each : (k + 1) * each]) for k in range(directions)]
 
 
 def lstm(

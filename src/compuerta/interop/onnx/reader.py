@@ -82,7 +82,7 @@ class _Reader(Around):
         self.graph = document.proto.graph
         self.values: dict[str, Value] = {"": None, **document.tensors}
         self.cells: list[_Cell] = []
-        self.made: dict[Layer, str] = {}
+        self.node_names: dict[Layer, str] = {}
         self.sized: dict[str, tuple[Group, ...]] = {}
 
     # ---- the whole ----------------------------------------------------------------------------------------------
@@ -106,7 +106,7 @@ class _Reader(Around):
             try:
                 node = Node(proto, [self.values[k] for k in proto.input], self.document)
                 found = handler(self, node)
-                node.done()
+                node.refuse_unused()
             except Refusal as error:
                 raise refuse("error.onnx.node", node=name, why=error.why) from None
             except FileFormatError:
@@ -115,7 +115,7 @@ class _Reader(Around):
                 why = Phrase("why.onnx.around") if isinstance(error, Unfit) else str(error)
                 raise refuse("error.onnx.node", node=name, why=why) from None
             outputs = found if isinstance(found, tuple) else (found,)
-            if any(too_large(value) for value in outputs) or len(self.made) > _MOST_LAYERS:
+            if any(too_large(value) for value in outputs) or len(self.node_names) > _MOST_LAYERS:
                 raise refuse("error.onnx.node", node=name, why=Phrase("why.onnx.large"))
             for k, made in enumerate(proto.output):
                 if made:
@@ -149,7 +149,7 @@ class _Reader(Around):
                 raise refuse("error.interop.unused", name=name, got=got)
         if main.half:
             raise refuse("error.onnx.outputs", got=", ".join(outputs))
-        for layer, node in self.made.items():
+        for layer, node in self.node_names.items():
             if layer not in main.layers:
                 raise refuse("error.onnx.unused", node=node)
         if not main.layers:
@@ -263,7 +263,7 @@ class _Reader(Around):
         parts = "hc"[: 2 if kind == "LSTM" else 1]
         at = len(self.cells)
         self.cells.append(_Cell(layer, node.name, tuple(self._initial(node[5 + k], d) for k in range(len(parts)))))
-        self.made[layer] = node.name
+        self.node_names[layer] = node.name
         self.operators += 1
         directions: Group = (Atom("D", 2),) if d == 2 else ()
         units: Group = (Atom("H", hidden),)
@@ -323,7 +323,7 @@ class _Reader(Around):
     def _grown(self, x: Data, layer: Layer, width: int, node: Node, *, open: bool = False) -> Data:
         """The value after a layer that turns features into ``width`` others."""
         atoms: Group = (Atom(layer.name, width),)
-        self.made[layer] = node.name
+        self.node_names[layer] = node.name
         return x.but(layers=(*x.layers, layer), groups=(*x.groups[:-1], atoms), features=atoms, final=(), half=None,
                      open=open)  # fmt: skip
 
@@ -356,7 +356,7 @@ class _Reader(Around):
             raise Unfit
         below = x.layers[-1]
         layer = dense(below.parameters["w"], _bias(b, len(below.parameters["w"])))
-        self.made[layer] = self.made.pop(below)
+        self.node_names[layer] = self.node_names.pop(below)
         return x.but(layers=(*x.layers[:-1], layer))
 
     def activation(self, node: Node) -> Value:
@@ -369,7 +369,7 @@ class _Reader(Around):
             raise Unfit
         dtype = next(layer.parameters.dtype for layer in reversed(x.layers) if layer.parameters.size)
         layer = Activation(_ACTIVATIONS[node.op], dtype=dtype)
-        self.made[layer] = node.name
+        self.node_names[layer] = node.name
         return x.but(layers=(*x.layers, layer), final=())
 
     def gather(self, node: Node) -> Value:

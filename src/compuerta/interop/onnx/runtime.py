@@ -23,12 +23,12 @@ _OUR_AXES = ("batch", "time", "features")
 
 def own(document: Document, model: Layer) -> Runner | None:
     """Return a graph that we wrote of ``model``; None where ONNX Runtime cannot run it."""
-    made = _session(document)
-    if made is None:
+    session = _session(document)
+    if session is None:
         return None
-    outputs = [output.name for output in made.get_outputs() if output.name != "probs"]
+    outputs = [output.name for output in session.get_outputs() if output.name != "probs"]
     names = [(part, f"{part}0_l{k}") for k, layer in enumerate(_cells(model)) for part in layer.parts]
-    lengths = any(value.name == "lengths" for value in made.get_inputs())
+    lengths = any(value.name == "lengths" for value in session.get_inputs())
 
     def run(x: Array, state: Any) -> tuple[Array, Any]:
         feed = {"tokens": x.astype(np.int64)} if model.reads_tokens else {"x": x.astype(model.parameters.dtype)}
@@ -36,10 +36,10 @@ def own(document: Document, model: Layer) -> Runner | None:
             feed["lengths"] = np.full(len(x), x.shape[1], np.int32)
         if state is not None:
             feed |= {name: value for (_, name), value in zip(names, _split(model, state), strict=True)}
-        y, *finals = made.run(outputs, feed)
+        y, *finals = session.run(outputs, feed)
         return y, _join(model, iter(finals))
 
-    return _tried(run, model, takes_state=True)
+    return _try_run(run, model, takes_state=True)
 
 
 def foreign(document: Document, reading: Reading, model: Layer) -> Runner | None:
@@ -54,8 +54,8 @@ def foreign(document: Document, reading: Reading, model: Layer) -> Runner | None
     for entry in document.proto.graph.output:
         entry.type.tensor_type.ClearField("shape")
     del document.proto.graph.value_info[:]
-    made = _session(document)
-    if made is None:
+    session = _session(document)
+    if session is None:
         return None
     from onnx import helper
 
@@ -76,17 +76,17 @@ def foreign(document: Document, reading: Reading, model: Layer) -> Runner | None
         if reading.lengths:
             feed[reading.lengths] = np.full(len(x), x.shape[1], kinds[reading.lengths])
         feed |= {name: value.astype(kinds[name]) for name, value in initial(x, state)}
-        y, *last = made.run([reading.output, *(name for _, name in finals)], feed)
+        y, *last = session.run([reading.output, *(name for _, name in finals)], feed)
         return _batch_first(y, reading.shape), final(last) if gives else None
 
     def initial(x: Array, state: Any) -> Iterator[tuple[str, Array]]:
-        given = None if state is None else _split(model, state)
+        parts = None if state is None else _split(model, state)
         for part, inputs in reading.states.items():
-            if given is None:
+            if parts is None:
                 each = [np.zeros((cell.directions, len(x), cell.hidden_size)) for cell in cells if part in cell.parts]
             else:
                 named = [name for cell in cells for name in cell.parts]
-                each = [value for name, value in zip(named, given, strict=True) if name == part]
+                each = [value for name, value in zip(named, parts, strict=True) if name == part]
             for name, count in inputs:
                 yield name, np.concatenate(each[:count])
                 each = each[count:]
@@ -98,17 +98,17 @@ def foreign(document: Document, reading: Reading, model: Layer) -> Runner | None
         rows = {part: chain.from_iterable(values) for part, values in each.items()}
         return _join(model, (np.stack([next(rows[p]) for _ in range(c.directions)]) for c in cells for p in c.parts))
 
-    return _tried(run, model, takes_state=all(part in reading.states for cell in cells for part in cell.parts))
+    return _try_run(run, model, takes_state=all(part in reading.states for cell in cells for part in cell.parts))
 
 
 def whole(document: Document) -> Callable[[Mapping[str, Array]], Array] | None:
     """Return the graph that we wrote of a task, from inputs by name to its first output; None where it cannot run."""
-    made = _session(document)
-    if made is None:
+    session = _session(document)
+    if session is None:
         return None
 
     def run(inputs: Mapping[str, Array]) -> Array:
-        first: Array = made.run(None, dict(inputs))[0]
+        first: Array = session.run(None, dict(inputs))[0]
         return first
 
     return run
@@ -126,7 +126,7 @@ def _session(document: Document) -> Any:
         return None
 
 
-def _tried(run: Callable[[Array, Any], tuple[Array, Any]], model: Layer, *, takes_state: bool) -> Runner | None:
+def _try_run(run: Callable[[Array, Any], tuple[Array, Any]], model: Layer, *, takes_state: bool) -> Runner | None:
     """Return what runs, tried once: ONNX Runtime has no float64 LSTM, and a graph may insist on sizes of its own."""
     try:
         run(np.zeros((2, 3), np.int64) if model.reads_tokens else np.zeros((2, 3, model.width_in or 1)), None)

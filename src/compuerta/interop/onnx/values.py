@@ -132,37 +132,37 @@ def regroup(groups: Sequence[Group], target: Sequence[Entry]) -> tuple[Group, ..
     [['T'], ['N'], ['D'], ['H']]
     """
     entries = [groups[k] if e == 0 and k < len(groups) else e for k, e in enumerate(target)]
-    left = [atom for group in groups for atom in group]
+    atoms = [atom for group in groups for atom in group]
     free = [k for k, e in enumerate(entries) if e == -1]
     if len(free) > 1 or 0 in entries:
         raise Unfit
     cut = free[0] if free else len(entries)
-    front = [_take(left, entry, 0) for entry in entries[:cut]]
-    back = [_take(left, entry, -1) for entry in reversed(entries[cut + 1 :])]
+    front = [_take(atoms, entry, 0) for entry in entries[:cut]]
+    back = [_take(atoms, entry, -1) for entry in reversed(entries[cut + 1 :])]
     if free:
-        return (*front, tuple(left), *reversed(back))
-    if left:
+        return (*front, tuple(atoms), *reversed(back))
+    if atoms:
         raise Unfit
     return tuple(front)
 
 
-def _take(left: list[Atom], entry: Entry, end: int) -> Group:
+def _take(atoms: list[Atom], entry: Entry, end: int) -> Group:
     """Take from one end of ``left`` the atoms that an entry stands for."""
     if isinstance(entry, tuple):
-        place = slice(len(entry)) if end == 0 else slice(len(left) - len(entry), None)
-        if tuple(left[place]) != entry:
+        place = slice(len(entry)) if end == 0 else slice(len(atoms) - len(entry), None)
+        if tuple(atoms[place]) != entry:
             raise Unfit
-        del left[place]
+        del atoms[place]
         return entry
-    taken: list[Atom] = []
+    group: list[Atom] = []
     product = 1
     while product != entry:
-        if not left or left[end].size in (None, 0) or product > entry:
+        if not atoms or atoms[end].size in (None, 0) or product > entry:
             raise Unfit
-        atom = left.pop(end)
-        taken.insert(len(taken) if end == 0 else 0, atom)
+        atom = atoms.pop(end)
+        group.insert(len(group) if end == 0 else 0, atom)
         product *= atom.size or 1
-    return tuple(taken)
+    return tuple(group)
 
 
 def dims(value: Value) -> Dims:
@@ -184,7 +184,7 @@ def ints(value: Value) -> list[int]:
     Raises:
         Unfit: it is none.
     """
-    found = [size_of(entry) for entry in dims(value).entries]
-    if None in found:
+    sizes = [size_of(entry) for entry in dims(value).entries]
+    if None in sizes:
         raise Unfit
-    return [v for v in found if v is not None]
+    return [v for v in sizes if v is not None]

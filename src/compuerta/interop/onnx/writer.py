@@ -185,8 +185,8 @@ def _recurrent(
         initial = []
         for part in layer.parts:
             first = weights.get(f"{prefix}{part}0_l{k}", np.zeros((d, 1, hidden), layer.dtype))  # for all rows
-            given = graph.input(f"{part}0_l{at}", layer.dtype, (d, "N", hidden), first)
-            initial.append(graph.add("Expand", given, shape))
+            start = graph.input(f"{part}0_l{at}", layer.dtype, (d, "N", hidden), first)
+            initial.append(graph.add("Expand", start, shape))
         named = [f"{prefix}{name}_l{k}" if f"{prefix}{name}_l{k}" in weights else "" for name in "WRBP"]
         *wrb, p = named
         extra = [p] if p else []
