@@ -196,8 +196,8 @@ class LSTMEquations(Equations):
 
     def complete(self, w: Weights, z: Weights, a: Weights, before: Parts) -> Weights:
         """Return what the steps of a variant keep that another engine has. See :class:`Equations`."""
-        shown = self.variant.output_activation(a["c"])
-        return {"seen_h": before[0], "new": a["c"], "seen": a["c"], "shown": shown, "out": a["o"] * shown}
+        psi_out = self.variant.output_activation(a["c"])
+        return {"seen_h": before[0], "new": a["c"], "psi_in": a["c"], "psi_out": psi_out, "out": a["o"] * psi_out}
 
     def before_clips(self, z: Weights, a: Weights, before: Parts) -> Weights:
         """Return c before its clip, and z, where one at the bound counts as beyond it. See :class:`Equations`."""
