@@ -38,7 +38,7 @@ def options_in(
     """Return, for each group of options that a task declares, those that were given.
 
     Args:
-        given: the values of all options that tasks declare; None and False where they were not given.
+        task_options: the values of all options that tasks declare; None and False where they were not given.
         declared: the groups of this task.
         key, values: the sentence that refuses an option of another task, with the field ``option``.
 
