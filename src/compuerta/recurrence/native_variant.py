@@ -18,7 +18,9 @@ ACTIVATIONS = ("Affine", "Elu", "HardSigmoid", "Identity", "LeakyRelu", "Relu", 
 
 def serves(variant: Variant) -> bool:
     """Return whether the library computes this variant."""
-    return not set(variant.changed()) & set(ELSEWHERE)
+    functions = (variant.gate_activation, variant.input_activation, variant.output_activation)
+    known = all(function.name in ACTIVATIONS for function in functions)
+    return known and not set(variant.changed()) & set(ELSEWHERE)
 
 
 def _activation(of: Activation) -> ActivationOf:
