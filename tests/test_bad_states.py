@@ -167,7 +167,7 @@ def test_18_unfit_out_of_a_stream_leaves_the_state(out):
 )
 def test_18_unfit_out_of_the_way_back(what):
     layer = LAYERS["LSTM"](dtype="float64")
-    size = layer.parameters.size
+    size, flat = layer.parameters.size, layer.parameters.writable()
     y, _, tape = layer.forward(np.random.default_rng(1).standard_normal((2, 5, F)), record=True)
     dy = np.ones_like(y)
     buffer = np.random.default_rng(2).standard_normal(size)
@@ -175,7 +175,7 @@ def test_18_unfit_out_of_the_way_back(what):
         dy = buffer[: y.size].reshape(y.shape)
     out = {
         "aliases dy": buffer,
-        "is the parameters": layer.parameters.writable(),
+        "is the parameters": flat,
         "shows the parameters": layer.parameters.flat,
         "shape": np.zeros(size + 1),
         "dtype": np.zeros(size, "f4"),

@@ -26,7 +26,7 @@ def wait_for_updates(running):
 
 
 def test_ctrl_c_saves_and_resume_goes_on(here, ok, made, run):
-    args = ["train", made / "text.txt", "-o", "m", *TRAIN, "--seed", 5]
+    args = ["train", made / "text.txt", "-o", "m", *TRAIN, "--schedule", "constant", "--seed", 5]
     running = process(*args, "--updates", 1_000_000, cwd=here)
     wait_for_updates(running)
     running.send_signal(signal.SIGINT)

@@ -98,7 +98,7 @@ def _of_another(name: str) -> FileFormatError | None:
     except (FileFormatError, OSError):
         return None
     target = os.path.splitext(name)[0] + ".safetensors"
-    if found is None or target == name:
+    if found is None or found.name == "compuerta" or target == name:
         return None
     command = shlex.join(["compuerta", "convert", name, target])
     return FileFormatError("error.file.foreign", path=name, format=found.title, command=command)

@@ -30,10 +30,11 @@ _DICT = ("collections", "OrderedDict")
 _TENSOR = ("torch._utils", "_rebuild_tensor_v2")
 _ALLOWED = {_DICT, _TENSOR, *(("torch", name) for name in _STORAGES)}
 #: Memory that the objects of a pickle may take: so much, and so many times the size of the file. A word of a vocabulary
-#: takes some 200 bytes for its 20 in the file; a program that does nothing but make empty lists, 100 for each byte.
+#: takes some 200 bytes for its 20 in the file. An empty list or dict takes one byte there and counts 400, so that a
+#: program that does nothing but make them ends soon.
 _SLACK, _TIMES = 2**25, 16
 #: What an opcode's object and its place take, in bytes, a text's characters besides; 16 where nothing stands here.
-_COSTS = {"EMPTY_DICT": 100, "EMPTY_LIST": 100, "MARK": 100, "TUPLE": 100, "TUPLE1": 100, "TUPLE2": 100, "TUPLE3": 100,
+_COSTS = {"EMPTY_DICT": 400, "EMPTY_LIST": 400, "MARK": 400, "TUPLE": 100, "TUPLE1": 100, "TUPLE2": 100, "TUPLE3": 100,
           "BINPUT": 100, "LONG_BINPUT": 100, "MEMOIZE": 100, "BINUNICODE": 100, "SHORT_BINUNICODE": 100,
           "BINUNICODE8": 100, "GLOBAL": 300, "STACK_GLOBAL": 300, "BINFLOAT": 40, "BININT": 40, "LONG1": 40,
           "REDUCE": 300, "BINPERSID": 300}  # fmt: skip
