@@ -103,7 +103,8 @@ def test_shapes_of_any_problem(problem, seed):
     still = valid == 0
     for a, b in zip(leaves(final), leaves(state), strict=True):
         assert np.array_equal(a[:, still], b[:, still])
-        assert (a[:, ~still] != b[:, ~still]).all()
+        if kind != "gru_functions":  # whose update gate may be just 1
+            assert (a[:, ~still] != b[:, ~still]).all()
     assert ((y != 0).all(-1) == (np.arange(t) < valid[:, None])).all()
     again, final_again = layer(x, state, lengths)  # not recorded, by other buffers
     same((again, final_again), (y, final))

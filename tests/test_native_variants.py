@@ -29,8 +29,8 @@ SWITCHES = {
     "peepholes without o": {"peepholes": True, "output_gate": False, "clip": 0.6},
     "all": {"projection": True, "peepholes": True, "coupled": True, "clip": 0.7, "cell_clip": 0.4},
     **{f"{name} gates": {"gate_activation": Activation(name)} for name in SQUASHING},
-    **{f"{name} in": {"input_activation": Activation(name)} for name in ACTIVATIONS if name != "Tanh"},
-    **{f"{name} out": {"output_activation": Activation(name)} for name in ACTIVATIONS if name != "Tanh"},
+    **{f"{name} in": {"input_activation": Activation(name)} for name in native_variant.ACTIVATIONS if name != "Tanh"},
+    **{f"{name} out": {"output_activation": Activation(name)} for name in native_variant.ACTIVATIONS if name != "Tanh"},
     "Keras relu": {"input_activation": Activation("Relu"), "output_activation": Activation("Relu")},
     "another hard sigmoid": {"gate_activation": Activation("HardSigmoid", 1 / 6, 0.5)},
     "negative alphas": {
@@ -231,4 +231,4 @@ def test_activations_are_counted_as_the_header_counts_them():
     header = (Path(__file__).parent.parent / "native" / "compuerta.h").read_text(encoding="utf-8")
     names = re.search(r"enum \{ (AFFINE[^}]*) \}", header).group(1).split(",")
     assert [name.strip().replace("_", "").lower() for name in names] == [a.lower() for a in native_variant.ACTIVATIONS]
-    assert set(native_variant.ACTIVATIONS) == set(ACTIVATIONS)
+    assert set(native_variant.ACTIVATIONS) <= set(ACTIVATIONS)

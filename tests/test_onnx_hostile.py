@@ -277,7 +277,7 @@ def graphs(rng):
     ):
         yield str(attributes), build(*plain(rng, **attributes)), f"node LSTM raw .*{words}"
     yield "gru clip", build(*plain(rng, "GRU", clip=1.0)), "attribute clip"
-    yield "gru activations", build(*plain(rng, "GRU", activations=["Relu", "Tanh"])), "attribute activations"
+    yield "gru activations", build(*plain(rng, "GRU", activations=["Gelu", "Tanh"])), "no activation 'Gelu'"
     other = ["Sigmoid", "Tanh", "Tanh", "Sigmoid", "Tanh", "Relu"]
     mixed = node("LSTM", ["X", "W", "R", "B"], ["Y"], hidden_size=H, direction="bidirectional", activations=other)
     yield "directions", build([mixed], both), "different activations"

@@ -368,13 +368,13 @@ def test_the_search_refuses_what_it_cannot_judge(rng):
 
 def test_a_unit_that_is_not_finite_is_never_found(rng):
     trace, labels = planted(rng)
-    trace._source._found["c", 0, 0][0, 300, 5] = np.nan
+    trace._source._arrays["c", 0, 0][0, 300, 5] = np.nan
     found = search.find_units(trace, labels, top=100)
     assert found.best[0].unit == 2
     assert ("c", 5) not in {(one.key, one.unit) for one in found.best}
     assert len(found.best) == 2 * trace["c", 0].shape[2] - 1
     for key in "ch":
-        trace._source._found[key, 0, 0][0, 300] = np.inf
+        trace._source._arrays[key, 0, 0][0, 300] = np.inf
     with pytest.raises(NonFiniteError, match="every unit"):
         search.find_units(trace, labels)
 

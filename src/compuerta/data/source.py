@@ -85,6 +85,19 @@ class Source:
             return called(self.paths[0])
         return Phrase("word.and_more", first=called(self.paths[0]), count=len(self.paths) - 1)
 
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def __fspath__(self) -> str:
+        """Return the path of a single file, so that a reader of another library may open it itself.
+
+        Raises:
+            DataError: it is standard input, or there are several files.
+        """
+        if len(self.paths) != 1 or not isinstance(self.path, str):
+            raise DataError("error.csv.files", path=self.path, count=self.count)
+        return self.path
+
     def called(self, lang: str | None = None) -> str:
         """Return :attr:`path` in a language."""
         return self.path if isinstance(self.path, str) else self.path.text(lang)

@@ -200,6 +200,10 @@ class Task(ABC):
         """What it reads before a text, which is not shown."""
         return ""
 
+    def in_vocabulary(self, text: Any, unknown: str = "skip") -> tuple[Any, list[Phrase]]:
+        """Return a text as the model can read it, and notes on what was left out; all of it where nothing need be."""
+        return text, []
+
     def traced(self, data: Any = None) -> Trace:
         """Return the trace that is looked at: of ``data``, or if None of what it learnt from, where that is kept.
 
