@@ -16,7 +16,7 @@ from pathlib import Path
 from run_snippets import BLOCK
 
 CHECKERS = (
-    ("mypy", "--strict", "--no-incremental", "--no-error-summary"),
+    ("mypy", "--strict", "--no-incremental", "--no-error-summary", "--disable-error-code", "import-untyped"),
     ("pyright", "--warnings"),
 )
 
