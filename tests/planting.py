@@ -37,7 +37,7 @@ def environment(root=None, engine=None, library=None):
 def run(environment, *tests):
     """Run tests; return the exit code and what pytest said."""
     options = ["-q", "-x", "--no-header", "--tb=line"]
-    return forked_pytest.run(environment, *options, *(str(TESTS / test) for test in tests))
+    return forked_pytest.run(environment, *options, *(str(TESTS / test) for test in tests), timeout=300)
 
 
 def plant(folder, planted):
@@ -47,6 +47,8 @@ def plant(folder, planted):
         assert text.count(old) == 1, f"{planted.file}: {text.count(old)} times instead of once: {old!r}"
         text = text.replace(old, new)
     path.write_text(text, encoding="utf-8")
+    for compiled in path.parent.glob(f"__pycache__/{path.stem}.*"):
+        compiled.unlink()
 
 
 def assert_red(returncode, said):

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import math
+import re
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from compuerta.data import Series, seasonal_series
 from compuerta.data.steps import Step
 from compuerta.errors import CompuertaError, DataError, NotFittedError, SettingError
 from compuerta.layers import Layer
-from compuerta.tasks import Forecaster, forecaster
+from compuerta.tasks import Forecast, Forecaster, forecaster
 from compuerta.tasks.windows import CHANNELS, View, estimate_period, naive, seasonal_naive, seasonal_scale
 
 QUICK = {"hidden_size": 6, "members": 1, "max_epochs": 12}
@@ -379,7 +380,17 @@ def test_dates(fitted):
     forecast = fitted.predict(14)
     assert forecast.dates[:2] == [dt.date(2020, 1, 1), dt.date(2020, 2, 1)]
     assert forecast.dates[-1] == dt.date(2021, 2, 1)
-    assert Forecaster(4, origins=0, **QUICK).fit(growing(60)).predict().dates is None
+    assert Forecaster(4, origins=0, **QUICK).fit(growing(60)).predict().dates == []
+
+
+def test_a_forecast_at_a_prompt_is_one_line(fitted):
+    shown = re.sub(r" +", " ", repr(fitted.predict(14)))
+    mean = r"\[ ?[\d.]+, [\d.]+, \.\.\., [\d.]+, [\d.]+ ?\]"
+    assert re.fullmatch(
+        rf"Forecast\(h=14, dates=2020-01-01\.\.2021-02-01, mean={mean}, levels=\[80, 95\], period=12\)", shown
+    )
+    made = repr(Forecast(np.array([1.5, 2.25]), {}, {}, np.zeros(2)))
+    assert made == "Forecast(h=2, mean=[1.5 , 2.25], levels=[], period=1)"
 
 
 def test_another_series_is_forecast_from_its_own_end(fitted):
@@ -387,7 +398,7 @@ def test_another_series_is_forecast_from_its_own_end(fitted):
     forecast = fitted.predict(12, (), series=other)
     np.testing.assert_array_equal(forecast.seasonal_naive, other[-12:])
     assert np.abs(forecast.mean / growing(87, seed=9)[75:] - 1).max() < 0.15
-    assert forecast.dates is None
+    assert forecast.dates == []
 
 
 def test_save_and_load_give_the_same_forecast(fitted, tmp_path):

@@ -21,6 +21,14 @@ def test_names_choose_the_format_to_write():
         formats.named("caffe")
 
 
+def test_a_class_may_be_asked_for(tmp_path):
+    file = tmp_path / "m.pytorch.safetensors"
+    compuerta.interop.write(LSTM(3, 4, rng=0), file)
+    assert compuerta.interop.read(file, kind=LSTM).hidden_size == 4
+    with pytest.raises(FileFormatError, match="holds LSTM, not GRU"):
+        compuerta.interop.read(file, kind=compuerta.GRU)
+
+
 def test_content_goes_before_the_name(tmp_path, rng):
     model = randomized(LSTM(3, 4), rng)
     compuerta.interop.write(model, tmp_path / "m.keras")

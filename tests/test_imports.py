@@ -1,6 +1,8 @@
 """Imports go one way, down the list; `import compuerta` costs next to nothing; nothing heavy or unsafe is imported."""
 
 import ast
+import functools
+import inspect
 import re
 import subprocess
 import sys
@@ -29,11 +31,12 @@ MAY_IMPORT = {
     "layers": {"hooks", "activations", "checks", "errors", "files", "gates", "initializers", "recurrence", "texts"},
     "training": {"checks", "errors", "files", "layers", "recurrence", "texts"},
     "tasks": {"activations", "checks", "data", "errors", "files", "layers", "texts", "training"},
-    "see": {"activations", "checks", "errors", "files", "gates", "layers", "recurrence", "tasks", "textbook", "texts"},
-    "interop": {"activations", "checks", "errors", "files", "gates", "layers", "recurrence", "tasks", "texts"},
+    "see": {"hooks", "activations", "checks", "errors", "files", "gates", "layers", "recurrence", "tasks", "textbook",
+            "texts"},
+    "interop": {"hooks", "activations", "checks", "errors", "files", "gates", "layers", "recurrence", "tasks", "texts"},
     "cli": {"", "data", "errors", "files", "interop", "layers", "recurrence", "see", "tasks", "texts", "training"},
     "__main__": {"cli"},
-}
+}  # fmt: skip
 #: What may be imported that is not in the standard library, and where if not everywhere.
 OUTSIDE = {"numpy": None, "safetensors": {"files.py", "interop/runners.py"}, "click": {"cli"},
            "tqdm": {"training/callbacks.py"}, "h5py": {"interop/hdf5.py"}, "google": {"interop/onnx/document.py"},
@@ -60,17 +63,27 @@ def source_of(node, package):
     return ".".join([*base, *([node.module] if node.module else [])])
 
 
+@functools.cache
+def tree_of(path):
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def named_imports(path):
     """Yield ``(module, name)`` for each name that a file imports from a module."""
     package = ["compuerta", *path.relative_to(SOURCE).parts[:-1]]
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.ImportFrom):
             yield from ((source_of(node, package), alias.name) for alias in node.names)
 
 
+@functools.cache
 def imports(path):
-    """Yield ``(module, whether inside a function)`` for each import; ours as "compuerta.<module>"."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    """Return ``(module, whether inside a function)`` for each import; ours as "compuerta.<module>"."""
+    return list(_imports(path))
+
+
+def _imports(path):
+    tree = tree_of(path)
     package = ["compuerta", *path.relative_to(SOURCE).parts[:-1]]
     inside = {id(n) for f in ast.walk(tree) if isinstance(f, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
               for n in ast.walk(f)}  # fmt: skip
@@ -120,8 +133,7 @@ def test_the_table_has_one_direction():
 def test_imports_go_down(path):
     mine = part_of(path)
     if mine == "__init__":
-        assert {own(m) for m, _ in imports(path) if own(m)} == {"hooks", "interop", "layers", "recurrence", "tasks",
-                                                                     "training"}  # fmt: skip
+        assert {own(m) for m, _ in imports(path) if own(m)} == {"hooks", *compuerta._MODULES}
         return
     for module, _ in imports(path):
         other = own(module)
@@ -220,7 +232,7 @@ def test_no_files_import_each_other():
 
 def private_names(path):
     """Yield ``(line, name)`` for each name with a leading _ that a file reads and does not give itself."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree = tree_of(path)
     own_names = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ClassDef)}
     own_names |= {node.attr for node in ast.walk(tree)
                   if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)}  # fmt: skip
@@ -239,9 +251,39 @@ def test_what_begins_with_an_underscore_stays_in_its_file(path):
     assert list(private_names(path)) == []
 
 
-def test_every_public_name_is_there():
-    for name in compuerta.__all__:
-        assert getattr(compuerta, name) is not None
-    assert set(dir(compuerta)) == set(compuerta.__all__)
+def public_modules():
+    return [compuerta, *(getattr(compuerta, name) for name in compuerta._MODULES)]
+
+
+def test_what_a_module_offers_is_meant_is_there_and_says_what_it_is():
+    for module in public_modules():
+        assert dir(module) == sorted(module.__all__), module.__name__
+        for name in module.__all__:
+            value = getattr(module, name)
+            if inspect.isroutine(value) or inspect.isclass(value):
+                assert value.__doc__, f"{module.__name__}.{name}"
+    assert not {"checks", "files", "hooks", "cli"} & set(dir(compuerta))
+    assert compuerta.Activation is compuerta.layers.Activation
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = compuerta.nothing
+
+
+RESOLVE = """
+import sys, compuerta
+for path in sys.stdin.read().split():
+    value = compuerta
+    for name in path.split(".")[1:]:
+        value = getattr(value, name)
+"""
+
+
+def test_what_docstrings_and_pages_name_resolves_by_attribute():
+    """After ``import compuerta`` and nothing else; the command's own modules are no part of what one imports."""
+    pages = [*MODULES, *Path(__file__).parents[1].glob("*.md"), *Path(__file__).parents[1].glob("docs/*.md")]
+    texts = [path.read_text(encoding="utf-8") for path in pages]
+    names = {name for text in texts for name in re.findall(r":\w+:`~?(compuerta[\w.]*)`", text)}
+    names |= {name for text in texts for name in re.findall(r"`(compuerta\.[\w.]*\w)`", text)}
+    names = {name for name in names if not name.startswith("compuerta.cli")}
+    assert len(names) > 60
+    done = subprocess.run([sys.executable, "-c", RESOLVE], input="\n".join(names), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -424,7 +424,7 @@ FAULTS = {
 
 @pytest.fixture
 def copy_of_source(tmp_path):
-    shutil.copytree(SOURCE, tmp_path / "compuerta", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(SOURCE, tmp_path / "compuerta")  # with what is compiled already
     return tmp_path / "compuerta"
 
 
@@ -442,6 +442,7 @@ def all_red(engine, in_page):
     return sorted({f.red for f in FAULTS.values() if engine_for(f) == engine and needs_browser(f) == in_page})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", [None, "numpy"])
 def test_control_without_a_fault(copy_of_source, engine):
     """The copy is what runs, and on it every test used here is green."""

@@ -183,7 +183,7 @@ class Build:
             self.compile(NATIVE, unit, folder)
 
     def command(self, *arguments):
-        flags = ["-std=gnu11", "-O1", "-fPIC", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math"]
+        flags = ["-std=gnu11", "-O0", "-fPIC", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math"]
         done = subprocess.run([self.compiler, *flags, *map(str, arguments)], capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
 
@@ -211,6 +211,7 @@ def copy_of_c(tmp_path):
     return tmp_path / "native"
 
 
+@pytest.mark.slow
 def test_control_without_a_fault_in_c(build, copy_of_c):
     env = environment(library=build.compiled(copy_of_c))
     code = "from compuerta import recurrence; print(*recurrence.engines())"

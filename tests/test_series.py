@@ -66,7 +66,7 @@ def test_without_header(write, text):
         return
     series = read_series(path)
     assert series.values.tolist() == [1.5, 2.5, 3.5]
-    assert (series.name, series.dates, series.period, series.future_dates(3)) == ("ventas", None, None, None)
+    assert (series.name, series.dates, series.period, series.future_dates(3)) == ("ventas", None, None, [])
 
 
 def test_header_alone_tells_a_decimal_comma(write):
@@ -166,7 +166,7 @@ HALF_HOURS = [dt.datetime(2021, 1, 1) + dt.timedelta(minutes=30 * k) for k in ra
         ([f"{d.isoformat()}-03:00" for d in HALF_HOURS[::2]], 24, ["2021-01-02T06:00:00-03:00"]),
         ([f"2021-01-01 10:00:00.{k}" for k in range(8)], None, ["2021-01-01T10:00:00.800000"]),
         ([f"{d.isoformat()} 00:00:00" for d in days(20)], 7, ["2021-01-21"]),
-        (["2021-01-01", "2021-01-02", "2021-02-14", "2021-02-19"], None, None),
+        (["2021-01-01", "2021-01-02", "2021-02-14", "2021-02-19"], None, []),
     ],
 )
 def test_spacing_period_and_future(write, dates, period, after):
@@ -175,8 +175,8 @@ def test_spacing_period_and_future(write, dates, period, after):
         series = read_series(write("when,x\n" + "\n".join(lines)))
         assert series.values.tolist() == [k + 0.5 for k in range(len(dates))]
         assert series.period == period
-        future = series.future_dates(len(after or "1"))
-        assert (future and [series.label(date) for date in future]) == after
+        future = series.future_dates(len(after) or 1)
+        assert [series.label(date) for date in future] == after
         assert series.missing is None
 
 
@@ -320,4 +320,4 @@ def test_a_series_made_by_hand():
     series = Series(np.arange(3.0), "x")
     assert len(series) == 3
     assert series.missing is None
-    assert series.future_dates(2) is None
+    assert series.future_dates(2) == []

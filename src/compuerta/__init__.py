@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from . import hooks
 
@@ -32,6 +32,7 @@ _WHERE = {
     "Embedding": "layers",
     "Dropout": "layers",
     "Last": "layers",
+    "Activation": "layers",
     "Sequential": "layers",
     "Trace": "layers",
     "Trainer": "training",
@@ -45,17 +46,30 @@ _WHERE = {
     "set_num_threads": "recurrence",
 }
 _MODULES = (
-    "activations", "checks", "data", "errors", "files", "gates", "hooks", "initializers", "interop", "layers",
-    "recurrence", "see", "tasks", "textbook", "texts", "training",
+    "activations", "data", "errors", "gates", "initializers", "interop", "layers", "recurrence", "see", "tasks",
+    "textbook", "training",
 )  # fmt: skip
 
 __all__ = [*_WHERE, *_MODULES, "__version__"]
 
 if TYPE_CHECKING:
+    from . import activations as activations
+    from . import data as data
+    from . import errors as errors
+    from . import gates as gates
+    from . import initializers as initializers
+    from . import interop as interop
+    from . import layers as layers
+    from . import recurrence as recurrence
+    from . import see as see
+    from . import tasks as tasks
+    from . import textbook as textbook
+    from . import training as training
     from .interop import load as load
     from .interop import save as save
     from .layers import GRU as GRU
     from .layers import LSTM as LSTM
+    from .layers import Activation as Activation
     from .layers import Dense as Dense
     from .layers import Dropout as Dropout
     from .layers import Embedding as Embedding
@@ -70,16 +84,14 @@ if TYPE_CHECKING:
     from .tasks import Forecaster as Forecaster
     from .tasks import LanguageModel as LanguageModel
     from .training import Trainer as Trainer
+else:  # a type checker is to know the names above and no others
 
-
-def __getattr__(name: str) -> Any:
-    if name in _WHERE:
+    def __getattr__(name):
+        if name not in _WHERE:
+            return hooks.submodule(__name__, name)
         value = getattr(import_module(f".{_WHERE[name]}", __name__), name)
         globals()[name] = value
         return value
-    if name in _MODULES:
-        return import_module(f".{name}", __name__)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

@@ -18,6 +18,13 @@ from numpy.typing import NDArray
 
 from .errors import SettingError
 
+__all__ = ["ACTIVATIONS", "CELL_ACTIVATIONS", "IDENTITY", "SIGMOID", "TANH", "Activation", "sigmoid", "softmax"]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
 Array = NDArray[Any]
 
 

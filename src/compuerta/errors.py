@@ -16,6 +16,27 @@ from typing import Any
 
 from .texts import grouped, percent, say
 
+__all__ = [
+    "CompuertaError",
+    "Count",
+    "DTypeError",
+    "DataError",
+    "DivergedError",
+    "FileFormatError",
+    "MissingExtraError",
+    "NonFiniteError",
+    "NotFiniteWarning",
+    "NotFittedError",
+    "Phrase",
+    "SettingError",
+    "ShapeError",
+    "Share",
+]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
 
 class Count(int):
     """A whole number in a phrase, written with its digits grouped as in the language."""

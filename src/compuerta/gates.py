@@ -24,6 +24,25 @@ import numpy as np
 from .activations import IDENTITY, SIGMOID, TANH, Activation
 from .texts import say
 
+__all__ = [
+    "GRU",
+    "GRU_ORDER",
+    "GRU_RESET_BEFORE",
+    "KINDS",
+    "LSTM",
+    "LSTM_ORDER",
+    "MIN_LSTM",
+    "MIN_LSTM_ORDER",
+    "CellKind",
+    "MemoryEquation",
+    "Quantity",
+    "UnknownKind",
+]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
 
 @dataclass(frozen=True)
 class Quantity:

@@ -8,11 +8,15 @@ place.
 >>> hooks.register("shout", "builtins:print")
 >>> hooks.call("shout", "ahora")
 ahora
+
+Submodules resolve by attribute in the same way, as ``compuerta.see.readings`` does: imported at their first use.
 """
 
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.util import find_spec
+from types import ModuleType
 from typing import Any
 
 _FUNCTIONS: dict[str, str] = {}
@@ -31,3 +35,18 @@ def call(name: str, *args: Any, **options: Any) -> Any:
     """
     module, _, function = _FUNCTIONS[name].partition(":")
     return getattr(import_module(module), function)(*args, **options)
+
+
+def submodule(package: str, name: str) -> ModuleType:
+    """Return the module ``name`` of a package, for the package's ``__getattr__``.
+
+    Raises:
+        AttributeError: it has none.
+
+    >>> from compuerta import hooks
+    >>> hooks.submodule("compuerta", "textbook").__name__
+    'compuerta.textbook'
+    """
+    if name.startswith("_") or find_spec(f"{package}.{name}") is None:
+        raise AttributeError(f"module {package!r} has no attribute {name!r}")
+    return import_module(f"{package}.{name}")

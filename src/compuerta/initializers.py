@@ -14,6 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+__all__ = ["chrono", "glorot_uniform", "normal", "orthogonal", "uniform"]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
 Array = NDArray[Any]
 
 

@@ -30,6 +30,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+__all__ = ["BLOCKS", "LSTM", "sigmoid", "tanh"]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
 Array = NDArray[Any]
 
 #: The four blocks in the order of the equations; the candidate is C, as in Wf, Wi, WC, Wo.

@@ -57,8 +57,9 @@ def make(t: Texts) -> click.Command:
             raise SettingError("error.interop.same_file", path=os.fspath(target))
         files.check_writable(target)
         notes: list[Phrase] = []
-        options = {"map": map, "forget_bias": forget_bias, "lengths": lengths or None,
-                   "probabilities": probabilities or None}  # fmt: skip
+        options: dict[str, Any] = {
+            "map": map, "forget_bias": forget_bias, "lengths": lengths or None, "probabilities": probabilities or None,
+        }  # fmt: skip
         explicit = {name: value for name, value in options.items() if value is not None}
         takes = [formats.takes(of.adapter.read), formats.takes(to.adapter.write)]
         for name in explicit:

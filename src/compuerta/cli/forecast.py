@@ -57,7 +57,7 @@ def make(t: Texts) -> click.Command:
         if drawing is not None:
             drawing.draw(draw_forecast(series, future), t.lang)
             log(t("cli.look.wrote", file=clean(str(plot))))
-        steps = [series.label(d) for d in future.dates or ()]
+        steps = [series.label(d) for d in future.dates]
         steps += [str(k + 1) for k in range(len(steps), h)]  # there are no dates after the year 9999
         if json:
             out_json({
@@ -67,7 +67,7 @@ def make(t: Texts) -> click.Command:
             })  # fmt: skip
             return
         names = [
-            t("cli.forecast.date" if future.dates is not None else "cli.forecast.step"),
+            t("cli.forecast.date" if future.dates else "cli.forecast.step"),
             t("cli.forecast.forecast"),
         ]
         plain = ["step", "forecast"]  # the header of the CSV is the same in every language

@@ -338,7 +338,8 @@ def _counter(column: Column) -> list[int] | None:
         return None
     if abs(usual) != 1 and not named_so(column.name):
         return None
-    places = [(n - min(numbers)) / abs(usual) for n in numbers]
+    least = min(numbers)
+    places = [(n - least) / abs(usual) for n in numbers]
     return [round(p) for p in places] if all(abs(p - round(p)) < 1e-3 for p in places) else None
 
 

@@ -90,8 +90,8 @@ class Series:
         """The values (T,), NaN where they are missing."""
         return self.values if self.missing is None else np.where(self.missing, np.nan, self.values)
 
-    def future_dates(self, h: int) -> list[dt.date] | None:
-        """Return the ``h`` dates after the last one, or None where there is no spacing to go on with.
+    def future_dates(self, h: int) -> list[dt.date]:
+        """Return the ``h`` dates after the last one; none where there is no spacing to go on with.
 
         They end with the year 9999, the last that there are dates of.
 
@@ -101,7 +101,7 @@ class Series:
         ['2024-01-31', '2024-02-29']
         """
         if self.dates is None or self.step is None:
-            return None
+            return []
         day = max(date.day for date in self.dates)
         dates: list[dt.date] = []
         for k in range(1, h + 1):

@@ -4,7 +4,31 @@
 :data:`formats.FORMATS`; the adapters (``interop.pytorch``, ``interop.keras`` ...) also convert in memory.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .. import hooks
 from .formats import read, write
 from .model_file import load, save
 
-__all__ = ["load", "read", "save", "write"]
+_ADAPTERS = ["equinox", "flax", "karpathy", "keras", "onnx", "pytorch", "tensorflow1"]
+
+__all__ = ["load", "read", "save", "write", *_ADAPTERS]
+
+if TYPE_CHECKING:
+    from . import equinox as equinox
+    from . import flax as flax
+    from . import karpathy as karpathy
+    from . import keras as keras
+    from . import onnx as onnx
+    from . import pytorch as pytorch
+    from . import tensorflow1 as tensorflow1
+else:
+
+    def __getattr__(name):
+        return hooks.submodule(__name__, name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

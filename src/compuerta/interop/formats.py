@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, TypeVar, cast, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,7 @@ from . import gate_orders
 
 Array = NDArray[Any]
 Model = Layer | Task
+Kind = TypeVar("Kind", bound=Layer | Task)
 Path = str | os.PathLike[str]
 #: Takes what a person should know about a conversion, such as "two biases were summed".
 Note = Callable[[Phrase], None]
@@ -170,17 +171,32 @@ def target(path: Path) -> Format:
     return found
 
 
-def read(path: Path, format: str | None = None, *, note: Note = unnoted, **options: Any) -> Model:
+@overload
+def read(
+    path: Path, format: str | None = None, *, kind: None = None, note: Note = unnoted, **options: Any
+) -> Model: ...
+
+
+@overload
+def read(path: Path, format: str | None = None, *, kind: type[Kind], note: Note = unnoted, **options: Any) -> Kind: ...
+
+
+def read(
+    path: Path, format: str | None = None, *, kind: type[Any] | None = None, note: Note = unnoted, **options: Any
+) -> Any:
     """Return the model of a file in any format.
 
     Args:
         path: the file.
         format: a name of :data:`FORMATS`, where the file itself does not tell.
+        kind: the class that must come, such as :class:`compuerta.layers.Sequential`; a type checker then knows it. Any
+            if None.
         note: called with what should be known about the reading, such as biases that were summed.
         options: what the format's own ``read`` takes besides.
 
     Raises:
-        FileFormatError: the file is damaged, does not fit together, or holds what our layers cannot express.
+        FileFormatError: the file is damaged, does not fit together, holds what our layers cannot express, or another
+            class than ``kind``.
         MissingExtraError: a package that reads this format is not installed.
         SettingError: there is no such format or option.
         OSError: it cannot be opened.
@@ -191,7 +207,7 @@ def read(path: Path, format: str | None = None, *, note: Note = unnoted, **optio
     _check_options(chosen, adapter.read, options)
     name = os.fspath(path)
     try:
-        return adapter.read(name, note=note, **options)
+        return checked_kind(adapter.read(name, note=note, **options), kind, name)
     except (FileFormatError, SettingError, ImportError, OSError):
         raise
     except (CompuertaError, KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError,
@@ -206,6 +222,17 @@ def write(model: Model, path: Path, format: str | None = None, *, note: Note = u
     adapter = chosen.adapter
     _check_options(chosen, adapter.write, options)
     adapter.write(model, os.fspath(path), note=note, **options)
+
+
+def checked_kind(model: Model, kind: type[Any] | None, path: str) -> Any:
+    """Return a model that was read, if it is of the class that was asked for.
+
+    Raises:
+        FileFormatError: it is of another class.
+    """
+    if kind is not None and not isinstance(model, kind):
+        raise FileFormatError("error.file.other_class", path=path, got=type(model).__name__, expected=kind.__name__)
+    return model
 
 
 def takes(function: Callable[..., Any]) -> set[str]:

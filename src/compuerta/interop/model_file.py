@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import warnings
-from typing import Any, TypeVar, overload
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,10 +16,9 @@ from ..layers import LAYERS, Layer, Sequential
 from ..tasks import TASKS, Task
 from ..tasks.base import build, fill, task_of
 from . import formats
-from .formats import Description, Note, tensor_table, unnoted
+from .formats import Description, Kind, Note, checked_kind, tensor_table, unnoted
 
 Array = NDArray[Any]
-Model = TypeVar("Model", bound=Task | Layer)
 
 
 def save(model: Task | Layer, path: str | os.PathLike[str]) -> None:
@@ -63,7 +62,7 @@ def load(path: str | os.PathLike[str]) -> Task | Layer: ...
 
 
 @overload
-def load(path: str | os.PathLike[str], kind: type[Model]) -> Model: ...
+def load(path: str | os.PathLike[str], kind: type[Kind]) -> Kind: ...
 
 
 def load(path: str | os.PathLike[str], kind: type[Any] | None = None) -> Any:
@@ -85,10 +84,7 @@ def load(path: str | os.PathLike[str], kind: type[Any] | None = None) -> Any:
         content = files.read(path)
     except FileFormatError as error:
         raise _of_another(name) or error from None
-    model = model_of(*content, name)
-    if kind is not None and not isinstance(model, kind):
-        raise FileFormatError("error.file.other_class", path=name, got=type(model).__name__, expected=kind.__name__)
-    return model
+    return checked_kind(model_of(*content, name), kind, name)
 
 
 def _of_another(name: str) -> FileFormatError | None:

@@ -39,3 +39,7 @@ __all__ = [
     "Stream",
     "Trace",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

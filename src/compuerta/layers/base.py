@@ -52,7 +52,7 @@ class Gradients(Generic[StateT]):
 
     flat: Array
     parameters: Mapping[str, Array]
-    x: Array | None
+    x: Array | Any  # Any so that who has no token ids need not ask whether it is None
     state: StateT
 
     def __getitem__(self, name: str) -> Array:

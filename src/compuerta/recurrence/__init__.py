@@ -43,3 +43,7 @@ __all__ = [
     "variants",
     "why_not_native",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -10,3 +10,7 @@ from .language_model import LanguageModel
 TASKS: dict[str, type[Task]] = {cls.__name__: cls for cls in (LanguageModel, Forecaster)}
 
 __all__ = ["TASKS", "Backtest", "Forecast", "Forecaster", "LanguageModel", "Option", "Task"]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
 
 from ..data import Series
 from ..errors import Phrase
@@ -20,7 +23,7 @@ class Forecast:
         mean: (h,), in the units of the series.
         lower, upper: for each level in percent, the bounds (h,).
         seasonal_naive: (h,), the forecast that repeats the last season, for comparison.
-        dates: h dates, if the series had dates.
+        dates: h dates; none if the series had none, fewer than h where the calendar ends.
         period: the season that is repeated for comparison; 1 where there is none.
     """
 
@@ -28,8 +31,15 @@ class Forecast:
     lower: dict[float, Array]
     upper: dict[float, Array]
     seasonal_naive: Array
-    dates: list[Any] | None = None
+    dates: list[dt.date] = field(default_factory=list)
     period: int = 1
+
+    def __repr__(self) -> str:
+        """One line: how far, when, the means from the first to the last, the levels, the season."""
+        when = f", dates={self.dates[0].isoformat()}..{self.dates[-1].isoformat()}" if self.dates else ""
+        mean = np.array2string(self.mean, precision=4, threshold=6, edgeitems=2, separator=", ")
+        levels = ", ".join(f"{level:g}" for level in sorted(self.lower))
+        return f"Forecast(h={len(self.mean)}{when}, mean={mean}, levels=[{levels}], period={self.period})"
 
 
 @dataclass(frozen=True)
@@ -59,7 +69,7 @@ class Backtest:
 def draw_forecast(series: Series, forecast: Forecast) -> Drawing:
     """Return the picture of a series and its forecast."""
     labels = None
-    if series.dates is not None and forecast.dates is not None and len(forecast.dates) == len(forecast.mean):
+    if series.dates is not None and len(forecast.dates) == len(forecast.mean):
         labels = [series.label(date) for date in (*series.dates, *forecast.dates)]
     return Drawing(
         "forecast",

@@ -33,3 +33,7 @@ __all__ = [
     "quantile_loss",
     "squared_error",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,5 +1,6 @@
 """ONNX: models in and out of files, and its three recurrent operators in NumPy (which need no other package)."""
 
+from ... import hooks
 from .operators import gru, lstm, rnn
 
 __all__ = ["describe", "gru", "lstm", "prove", "read", "recognise", "rnn", "runner", "write"]
@@ -11,4 +12,8 @@ def __getattr__(name: str) -> object:
         from . import adapter
 
         return getattr(adapter, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return hooks.submodule(__name__, name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
