@@ -94,8 +94,8 @@ INLINE void add_row(const int panels, const int gates, const struct place *s, in
   NOINLINE void add_panels_##gates(const struct place *s, int64_t p) { add_row(PANELS, gates, s, p); }
 ADD_ROW(1) ADD_ROW(2) ADD_ROW(3) ADD_ROW(4)
 typedef void add_tile(const struct place *, int64_t);
-static add_tile *const add_panel[] = {add_panel_1, add_panel_2, add_panel_3, add_panel_4};
-static add_tile *const add_panels[] = {add_panels_1, add_panels_2, add_panels_3, add_panels_4};
+static add_tile *const add_tiles[2][4] = {{add_panel_1, add_panel_2, add_panel_3, add_panel_4},
+                                          {add_panels_1, add_panels_2, add_panels_3, add_panels_4}};
 
 /* n rows, all panels. */
 static void step_variant(const struct place *s, int64_t n, int back) {
@@ -104,7 +104,7 @@ static void step_variant(const struct place *s, int64_t n, int back) {
   if (n == 1) {
     for (int64_t left = NP; left;) {
       int64_t take = left >= PANELS ? PANELS : 1, p = back ? left - take : NP - left;
-      (take == 1 ? add_panel : add_panels)[G - 1](s, p);
+      add_tiles[take > 1][G - 1](s, p);
       left -= take;
     }
     for (int64_t p = 0; p < NP; p += STRIP) {
